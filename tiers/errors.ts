@@ -1,0 +1,98 @@
+/**
+ * What went wrong, as one word. The message says what was found, what is allowed and what to do.
+ *
+ * | code | meaning | retryable |
+ * | --- | --- | --- |
+ * | `INVALID_KEY`, `INVALID_VALUE`, `INVALID_TTL`, `INVALID_ID`, `INVALID_OPTION`, `INVALID_CURSOR`, `INVALID_VERSION` | the call is wrong; nothing was sent | no |
+ * | `BINDING_NOT_CONFIGURED`, `BINDING_INVALID`, `DEPENDENCY_MISSING` | the store cannot be opened as configured | no |
+ * | `STORE_NOT_FOUND`, `ACCESS_DENIED` | the service answered: no such table, or not allowed | no |
+ * | `THROTTLED`, `UNAVAILABLE`, `TIMEOUT` | the service did not serve the call; a write with this code was not applied | yes |
+ * | `OUTCOME_UNKNOWN` | a write that may or may not have been applied, or may yet be | no |
+ * | `CORRUPT_ENTRY` | the row is there but cannot be read | no |
+ * | `PARTIAL_FAILURE` | some keys of a batch failed, see {@link KvPartialError} | no |
+ * | `CLOSED` | the store, or this handle of it, is closed | no |
+ */
+export type KvErrorCode =
+  | "INVALID_KEY"
+  | "INVALID_VALUE"
+  | "INVALID_TTL"
+  | "INVALID_ID"
+  | "INVALID_OPTION"
+  | "INVALID_CURSOR"
+  | "INVALID_VERSION"
+  | "BINDING_NOT_CONFIGURED"
+  | "BINDING_INVALID"
+  | "DEPENDENCY_MISSING"
+  | "STORE_NOT_FOUND"
+  | "ACCESS_DENIED"
+  | "THROTTLED"
+  | "UNAVAILABLE"
+  | "TIMEOUT"
+  | "OUTCOME_UNKNOWN"
+  | "CORRUPT_ENTRY"
+  | "PARTIAL_FAILURE"
+  | "CLOSED"
+
+const RETRYABLE: ReadonlySet<KvErrorCode> = new Set(["THROTTLED", "UNAVAILABLE", "TIMEOUT"])
+
+export interface KvErrorDetails {
+  /** The call that failed: `get`, `put`, `scan`, `open`, … */
+  operation: string
+  /** Kind of the backend that answered, `dynamodb` for one; absent when no backend was asked. */
+  backend?: string | undefined
+  /** The key concerned. Kept out of the message, because keys are often personal data. */
+  key?: string | undefined
+  /** The limit that was exceeded, in bytes. */
+  limit?: number | undefined
+  /** What was found where the limit was exceeded, in bytes. */
+  actual?: number | undefined
+  /** The error underneath, as the SDK threw it. */
+  cause?: unknown
+}
+
+/** Every failure of the store. A loader's own error and an aborted signal's reason pass through instead. */
+export class KvError extends Error {
+  readonly code: KvErrorCode
+  /** Whether the same call may succeed if tried again without changing anything. */
+  readonly retryable: boolean
+  readonly operation: string
+  declare readonly backend?: string
+  declare readonly key?: string
+  declare readonly limit?: number
+  declare readonly actual?: number
+
+  constructor(code: KvErrorCode, message: string, details: KvErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.retryable = RETRYABLE.has(code)
+    this.operation = details.operation
+    if (details.backend !== undefined) this.backend = details.backend
+    if (details.key !== undefined) this.key = details.key
+    if (details.limit !== undefined) this.limit = details.limit
+    if (details.actual !== undefined) this.actual = details.actual
+  }
+
+  override get name(): string {
+    return "KvError"
+  }
+}
+
+/** `PARTIAL_FAILURE`: some keys of a batch failed. Every key of the call is in `failed` or in `applied`. */
+export class KvPartialError extends KvError {
+  /** The keys that failed, each with its own error. */
+  readonly failed: ReadonlyMap<string, KvError>
+  /** The keys whose write was applied. */
+  readonly applied: readonly string[]
+
+  constructor(failed: ReadonlyMap<string, KvError>, applied: readonly string[], details: KvErrorDetails) {
+    const codes = [...new Set([...failed.values()].map((error) => error.code))].join(", ")
+    super(
+      "PARTIAL_FAILURE",
+      `${failed.size} of ${failed.size + applied.length} keys failed (${codes}); ` +
+        "`failed` holds each key with its error, `applied` the keys that were written",
+      { cause: failed.values().next().value, ...details },
+    )
+    this.failed = failed
+    this.applied = applied
+  }
+}
