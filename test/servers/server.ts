@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { connect, createServer } from "node:net"
+import { setTimeout as sleep } from "node:timers/promises"
+import { afterAll, describe, test } from "vitest"
+import { reportServer } from "./report.ts"
+
+/** A real server that a test file started for itself, on loopback. */
+export interface TestServer {
+  /** What it calls itself: `DynamoDB Local`, `Azurite`, `redis-server`, … */
+  readonly name: string
+  /** Its version, asked of the server or of the package that it came from. */
+  readonly version: string
+  readonly port: number
+  /** Where a client finds it: `http://127.0.0.1:PORT`, `redis://127.0.0.1:PORT`, … */
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** The server cannot be started because it is not on this machine: a named skip, or a failure where `CI` is set. */
+export class ServerUnavailable extends Error {
+  /**
+   * @param reason what is missing: "no `java` on the PATH"
+   * @param remedy how to get it: "install a Java 17 runtime"
+   */
+  constructor(reason: string, remedy: string, options?: ErrorOptions) {
+    super(`${reason}; to run these tests, ${remedy}`, options)
+  }
+}
+
+/**
+ * Starts a server and declares the tests that need it; stops it when they are through. Where the server is not on this
+ * machine, one skipped test bears the reason, or fails with it where `CI` is set. Called with `await` at the top of a
+ * test file.
+ *
+ * ```ts
+ * await requireServer("dynamodb", startDynamodbLocal, (server) => {
+ *   test("…", async () => { … server.url … })
+ * })
+ * ```
+ */
+export async function requireServer<Server extends TestServer>(
+  backend: string,
+  start: () => Promise<Server>,
+  declareTests: (server: Server) => void,
+): Promise<void> {
+  let server: Server
+  try {
+    server = await start()
+  } catch (error) {
+    if (!(error instanceof ServerUnavailable)) throw error
+    reportServer({ backend, server: "none", note: error.message })
+    if (process.env.CI) {
+      test(`${backend}: needs its server`, () => {
+        throw error
+      })
+    } else {
+      test.skip(`${backend}: ${error.message}`, () => {})
+    }
+    return
+  }
+  reportServer({ backend, server: server.name, version: server.version })
+  describe(`${backend} on ${server.name} ${server.version}`, () => {
+    afterAll(() => server.stop())
+    declareTests(server)
+  })
+}
+
+/** A loopback port that nothing listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  server.close()
+  await once(server, "close")
+  if (address === null || typeof address === "string") throw new Error("a TCP server has a port")
+  return address.port
+}
+
+/** Whether something accepts connections there. */
+export async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1")
+  try {
+    await once(socket, "connect")
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+export interface ProcessOptions {
+  /** Whether the server answers yet; a rejection counts as "not yet". Asked again and again until it does. */
+  ready: () => Promise<boolean>
+  /** @default 60_000 */
+  readyTimeoutMs?: number
+  cwd?: string
+  env?: NodeJS.ProcessEnv
+  /** How to get the command, for {@link ServerUnavailable} when it is not on the PATH. */
+  remedy: string
+}
+
+export interface ServerProcess {
+  readonly pid: number
+  /** The last few kilobytes that it printed. */
+  output(): string
+  /** Asks it to end, and kills it if it has not after five seconds. Idempotent. */
+  stop(): Promise<void>
+}
+
+/** Starts a child process and resolves once it is ready; if it ends before that, rejects with what it printed. */
+export async function startProcess(
+  command: string,
+  args: readonly string[],
+  options: ProcessOptions,
+): Promise<ServerProcess> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  })
+  let printed = ""
+  const collect = (chunk: Buffer) => {
+    printed = (printed + chunk.toString()).slice(-8_192)
+  }
+  child.stdout.on("data", collect)
+  child.stderr.on("data", collect)
+
+  try {
+    await once(child, "spawn")
+  } catch (error) {
+    throw new ServerUnavailable(`no \`${command}\` on the PATH`, options.remedy, { cause: error })
+  }
+  const killAtExit = () => child.kill("SIGKILL")
+  process.once("exit", killAtExit)
+  const stop = async () => {
+    process.off("exit", killAtExit)
+    await endProcess(child)
+  }
+
+  const deadline = performance.now() + (options.readyTimeoutMs ?? 60_000)
+  while (!(await options.ready().catch(() => false))) {
+    if (hasEnded(child)) throw new Error(`${command} ended before it was ready:\n${printed}`)
+    if (performance.now() > deadline) {
+      await stop()
+      throw new Error(`${command} was not ready in time:\n${printed}`)
+    }
+    await sleep(50)
+  }
+  return { pid: child.pid ?? -1, output: () => printed, stop }
+}
+
+const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
+
+async function endProcess(child: ChildProcess): Promise<void> {
+  if (hasEnded(child)) return
+  const ended = once(child, "exit")
+  child.kill("SIGTERM")
+  const kill = setTimeout(() => child.kill("SIGKILL"), 5_000)
+  await ended
+  clearTimeout(kill)
+}
