@@ -1,0 +1,174 @@
+import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry } from "./backend.ts"
+import { KvError } from "./errors.ts"
+import { compareVersions, makeVersion } from "./row.ts"
+import { type Runtime, systemRuntime } from "./runtime.ts"
+
+export interface MemoryOptions {
+  /** Clock and chance. @default the system's */
+  runtime?: Runtime
+  /** The rows, if several backends are to share them as processes share a table. @default a store of its own */
+  store?: MemoryStore
+}
+
+/** What a {@link memory} backend keeps: gone with the process. */
+export interface MemoryStore {
+  readonly rows: Map<string, MemoryRow>
+  /** The number of the last write. */
+  sequence: number
+  /** The keys in order, for scans; dropped whenever a key comes or goes. */
+  sortedKeys: readonly string[] | undefined
+}
+
+export interface MemoryRow {
+  readonly value: Uint8Array
+  readonly id: string
+  readonly version: string
+  readonly expiresAt: number | undefined
+}
+
+export function memoryStore(): MemoryStore {
+  return { rows: new Map(), sequence: 0, sortedKeys: undefined }
+}
+
+const BATCH = 1_000
+/** No key holds it, so a cursor is never mistaken for a key of another backend. */
+const CURSOR_MARK = ">"
+
+/** A backend over a `Map`: for tests and for stores that need not outlive the process. Answers without promises where it may. */
+export function memory(options: MemoryOptions = {}): Backend {
+  const runtime = options.runtime ?? systemRuntime
+  const store = options.store ?? memoryStore()
+  const { rows } = store
+
+  const live = (key: string): MemoryRow | undefined => {
+    const row = rows.get(key)
+    if (row === undefined || (row.expiresAt !== undefined && row.expiresAt <= runtime.now())) return undefined
+    return row
+  }
+
+  const holds = (key: string, condition: Condition): boolean =>
+    "absent" in condition ? live(key) === undefined : live(key)?.version === condition.version
+
+  const backend: Backend = {
+    traits,
+
+    async open() {},
+
+    get(key) {
+      const row = live(key)
+      return row === undefined ? undefined : toEntry(row)
+    },
+
+    getMany(keys) {
+      const entries = new Map<string, StoredEntry>()
+      for (const key of keys) {
+        const row = live(key)
+        if (row !== undefined) entries.set(key, toEntry(row))
+      }
+      return entries
+    },
+
+    exists: (key) => live(key) !== undefined,
+
+    async put(key, write) {
+      const there = rows.get(key)
+      if (there?.id === write.id) return { applied: true, version: there.version }
+      if (write.condition !== undefined && !holds(key, write.condition)) return { applied: false }
+      const version = makeVersion(++store.sequence, write.id)
+      if (there === undefined) store.sortedKeys = undefined
+      rows.set(key, { value: write.value.slice(), id: write.id, version, expiresAt: write.expiresAt })
+      return { applied: true, version }
+    },
+
+    async putMany(writes) {
+      return eachKey(writes, backend.put)
+    },
+
+    async delete(key, removal) {
+      if (removal.condition !== undefined && !holds(key, removal.condition)) return { applied: false }
+      if (rows.delete(key)) store.sortedKeys = undefined
+      return { applied: true }
+    },
+
+    async deleteMany(removals) {
+      return eachKey(removals, backend.delete)
+    },
+
+    async scan(prefix, { limit, cursor, signal }) {
+      signal?.throwIfAborted()
+      store.sortedKeys ??= [...rows.keys()].sort()
+      const keys = store.sortedKeys
+      const entries: KeyedEntry[] = []
+      let last: string | undefined
+      for (let index = startOf(keys, prefix, cursor); index < keys.length; index++) {
+        const key = keys[index]
+        if (key === undefined || !key.startsWith(prefix)) break
+        if (last !== undefined && entries.length === limit) return { entries, next: CURSOR_MARK + last }
+        const row = live(key)
+        if (row !== undefined) entries.push({ key, ...toEntry(row) })
+        last = key
+      }
+      return { entries }
+    },
+
+    carries: async (key, id) => rows.get(key)?.id === id,
+
+    compareVersions,
+
+    async close() {},
+  }
+  return backend
+}
+
+const traits: BackendTraits = {
+  kind: "memory",
+  target: "memory",
+  system: "memory",
+  inProcess: true,
+  ordered: true,
+  maxReadBatch: BATCH,
+  maxWriteBatch: BATCH,
+  calls: {
+    get: "get",
+    getMany: "getMany",
+    exists: "exists",
+    put: "put",
+    putMany: "putMany",
+    delete: "delete",
+    deleteMany: "deleteMany",
+    scan: "scan",
+  },
+}
+
+function toEntry({ value, version, expiresAt }: MemoryRow): StoredEntry {
+  return { value: value.slice(), version, ...(expiresAt === undefined ? {} : { expiresAt }) }
+}
+
+async function eachKey<In, Out>(
+  items: ReadonlyMap<string, In>,
+  apply: (key: string, item: In) => Promise<Out>,
+): Promise<Map<string, Out>> {
+  const results = new Map<string, Out>()
+  for (const [key, item] of items) results.set(key, await apply(key, item))
+  return results
+}
+
+/** The index of the first key to look at: by binary search, the first not before the prefix, or after the cursor's key. */
+function startOf(keys: readonly string[], prefix: string, cursor: string | undefined): number {
+  if (cursor !== undefined && !cursor.startsWith(CURSOR_MARK + prefix)) {
+    throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {
+      operation: "scan",
+      backend: traits.kind,
+    })
+  }
+  const after = cursor?.slice(CURSOR_MARK.length)
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const key = keys[middle] ?? ""
+    if (after === undefined ? key < prefix : key <= after) low = middle + 1
+    else high = middle
+  }
+  return low
+}
