@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { connect, createServer } from "node:net"
+import { connect, createServer, type Server } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, describe, test } from "vitest"
 import { reportServer } from "./report.ts"
@@ -66,15 +66,22 @@ export async function requireServer<Server extends TestServer>(
   })
 }
 
-/** A loopback port that nothing listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1")
+/** Lets a server of this process listen on a port of the system's choice, and tells which. */
+export async function listenOnLoopback(server: Server): Promise<number> {
+  server.listen(0, "127.0.0.1")
   await once(server, "listening")
   const address = server.address()
-  server.close()
-  await once(server, "close")
   if (address === null || typeof address === "string") throw new Error("a TCP server has a port")
   return address.port
+}
+
+/** A loopback port that nothing listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listenOnLoopback(server)
+  server.close()
+  await once(server, "close")
+  return port
 }
 
 /** Whether something accepts connections there. */
