@@ -159,10 +159,7 @@ export interface Kv extends AsyncDisposable {
   /** As {@link Kv.set}, with the version and the expiry of what was written. */
   put(key: string, value: KvValue, options?: PutOptions): Promise<PutResult>
   /** Writes any number of entries; of a key that comes twice, the last. Some failing reject with {@link KvPartialError}. */
-  setMany(
-    entries: Iterable<readonly [key: string, value: KvValue]>,
-    options?: WriteOptions,
-  ): Promise<void>
+  setMany(entries: Iterable<readonly [key: string, value: KvValue]>, options?: WriteOptions): Promise<void>
 
   /** Removes the entry. `true` if it is gone, also if it was not there; `false` if `ifVersion` did not hold. */
   delete(key: string, options?: DeleteOptions): Promise<boolean>
@@ -170,7 +167,7 @@ export interface Kv extends AsyncDisposable {
   deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void>
 
   /** Every live entry whose key starts with `prefix` (`""` for all), page by page as the loop asks for them. */
-  scan(prefix: string, options?: ScanOptions): AsyncIterableIterator<Entry>
+  scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined>
   /** One page of a scan. */
   scanPage(prefix: string, options?: ScanPageOptions): Promise<ScanPageResult>
 

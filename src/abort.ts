@@ -1,0 +1,23 @@
+/**
+ * `promise`, or a rejection with the signal's reason as soon as it is aborted. What is under way goes on by itself; its
+ * failure, nobody's any more, is not reported as unhandled.
+ */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) onAbort()
+    signal.addEventListener("abort", onAbort, { once: true })
+    const settled = () => signal.removeEventListener("abort", onAbort)
+    promise.then(
+      (value) => {
+        settled()
+        resolve(value)
+      },
+      (error: unknown) => {
+        settled()
+        reject(error)
+      },
+    )
+  })
+}

@@ -1,0 +1,5 @@
+export type { Backend } from "../tiers/backend.ts"
+export { KvError, type KvErrorCode, KvPartialError } from "../tiers/errors.ts"
+export type * from "./api.ts"
+export { kv } from "./kv.ts"
+export type { LatencyStats, StoreStats } from "./stats.ts"

@@ -1,0 +1,89 @@
+import type { Backend } from "../tiers/backend.ts"
+import { L1 } from "../tiers/l1.ts"
+import type { Kv, KvOptions } from "./api.ts"
+import { parseUrl, resolveBinding } from "./binding.ts"
+import { checkName } from "./keys.ts"
+import { backendOf, overNetwork } from "./open-backend.ts"
+import { type KvSettings, kvSettings } from "./options.ts"
+import { Counters } from "./stats.ts"
+import { Store } from "./store.ts"
+import { TwoTier } from "./two-tier.ts"
+
+/** A store that several handles hold. */
+interface SharedStore {
+  readonly opening: Promise<TwoTier>
+  handles: number
+}
+
+/** The stores opened by name alone, by name and binding. */
+const shared = new Map<string, SharedStore>()
+/** Shared stores that are being closed: one that is opened again waits for them. */
+const closing = new Map<string, Promise<void>>()
+
+/**
+ * Opens the store called `name`. Its backend is, in this order: `options.backend`; the URL in the environment variable
+ * `KV_<NAME>_URL`; the JSON in `ALIEN_<NAME>_BINDING`; an embedded LMDB store under `.kv/<name>` of the working
+ * directory, unless `NODE_ENV` is `production`. `<NAME>` is the name in upper case with `-` as `_`.
+ *
+ * Two calls with one name and no options give two handles over the same store and the same L1; each is closed by itself.
+ *
+ * @param name 1 to 64 characters of `A-Z a-z 0-9 - _`
+ * @throws {KvError} `INVALID_ID`, `INVALID_OPTION`, `BINDING_NOT_CONFIGURED`, `BINDING_INVALID`, `DEPENDENCY_MISSING`,
+ * or what opening the backend gives: `ACCESS_DENIED`, `UNAVAILABLE`
+ */
+export async function kv(name: string, options?: KvOptions): Promise<Kv> {
+  checkName(name, "open")
+  const settings = kvSettings(options)
+  const given = options?.backend
+  if (options === undefined || Object.keys(options).length === 0) return openShared(name, settings)
+  if (typeof given === "object") {
+    const tiers = await compose(given, settings)
+    return handle(name, tiers, settings, () => tiers.close())
+  }
+  const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
+  const tiers = await compose(await backendOf(binding, settings.runtime, settings.timeoutMs), settings)
+  return handle(name, tiers, settings, () => closeOwned(tiers))
+}
+
+async function openShared(name: string, settings: KvSettings): Promise<Kv> {
+  const binding = resolveBinding(name, process.env)
+  const id = JSON.stringify([name, process.cwd(), binding])
+  await closing.get(id)
+  const open = async () => compose(await backendOf(binding, settings.runtime, settings.timeoutMs), settings)
+  const store = shared.get(id) ?? { opening: open(), handles: 0 }
+  shared.set(id, store)
+  store.handles++
+
+  const release = async () => {
+    if (--store.handles > 0) return
+    shared.delete(id)
+    const closed = store.opening.then(closeOwned)
+    closing.set(id, closed)
+    await closed.finally(() => closing.delete(id))
+  }
+  try {
+    return handle(name, await store.opening, settings, release)
+  } catch (error) {
+    shared.delete(id)
+    throw error
+  }
+}
+
+/** Puts the tiers together. */
+async function compose(backend: Backend, settings: KvSettings): Promise<TwoTier> {
+  const { runtime, timeoutMs, quarantineMs } = settings
+  await backend.open()
+  const composed = backend.traits.inProcess ? backend : await overNetwork(backend, runtime, timeoutMs)
+  const counters = new Counters()
+  const l1 = new L1(settings.l1, runtime, (ms) => counters.l1Latency.record(ms))
+  return new TwoTier(l1, composed, runtime, quarantineMs, counters)
+}
+
+async function closeOwned(tiers: TwoTier): Promise<void> {
+  await tiers.close()
+  await tiers.backend.close()
+}
+
+function handle(name: string, tiers: TwoTier, settings: KvSettings, release: () => Promise<void>): Kv {
+  return new Store(name, tiers, new L1(undefined, settings.runtime), release)
+}

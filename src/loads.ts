@@ -1,0 +1,165 @@
+import type { Condition } from "../tiers/backend.ts"
+import { KvError } from "../tiers/errors.ts"
+import { L1Entry } from "../tiers/l1-entry.ts"
+import { abortable } from "./abort.ts"
+import type { GetOrSetOptions, Loader } from "./api.ts"
+import { describe } from "./keys.ts"
+import { expiryOf } from "./options.ts"
+import type { Load, TwoTier } from "./two-tier.ts"
+import { encodeJson, encodeValue, jsonOf, mutableJsonOf, textOf } from "./values.ts"
+
+const OPERATION = "getOrSet"
+
+/** How a loaded value is stored and comes back. */
+interface Form {
+  encode(value: unknown, key: string): Uint8Array
+  decode(entry: L1Entry, key: string): unknown
+}
+
+const json: Form = {
+  encode(value, key) {
+    if (value instanceof Uint8Array) throw wrongForm("bytes", "bytes", key)
+    return encodeJson(value, OPERATION, key)
+  },
+  decode: (entry, key) => jsonOf(entry, OPERATION, key),
+}
+
+const mutableJson: Form = { ...json, decode: (entry, key) => mutableJsonOf(entry, OPERATION, key) }
+
+const text: Form = {
+  encode(value, key) {
+    if (typeof value !== "string") throw wrongForm(describe(value), "json", key)
+    return encodeValue(value, OPERATION, key)
+  },
+  decode: (entry, key) => textOf(entry, OPERATION, key),
+}
+
+const bytes: Form = {
+  encode(value, key) {
+    if (!(value instanceof Uint8Array)) throw wrongForm(describe(value), "json", key)
+    return encodeValue(value, OPERATION, key)
+  },
+  decode: (entry) => entry.copyBytes(),
+}
+
+const FORMS = { json, text, bytes }
+
+function wrongForm(found: string, fitting: string, key: string): KvError {
+  const message = `The loader returned ${found}; pass as: "${fitting}" to store it and get it back as it is`
+  return new KvError("INVALID_VALUE", message, { operation: OPERATION, key })
+}
+
+/** What to load, and under which condition to store it. */
+interface LoadRequest {
+  key: string
+  loader: Loader<unknown>
+  form: Form
+  ttlMs: number | undefined
+  condition: Condition
+}
+
+/** The value under `key`, or what `loader` gives, stored if the key is still absent and untouched by then. */
+export async function getOrSet(
+  tiers: TwoTier,
+  key: string,
+  loader: Loader<unknown>,
+  options: GetOrSetOptions = {},
+): Promise<unknown> {
+  const { as = "json", mutable, ttlMs, refreshAheadMs = 0, consistency, signal } = options
+  if (typeof loader !== "function") {
+    const message = `getOrSet takes a function that loads the value; got ${describe(loader)}`
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
+  }
+  const form = as === "json" && mutable ? mutableJson : FORMS[as]
+  const request = { key, loader, form, ttlMs }
+
+  const read = consistency === "strong" ? tiers.readStrong(key) : tiers.get(key, true)
+  const entry = read instanceof Promise ? await abortable(read, signal) : read
+  if (entry === undefined) {
+    const loaded = await load(tiers, { ...request, condition: { absent: true } }, signal)
+    return loaded && form.decode(loaded, key)
+  }
+  const expiresAt = entry.expiresAt ?? Number.POSITIVE_INFINITY
+  if (expiresAt - tiers.runtime.now() < refreshAheadMs) {
+    refresh(tiers, { ...request, condition: { version: entry.version } })
+  }
+  return form.decode(entry, key)
+}
+
+/** Waits for the load of the key under way, or starts one. The load is aborted once nobody waits for it any more. */
+async function load(
+  tiers: TwoTier,
+  request: LoadRequest,
+  signal: AbortSignal | undefined,
+): Promise<L1Entry | undefined> {
+  const underWay = tiers.loads.get(request.key)
+  if (underWay !== undefined) tiers.counters.loadsCoalesced++
+  const joined = underWay ?? start(tiers, request)
+  joined.waiters++
+  try {
+    return await abortable(joined.promise, signal)
+  } finally {
+    if (--joined.waiters === 0 && !joined.background) abandon(tiers, request.key, joined)
+  }
+}
+
+/** Loads the key anew in the background, unless a load is under way. Its failure is counted; the entry stays as it is. */
+function refresh(tiers: TwoTier, request: LoadRequest): void {
+  if (tiers.loads.has(request.key)) return
+  tiers.counters.refreshes++
+  const started = start(tiers, request)
+  started.background = true
+  started.promise.catch(() => {})
+}
+
+function abandon(tiers: TwoTier, key: string, load: Load): void {
+  load.controller.abort(new DOMException("Nobody waits for this load any more", "AbortError"))
+  if (tiers.loads.get(key) === load) tiers.loads.delete(key)
+}
+
+function start(tiers: TwoTier, request: LoadRequest): Load {
+  const load: Load = {
+    dirty: false,
+    waiters: 0,
+    background: false,
+    controller: new AbortController(),
+    promise: Promise.resolve(undefined),
+  }
+  tiers.loads.set(request.key, load)
+  load.promise = tiers.runLoad(request.key, load, () => run(tiers, request, load))
+  return load
+}
+
+async function run(tiers: TwoTier, request: LoadRequest, load: Load): Promise<L1Entry | undefined> {
+  const { key, form, condition } = request
+  const value = await callLoader(tiers, request, load.controller.signal)
+  if (value === undefined) return undefined
+  const expiresAt = expiryOf(request.ttlMs, tiers.runtime.now(), OPERATION)
+  const bytes = form.encode(value, key)
+  const loaded = new L1Entry(bytes, "", expiresAt)
+
+  // A write or a delete since the load began is newer than what it brought, and stays.
+  if (!load.dirty) {
+    const write = { value: bytes, condition, ...(expiresAt === undefined ? {} : { expiresAt }) }
+    const result = await tiers.write(key, (id) => tiers.backend.put(key, { ...write, id }), load)
+    if (result.applied) return loaded
+  }
+  return (await tiers.read(key, true)) ?? loaded
+}
+
+async function callLoader(
+  tiers: TwoTier,
+  { key, loader }: LoadRequest,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const startedAt = tiers.runtime.monotonic()
+  tiers.counters.loads++
+  try {
+    return await loader({ key, signal })
+  } catch (error) {
+    tiers.counters.loadErrors++
+    throw error
+  } finally {
+    tiers.counters.loadLatency.record(tiers.runtime.monotonic() - startedAt)
+  }
+}

@@ -1,0 +1,212 @@
+import { KvError } from "../tiers/errors.ts"
+import type { L1Settings } from "../tiers/l1.ts"
+import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
+import type { KvOptions, L1Options } from "./api.ts"
+import { describe } from "./keys.ts"
+
+/** The last millisecond of the year 9999, the latest time that every backend's timestamps can hold. */
+const LATEST_EXPIRY = 253_402_300_799_999
+
+export const DEFAULTS = {
+  l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
+  timeoutMs: 5_000,
+  quarantineMs: 30_000,
+  pageLimit: 100,
+} as const
+
+const MAX_PAGE_LIMIT = 1_000
+
+/** Each option a call takes, with the check of its value. `undefined` stands for "not given" where it changes nothing that is written. */
+export type Checks = Readonly<Record<string, (value: unknown, operation: string) => void>>
+
+const signal: Checks = { signal: optional(checkSignal) }
+const read: Checks = { ...signal, consistency: optional(oneOf("consistency", ["cached", "strong"])) }
+const readJson: Checks = { ...read, mutable: optional(bool("mutable")) }
+const write: Checks = { ...signal, ttlMs: checkTtl }
+
+/** The options of each kind of call. An option that is not listed is refused, never ignored. */
+export const OPTIONS = {
+  signal,
+  read,
+  readJson,
+  readMany: { ...read, fill: optional(bool("fill")) },
+  readManyJson: { ...readJson, fill: optional(bool("fill")) },
+  write,
+  put: { ...write, ifNotExists: bool("ifNotExists"), ifVersion: given("ifVersion") },
+  delete: { ...signal, ifVersion: given("ifVersion") },
+  scanPage: {
+    ...signal,
+    limit: optional(wholeNumber("limit", 1, MAX_PAGE_LIMIT)),
+    cursor: optional(() => {}),
+  },
+  scan: {
+    ...signal,
+    limit: optional(wholeNumber("limit", 1, MAX_PAGE_LIMIT)),
+    cursor: optional(() => {}),
+    fill: optional(bool("fill")),
+  },
+  getOrSet: {
+    ...readJson,
+    ttlMs: checkTtl,
+    as: optional(oneOf("as", ["json", "text", "bytes"])),
+    refreshAheadMs: optional(wholeNumber("refreshAheadMs", 0)),
+  },
+} satisfies Record<string, Checks>
+
+/** Throws `INVALID_OPTION` or `INVALID_TTL` unless every option is one of `checks` and has a legal value. */
+export function checkOptions(options: object | undefined, checks: Checks, operation: string): void {
+  if (options === undefined) return
+  if (typeof options !== "object" || options === null) {
+    throw new KvError("INVALID_OPTION", `Options are an object; got ${describe(options)}`, { operation })
+  }
+  for (const [name, value] of Object.entries(options)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    if (check === undefined) throw unknownOption(name, Object.keys(checks), operation)
+    check(value, operation)
+  }
+}
+
+/** Unix ms at which a value written now expires; `undefined` if it does not. */
+export function expiryOf(ttlMs: number | undefined, now: number, operation: string): number | undefined {
+  if (ttlMs === undefined) return undefined
+  const expiresAt = now + ttlMs
+  if (expiresAt <= LATEST_EXPIRY) return expiresAt
+  throw new KvError(
+    "INVALID_TTL",
+    "ttlMs reaches beyond the year 9999; leave it out for a value that never expires",
+    {
+      operation,
+    },
+  )
+}
+
+/** L1's settings with their defaults; `undefined` for `l1: false`. */
+export function l1Settings(options: L1Options | false | undefined): L1Settings | undefined {
+  if (options === false) return undefined
+  checkOptions(options, L1_CHECKS, "open")
+  return { ...DEFAULTS.l1, ...withoutUndefined(options ?? {}) }
+}
+
+const L1_CHECKS: Checks = {
+  maxEntries: optional(wholeNumber("l1.maxEntries", 1)),
+  maxBytes: optional(wholeNumber("l1.maxBytes", 1)),
+  ttlMs: optional(wholeNumber("l1.ttlMs", 1)),
+  negativeTtlMs: optional(wholeNumber("l1.negativeTtlMs", 0)),
+  jitter: optional((value, operation) => {
+    if (typeof value === "number" && value >= 0 && value < 1) return
+    throw new KvError(
+      "INVALID_OPTION",
+      `l1.jitter is a number of at least 0 and less than 1; got ${show(value)}`,
+      {
+        operation,
+      },
+    )
+  }),
+}
+
+const KV_CHECKS: Checks = {
+  backend: optional((value, operation) => {
+    if (typeof value === "string" || (typeof value === "object" && value !== null && "traits" in value))
+      return
+    throw new KvError("INVALID_OPTION", `backend is a URL or a backend; got ${describe(value)}`, {
+      operation,
+    })
+  }),
+  l1: optional((value, operation) => {
+    if (value === false || (typeof value === "object" && value !== null)) return
+    throw new KvError("INVALID_OPTION", `l1 is an object of options, or false; got ${show(value)}`, {
+      operation,
+    })
+  }),
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  quarantineMs: optional(wholeNumber("quarantineMs", 0)),
+  runtime: optional(() => {}),
+}
+
+export interface KvSettings {
+  l1: L1Settings | undefined
+  timeoutMs: number
+  quarantineMs: number
+  runtime: Runtime
+}
+
+/** The options of a store with their defaults, all checked. */
+export function kvSettings(options: KvOptions | undefined): KvSettings {
+  checkOptions(options, KV_CHECKS, "open")
+  return {
+    l1: l1Settings(options?.l1),
+    timeoutMs: options?.timeoutMs ?? DEFAULTS.timeoutMs,
+    quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
+    runtime: options?.runtime ?? systemRuntime,
+  }
+}
+
+function checkTtl(value: unknown, operation: string): void {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return
+  throw new KvError(
+    "INVALID_TTL",
+    `ttlMs is a whole number of milliseconds, at least 1; got ${show(value)}. Leave the option out for a value that never expires`,
+    { operation },
+  )
+}
+
+function checkSignal(value: unknown, operation: string): void {
+  if (value instanceof AbortSignal) return
+  throw new KvError("INVALID_OPTION", `signal is an AbortSignal; got ${describe(value)}`, { operation })
+}
+
+function given(name: string) {
+  return (value: unknown, operation: string) => {
+    if (value !== undefined) return
+    throw new KvError(
+      "INVALID_OPTION",
+      `${name} is undefined; leave the option out for an unconditional call`,
+      { operation },
+    )
+  }
+}
+
+function bool(name: string) {
+  return (value: unknown, operation: string) => {
+    if (typeof value === "boolean") return
+    throw new KvError("INVALID_OPTION", `${name} is true or false; got ${show(value)}`, { operation })
+  }
+}
+
+function oneOf(name: string, allowed: readonly string[]) {
+  return (value: unknown, operation: string) => {
+    if (typeof value === "string" && allowed.includes(value)) return
+    const list = allowed.map((word) => `"${word}"`).join(" or ")
+    throw new KvError("INVALID_OPTION", `${name} is ${list}; got ${show(value)}`, { operation })
+  }
+}
+
+function wholeNumber(name: string, min: number, max = Number.MAX_SAFE_INTEGER) {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  return (value: unknown, operation: string) => {
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max) return
+    throw new KvError("INVALID_OPTION", `${name} is a whole number ${range}; got ${show(value)}`, {
+      operation,
+    })
+  }
+}
+
+function optional(check: (value: unknown, operation: string) => void) {
+  return (value: unknown, operation: string) => {
+    if (value !== undefined) check(value, operation)
+  }
+}
+
+function unknownOption(name: string, known: readonly string[], operation: string): KvError {
+  return new KvError("INVALID_OPTION", `There is no option "${name}" here; known are ${known.join(", ")}`, {
+    operation,
+  })
+}
+
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}
+
+function show(value: unknown): string {
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : describe(value)
+}

@@ -1,0 +1,57 @@
+import type { KeyedEntry } from "../tiers/backend.ts"
+import { abortable } from "./abort.ts"
+import type { Entry, ScanOptions, ScanPageResult } from "./api.ts"
+import { checkPrefix } from "./keys.ts"
+import { DEFAULTS } from "./options.ts"
+import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
+import type { TwoTier } from "./two-tier.ts"
+
+/** The entries of all pages, each page read when the loop gets to it. `checkOpen` runs before each. */
+export async function* scanPages(
+  tiers: TwoTier,
+  prefix: string,
+  options: ScanOptions | undefined,
+  checkOpen: () => void,
+): AsyncGenerator<Entry, void, undefined> {
+  let page = await scanPage(tiers, "scan", prefix, options)
+  for (;;) {
+    yield* page.entries
+    if (page.nextCursor === undefined) return
+    checkOpen()
+    page = await scanPage(tiers, "scan", prefix, { ...options, cursor: page.nextCursor })
+  }
+}
+
+/** One page of the live entries whose key starts with `prefix`. */
+export async function scanPage(
+  tiers: TwoTier,
+  operation: string,
+  prefix: string,
+  options: ScanOptions | undefined,
+): Promise<ScanPageResult> {
+  checkPrefix(prefix, operation)
+  const { kind, target } = tiers.backend.traits
+  const store = `${kind}:${target}`
+  const { limit = DEFAULTS.pageLimit, fill = false, signal } = options ?? {}
+  const position =
+    options?.cursor === undefined ? undefined : positionFrom(options.cursor, store, prefix, operation)
+  const request = {
+    limit,
+    ...(position === undefined ? {} : { cursor: position }),
+    ...(signal === undefined ? {} : { signal }),
+  }
+  const page = await abortable(tiers.readPage(prefix, request, fill), signal)
+  return {
+    entries: page.entries.map(toEntry),
+    ...(page.next === undefined ? {} : { nextCursor: cursorToken(store, prefix, page.next) }),
+  }
+}
+
+function toEntry({ key, value, version, expiresAt }: KeyedEntry): Entry {
+  return {
+    key,
+    value,
+    version: versionToken(key, version),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  }
+}

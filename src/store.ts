@@ -1,0 +1,269 @@
+import type { MaybePromise } from "../tiers/backend.ts"
+import { KvError } from "../tiers/errors.ts"
+import type { L1 } from "../tiers/l1.ts"
+import type { L1Entry } from "../tiers/l1-entry.ts"
+import { abortable } from "./abort.ts"
+import type {
+  CallOptions,
+  DeleteOptions,
+  Entry,
+  GetManyOptions,
+  GetOrSetOptions,
+  JsonReadOptions,
+  Kv,
+  KvValue,
+  Loader,
+  PutOptions,
+  PutResult,
+  ReadOptions,
+  ScanOptions,
+  ScanPageOptions,
+  ScanPageResult,
+  WriteOptions,
+} from "./api.ts"
+import { checkKey } from "./keys.ts"
+import { getOrSet } from "./loads.ts"
+import { type Checks, checkOptions, OPTIONS } from "./options.ts"
+import { readMany } from "./read-many.ts"
+import { scanPage, scanPages } from "./scans.ts"
+import { type StoreStats, snapshot } from "./stats.ts"
+import { versionToken } from "./tokens.ts"
+import type { TwoTier } from "./two-tier.ts"
+import { jsonOf, mutableJsonOf, textOf } from "./values.ts"
+import { deleteMany, deleteOne, put, setMany } from "./writes.ts"
+
+/**
+ * One handle of a store. Handles of one name share the tiers beneath; each is closed by itself, and the last one to
+ * close releases them.
+ *
+ * An L1 hit is answered in the method that was called, by one look-up. Anything else goes through {@link Store.#read}.
+ */
+export class Store implements Kv {
+  readonly name: string
+  readonly #tiers: TwoTier
+  /** L1, or once the handle is closed one that holds nothing: a hit need not ask. */
+  #l1: L1
+  readonly #closedL1: L1
+  readonly #release: () => Promise<void>
+  #closing: Promise<void> | undefined
+
+  constructor(name: string, tiers: TwoTier, closedL1: L1, release: () => Promise<void>) {
+    this.name = name
+    this.#tiers = tiers
+    this.#l1 = tiers.l1
+    this.#closedL1 = closedL1
+    this.#release = release
+  }
+
+  async get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined> {
+    if (options === undefined) {
+      const hit = this.#l1.get(key)
+      if (hit !== undefined) return hit.copyBytes()
+    }
+    const read = this.#read("get", key, options)
+    return (read instanceof Promise ? await read : read)?.copyBytes()
+  }
+
+  async getText(key: string, options?: ReadOptions): Promise<string | undefined> {
+    if (options === undefined) {
+      const hit = this.#l1.get(key)
+      if (hit !== undefined) return hit.text ?? this.#decodeText("getText", key, hit)
+    }
+    const read = this.#read("getText", key, options)
+    const entry = read instanceof Promise ? await read : read
+    return entry && this.#decodeText("getText", key, entry)
+  }
+
+  async getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
+    if (options === undefined) {
+      const hit = this.#l1.get(key)
+      if (hit !== undefined) return (hit.json ?? this.#decodeJson("getJson", key, hit)) as T
+    }
+    const read = this.#read("getJson", key, options, OPTIONS.readJson)
+    const entry = read instanceof Promise ? await read : read
+    return entry && (this.#decodeJson("getJson", key, entry, options?.mutable) as T)
+  }
+
+  async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
+    const read = this.#read("getEntry", key, options)
+    const entry = read instanceof Promise ? await read : read
+    if (entry === undefined) return undefined
+    const { version, expiresAt } = entry
+    const expiry = expiresAt === undefined ? {} : { expiresAt }
+    return { key, value: entry.copyBytes(), version: versionToken(key, version), ...expiry }
+  }
+
+  getMany(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, Uint8Array>> {
+    return this.#readMany("getMany", keys, options, OPTIONS.readMany, (_key, entry) => entry.copyBytes())
+  }
+
+  getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>> {
+    const decode = (key: string, entry: L1Entry) => this.#decodeText("getManyText", key, entry)
+    return this.#readMany("getManyText", keys, options, OPTIONS.readMany, decode)
+  }
+
+  getManyJson<T = unknown>(
+    keys: Iterable<string>,
+    options?: GetManyOptions & JsonReadOptions,
+  ): Promise<Map<string, T>> {
+    const decode = (key: string, entry: L1Entry) =>
+      this.#decodeJson("getManyJson", key, entry, options?.mutable) as T
+    return this.#readMany("getManyJson", keys, options, OPTIONS.readManyJson, decode)
+  }
+
+  peek(key: string): Uint8Array | undefined {
+    const hit = this.#l1.get(key)
+    if (hit === undefined) return this.#notHeld("peek", key)
+    return hit.copyBytes()
+  }
+
+  peekText(key: string): string | undefined {
+    const hit = this.#l1.get(key)
+    if (hit === undefined) return this.#notHeld("peekText", key)
+    return hit.text ?? this.#decodeText("peekText", key, hit)
+  }
+
+  peekJson<T = unknown>(key: string): T | undefined {
+    const hit = this.#l1.get(key)
+    if (hit === undefined) return this.#notHeld("peekJson", key)
+    return (hit.json ?? this.#decodeJson("peekJson", key, hit)) as T
+  }
+
+  async exists(key: string, options?: ReadOptions): Promise<boolean> {
+    this.#check("exists", key, options, OPTIONS.read)
+    return abortable(this.#tiers.exists(key, options?.consistency !== "strong"), options?.signal)
+  }
+
+  async set(key: string, value: KvValue, options?: PutOptions): Promise<boolean> {
+    this.#check("set", key, options, OPTIONS.put)
+    return (await put(this.#tiers, "set", key, value, options)).applied
+  }
+
+  async put(key: string, value: KvValue, options?: PutOptions): Promise<PutResult> {
+    this.#check("put", key, options, OPTIONS.put)
+    return put(this.#tiers, "put", key, value, options)
+  }
+
+  async setMany(
+    entries: Iterable<readonly [key: string, value: KvValue]>,
+    options?: WriteOptions,
+  ): Promise<void> {
+    this.#checkCall("setMany", options, OPTIONS.write)
+    return setMany(this.#tiers, entries, options)
+  }
+
+  async delete(key: string, options?: DeleteOptions): Promise<boolean> {
+    this.#check("delete", key, options, OPTIONS.delete)
+    return deleteOne(this.#tiers, key, options)
+  }
+
+  async deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void> {
+    this.#checkCall("deleteMany", options, OPTIONS.signal)
+    return deleteMany(this.#tiers, keys, options)
+  }
+
+  async *scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined> {
+    this.#checkCall("scan", options, OPTIONS.scan)
+    yield* scanPages(this.#tiers, prefix, options, () => this.#checkOpen("scan"))
+  }
+
+  async scanPage(prefix: string, options?: ScanPageOptions): Promise<ScanPageResult> {
+    this.#checkCall("scanPage", options, OPTIONS.scanPage)
+    return scanPage(this.#tiers, "scanPage", prefix, options)
+  }
+
+  async getOrSet<T>(key: string, loader: Loader<T>, options?: GetOrSetOptions): Promise<T | undefined> {
+    this.#check("getOrSet", key, options, OPTIONS.getOrSet)
+    return (await getOrSet(this.#tiers, key, loader, options)) as T | undefined
+  }
+
+  invalidate(key?: string): void {
+    this.#checkOpen("invalidate")
+    if (key === undefined) this.#tiers.dirtyAll()
+    else {
+      checkKey(key, "invalidate")
+      this.#tiers.dirty(key)
+    }
+  }
+
+  stats(): StoreStats {
+    const { backend, l1, counters, inFlight, quarantined } = this.#tiers
+    return snapshot(this.name, backend, l1, counters, { inFlight, quarantined })
+  }
+
+  close(): Promise<void> {
+    this.#l1 = this.#closedL1
+    this.#closing ??= this.#release()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** What a hit does not cover: checks the call, then reads from L1 or the backend as the options say. */
+  #read(
+    operation: string,
+    key: string,
+    options: ReadOptions | undefined,
+    checks: Checks = OPTIONS.read,
+  ): MaybePromise<L1Entry | undefined> {
+    this.#check(operation, key, options, checks)
+    const strong = options?.consistency === "strong"
+    const read = strong ? this.#tiers.readStrong(key) : this.#tiers.get(key, true)
+    return read instanceof Promise ? abortable(read, options?.signal) : read
+  }
+
+  async #readMany<T>(
+    operation: string,
+    keys: Iterable<string>,
+    options: GetManyOptions | undefined,
+    checks: Checks,
+    decode: (key: string, entry: L1Entry) => T,
+  ): Promise<Map<string, T>> {
+    this.#checkCall(operation, options, checks)
+    const present = new Map<string, T>()
+    for (const [key, entry] of await readMany(this.#tiers, operation, keys, options)) {
+      present.set(key, decode(key, entry))
+    }
+    return present
+  }
+
+  #decodeText(operation: string, key: string, entry: L1Entry): string {
+    if (entry.text !== undefined) return entry.text
+    const text = textOf(entry, operation, key)
+    if (text !== entry.bytes) this.#l1.recharge(key, entry)
+    return text
+  }
+
+  #decodeJson(operation: string, key: string, entry: L1Entry, mutable = false): unknown {
+    if (mutable) return mutableJsonOf(entry, operation, key)
+    if (entry.json !== undefined) return entry.json
+    const json = jsonOf(entry, operation, key)
+    this.#l1.recharge(key, entry)
+    return json
+  }
+
+  /** A `peek` that found nothing: says so, if it was a legal call. */
+  #notHeld(operation: string, key: string): undefined {
+    this.#checkOpen(operation)
+    checkKey(key, operation)
+  }
+
+  #check(operation: string, key: string, options: CallOptions | undefined, checks: Checks): void {
+    this.#checkCall(operation, options, checks)
+    checkKey(key, operation)
+  }
+
+  #checkCall(operation: string, options: CallOptions | undefined, checks: Checks): void {
+    this.#checkOpen(operation)
+    if (options === undefined) return
+    checkOptions(options, checks, operation)
+    options.signal?.throwIfAborted()
+  }
+
+  #checkOpen(operation: string): void {
+    if (this.#closing === undefined) return
+    throw new KvError("CLOSED", `The store "${this.name}" is closed; open it again with kv()`, { operation })
+  }
+}

@@ -1,0 +1,373 @@
+import type {
+  Backend,
+  MaybePromise,
+  ScanPage,
+  ScanRequest,
+  StoredEntry,
+  WriteResult,
+} from "../tiers/backend.ts"
+import { KvError } from "../tiers/errors.ts"
+import type { L1 } from "../tiers/l1.ts"
+import { L1Entry } from "../tiers/l1-entry.ts"
+import type { Runtime } from "../tiers/runtime.ts"
+import { Fences } from "./fences.ts"
+import { Floors } from "./floors.ts"
+import type { Counters } from "./stats.ts"
+
+/** A read of the backend under way. */
+interface Flight {
+  /** Whether what it brings may enter L1, unless it is dirty by then. */
+  fill: boolean
+  /** A write of the key began or ended since the read started: what it brings may be older. */
+  dirty: boolean
+  promise: Promise<L1Entry | undefined>
+}
+
+/** A load of `getOrSet` under way. */
+export interface Load {
+  /** A write of the key began since the load started: what it brings is not stored. */
+  dirty: boolean
+  /** Callers that wait for it. */
+  waiters: number
+  /** A refresh: goes on though nobody waits. */
+  background: boolean
+  readonly controller: AbortController
+  promise: Promise<L1Entry | undefined>
+}
+
+/** A page of a scan under way whose entries are to enter L1. */
+interface PageFill {
+  readonly epoch: number
+  readonly dirtied: Set<string>
+}
+
+/** On an embedded backend one read in 16 is timed: reading the clock twice costs as much as a small read. */
+const SAMPLE_MASK = 15
+
+/**
+ * The protocol that keeps L1 from ever lying: what may enter it, and what must leave it when.
+ *
+ * Nothing happens between two `await`s of one thread, so it comes down to two checks when a read returns:
+ *
+ * - To *dirty* a key is to mark its flight, take it off the list so that later readers start their own, and drop the
+ *   key from L1.
+ * - A **read** joins the key's flight or starts one. What it brings is filled only if the flight is not dirty, its epoch
+ *   is the current one, no fence holds, and its version is not below the floor. The callers get it either way.
+ * - A **write** dirties the key, writes, and dirties it again whatever came of it. Meanwhile a *fence* keeps the key out
+ *   of L1. If the outcome is unknown, or an attempt that was given up may still land, the fence stays for the quarantine.
+ * - An **invalidation** of everything moves the epoch on.
+ */
+export class TwoTier {
+  readonly l1: L1
+  readonly backend: Backend
+  readonly runtime: Runtime
+  readonly counters: Counters
+  readonly loads = new Map<string, Load>()
+  readonly #flights = new Map<string, Flight>()
+  readonly #pageFills = new Set<PageFill>()
+  readonly #fences: Fences
+  readonly #floors: Floors
+  #epoch = 0
+  #reads = 0
+  #inFlight = 0
+  readonly #whenIdle: (() => void)[] = []
+
+  constructor(l1: L1, backend: Backend, runtime: Runtime, quarantineMs: number, counters: Counters) {
+    this.l1 = l1
+    this.backend = backend
+    this.runtime = runtime
+    this.counters = counters
+    this.#fences = new Fences(runtime, quarantineMs)
+    this.#floors = new Floors(backend)
+  }
+
+  /** The entry under `key`: from L1 if it is fresh there, else from the backend. `fill` lets it enter L1. */
+  get(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
+    const hit = this.l1.get(key)
+    if (hit !== undefined || this.l1.isAbsent(key)) return hit
+    this.counters.l1Misses++
+    return this.read(key, fill)
+  }
+
+  /** Reads `key` from the backend; joins the read under way if there is one. */
+  read(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
+    const flight = this.#flights.get(key)
+    if (flight !== undefined) {
+      this.counters.coalesced++
+      flight.fill ||= fill
+      return flight.promise
+    }
+    const startedAt = this.#startRead()
+    const answer = this.#ask(key)
+    if (answer instanceof Promise) return this.#launch(key, answer, fill, startedAt)
+    // Answered at once: nothing can have been written since.
+    this.#countRead(answer, startedAt)
+    const entry = toEntry(answer, this.runtime.now())
+    if (fill) this.#fill(key, entry)
+    return entry
+  }
+
+  /** Reads `key` from the backend, never joining a read that began earlier; drops what L1 holds if it differs. */
+  async readStrong(key: string): Promise<L1Entry | undefined> {
+    this.counters.l1Bypasses++
+    const startedAt = this.#startRead()
+    this.#begin()
+    try {
+      const stored = await this.#ask(key)
+      this.#countRead(stored, startedAt)
+      const entry = toEntry(stored, this.runtime.now())
+      const held = this.l1.versionOf(key)
+      if (held !== undefined && held !== (entry?.version ?? null)) this.l1.drop(key)
+      this.#dirtyFlight(key)
+      return entry
+    } finally {
+      this.#end()
+    }
+  }
+
+  /** Whether `key` is there, by L1 if `cached` and it knows, else by the backend, which reads no value for it. */
+  async exists(key: string, cached: boolean): Promise<boolean> {
+    if (!cached) this.counters.l1Bypasses++
+    else if (this.l1.get(key) !== undefined) return true
+    else if (this.l1.isAbsent(key)) return false
+    else this.counters.l1Misses++
+
+    const flight = cached ? this.#flights.get(key) : undefined
+    this.#begin()
+    try {
+      if (flight === undefined) return await this.backend.exists(key)
+      this.counters.coalesced++
+      return (await flight.promise) !== undefined
+    } finally {
+      this.#end()
+    }
+  }
+
+  /** Writes `key` by `perform`, which gets the identity of the write. */
+  async write(key: string, perform: (id: string) => Promise<WriteResult>, own?: Load): Promise<WriteResult> {
+    const startedAt = this.runtime.monotonic()
+    this.#beginWrite(key, own)
+    try {
+      const result = await perform(this.runtime.id())
+      this.#settleWrite(key, result)
+      return result
+    } catch (error) {
+      this.#settleWrite(key, error)
+      throw error
+    } finally {
+      this.#endWrite(key, startedAt, own)
+    }
+  }
+
+  /** Writes many keys by `perform`; every key is in its answer, with its result or its error. */
+  async writeMany<T>(
+    writes: ReadonlyMap<string, T>,
+    perform: (writes: ReadonlyMap<string, T>) => Promise<Map<string, WriteResult | KvError>>,
+  ): Promise<Map<string, WriteResult | KvError>> {
+    const startedAt = this.runtime.monotonic()
+    for (const key of writes.keys()) this.#beginWrite(key)
+    try {
+      const results = await perform(writes)
+      for (const key of writes.keys()) this.#settleWrite(key, results.get(key))
+      return results
+    } catch (error) {
+      for (const key of writes.keys()) this.#settleWrite(key, error)
+      throw error
+    } finally {
+      for (const key of writes.keys()) this.#endWrite(key, startedAt)
+    }
+  }
+
+  /** Reads a page of a scan; with `fill`, what it brings enters L1, but for the keys written meanwhile. */
+  async readPage(prefix: string, request: ScanRequest, fill: boolean): Promise<ScanPage> {
+    const pageFill: PageFill = { epoch: this.#epoch, dirtied: new Set() }
+    if (fill) this.#pageFills.add(pageFill)
+    this.#begin()
+    try {
+      const page = await this.backend.scan(prefix, request)
+      if (fill) {
+        for (const stored of page.entries) {
+          const clean = pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
+          if (clean) this.#fill(stored.key, toEntry(stored, this.runtime.now()))
+        }
+      }
+      return page
+    } finally {
+      this.#pageFills.delete(pageFill)
+      this.#end()
+    }
+  }
+
+  /** Runs a load; `close` waits for it. */
+  async runLoad<T>(key: string, load: Load, run: () => Promise<T>): Promise<T> {
+    this.#begin()
+    try {
+      return await run()
+    } finally {
+      if (this.loads.get(key) === load) this.loads.delete(key)
+      this.#end()
+    }
+  }
+
+  /** Drops `key` from L1, and sees to it that nothing read before now enters it. `own` is a load that goes on. */
+  dirty(key: string, own?: Load): void {
+    this.#dirtyFlight(key)
+    for (const pageFill of this.#pageFills) pageFill.dirtied.add(key)
+    const load = this.loads.get(key)
+    if (load !== undefined && load !== own) {
+      load.dirty = true
+      this.loads.delete(key)
+    }
+    this.l1.drop(key)
+  }
+
+  /** Drops everything from L1, and sees to it that nothing read before now enters it. */
+  dirtyAll(): void {
+    this.#epoch++
+    this.#flights.clear()
+    for (const load of this.loads.values()) load.dirty = true
+    this.loads.clear()
+    this.l1.clear()
+  }
+
+  /** Reads, writes, pages and loads under way. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  /** Quarantines in force. */
+  get quarantined(): number {
+    return this.#fences.quarantined
+  }
+
+  /** Waits for what is in flight, then lets go of L1 and of the timers. */
+  async close(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+    this.dirtyAll()
+    this.#fences.close()
+    this.l1.close()
+  }
+
+  #startRead(): number {
+    const timed = !this.backend.traits.inProcess || (this.#reads++ & SAMPLE_MASK) === 0
+    return timed ? this.runtime.monotonic() : UNTIMED
+  }
+
+  #ask(key: string): MaybePromise<StoredEntry | undefined> {
+    try {
+      return this.backend.get(key)
+    } catch (error) {
+      this.counters.readErrors++
+      throw error
+    }
+  }
+
+  #countRead(stored: StoredEntry | undefined, startedAt: number): void {
+    if (stored === undefined) this.counters.l2Misses++
+    else this.counters.l2Hits++
+    if (startedAt !== UNTIMED) this.counters.readLatency.record(this.runtime.monotonic() - startedAt)
+  }
+
+  #launch(
+    key: string,
+    answer: Promise<StoredEntry | undefined>,
+    fill: boolean,
+    startedAt: number,
+  ): Promise<L1Entry | undefined> {
+    this.#begin()
+    const flight: Flight = { fill, dirty: false, promise: PENDING }
+    const epoch = this.#epoch
+    const leave = () => {
+      this.#end()
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    }
+    flight.promise = answer.then(
+      (stored) => {
+        leave()
+        this.#countRead(stored, startedAt)
+        const entry = toEntry(stored, this.runtime.now())
+        if (flight.fill) {
+          if (flight.dirty || epoch !== this.#epoch) this.counters.refusedFills++
+          else this.#fill(key, entry)
+        }
+        return entry
+      },
+      (error: unknown) => {
+        leave()
+        this.counters.readErrors++
+        throw error
+      },
+    )
+    this.#flights.set(key, flight)
+    return flight.promise
+  }
+
+  #fill(key: string, entry: L1Entry | undefined): void {
+    if (this.#fences.has(key)) this.counters.refusedFills++
+    else if (entry === undefined) this.l1.fillAbsent(key)
+    else if (this.#floors.isBelow(key, entry.version)) this.counters.refusedFills++
+    else this.l1.fill(key, entry)
+  }
+
+  #dirtyFlight(key: string): void {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) return
+    flight.dirty = true
+    this.#flights.delete(key)
+  }
+
+  #beginWrite(key: string, own?: Load): void {
+    this.#begin()
+    this.#fences.raise(key)
+    this.dirty(key, own)
+  }
+
+  #endWrite(key: string, startedAt: number, own?: Load): void {
+    this.counters.writeLatency.record(this.runtime.monotonic() - startedAt)
+    this.dirty(key, own)
+    this.#fences.lower(key)
+    this.#end()
+  }
+
+  /** Counts what came of a write, and keeps what it says of the key. */
+  #settleWrite(key: string, outcome: unknown): void {
+    if (!isResult(outcome)) {
+      this.counters.writeErrors++
+      if (outcome instanceof KvError && outcome.code === "OUTCOME_UNKNOWN") this.#quarantine(key)
+      return
+    }
+    if (outcome.mayLandLate) this.#quarantine(key)
+    if (!outcome.applied) {
+      this.counters.refused++
+      return
+    }
+    this.counters.writes++
+    if (outcome.version === undefined) this.#floors.forget(key)
+    else this.#floors.raise(key, outcome.version)
+  }
+
+  #quarantine(key: string): void {
+    this.#fences.quarantine(key, () => this.dirty(key))
+  }
+
+  #begin(): void {
+    this.#inFlight++
+  }
+
+  #end(): void {
+    if (--this.#inFlight > 0) return
+    for (const resolve of this.#whenIdle.splice(0)) resolve()
+  }
+}
+
+const UNTIMED = -1
+const PENDING = new Promise<never>(() => {})
+
+function isResult(outcome: unknown): outcome is WriteResult {
+  return typeof outcome === "object" && outcome !== null && "applied" in outcome
+}
+
+function toEntry(stored: StoredEntry | undefined, now: number): L1Entry | undefined {
+  if (stored === undefined || (stored.expiresAt !== undefined && stored.expiresAt <= now)) return undefined
+  return new L1Entry(stored.value, stored.version, stored.expiresAt)
+}

@@ -1,0 +1,63 @@
+import type { Runtime, Timer } from "./runtime.ts"
+import { systemRuntime } from "./runtime.ts"
+
+/** How far from a deadline the last reading is still trusted, ms. */
+const TRUST_MS = 250
+/** How long a reading lasts while the event loop turns, ms: well under {@link TRUST_MS}. */
+const READING_LASTS_MS = 50
+/** How far the wall clock may run ahead of the monotonic one between two readings before it counts as stepped, ms. */
+const STEP_MS = 10
+
+/**
+ * A monotonic clock that a hit can afford. Reading a real clock costs more than the hit itself, so the last reading is
+ * used while it cannot change the answer: a timer drops it after 50 ms, its owner renews it every few dozen hits (a
+ * chain of hits that never lets a timer run would stop the clock otherwise), and within 250 ms of a deadline a new
+ * reading decides.
+ *
+ * Each reading also compares the wall clock, on which expiries are counted, and reports when it was stepped forward.
+ *
+ * A runtime other than the system's is read every time, so that a test's clock moves at once.
+ */
+export class CoarseClock {
+  readonly #runtime: Runtime
+  readonly #exact: boolean
+  readonly #onStepForward: () => void
+  #reading = Number.NaN
+  #wallAhead: number
+  #timer: Timer | undefined
+
+  constructor(runtime: Runtime, onStepForward: () => void) {
+    this.#runtime = runtime
+    this.#exact = runtime !== systemRuntime
+    this.#onStepForward = onStepForward
+    this.#wallAhead = runtime.now() - runtime.monotonic()
+  }
+
+  /** Whether `deadline`, monotonic ms, lies ahead. */
+  isBefore(deadline: number): boolean {
+    // No reading is NaN, which compares false.
+    if (deadline - this.#reading > TRUST_MS && !this.#exact) return true
+    return this.read() < deadline
+  }
+
+  /** Takes a new reading, monotonic ms. */
+  read(): number {
+    const reading = this.#runtime.monotonic()
+    const wallAhead = this.#runtime.now() - reading
+    if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
+    this.#wallAhead = wallAhead
+    this.#reading = reading
+    if (!this.#exact) this.#timer ??= this.#runtime.setTimer(() => this.#drop(), READING_LASTS_MS)
+    return reading
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#drop()
+  }
+
+  #drop(): void {
+    this.#timer = undefined
+    this.#reading = Number.NaN
+  }
+}
