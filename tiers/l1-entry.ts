@@ -1,4 +1,5 @@
 import { isUtf8 } from "node:buffer"
+import { copyBytes } from "./byte-pool.ts"
 
 /**
  * A value as L1 holds it: immutable, so that it can be shared by every reader without a copy.
@@ -27,11 +28,9 @@ export class L1Entry {
     this.expiresAt = expiresAt
   }
 
-  /** A copy that belongs to the caller, over an `ArrayBuffer` of its own. */
+  /** A copy of the bytes that belongs to the caller. */
   copyBytes(): Uint8Array {
-    const copy = new Uint8Array(this.bytes.length)
-    asBuffer(copy).write(this.bytes, "latin1")
-    return copy
+    return copyBytes(this.bytes)
   }
 
   /** Decodes the text; `undefined` if the bytes are not UTF-8. */
