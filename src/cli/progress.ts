@@ -1,0 +1,28 @@
+import { SingleBar } from "cli-progress"
+import type { Io } from "./io.ts"
+
+export interface Progress {
+  /** How much of the total is done. `note` stands behind the bar. */
+  update(done: number, note: string): void
+  stop(): void
+}
+
+/** A progress bar on standard error, if that is a terminal. Without a total it shows the note alone. */
+export function progressBar(io: Io, title: string, total: number | undefined): Progress {
+  if (!io.stderr.isTTY) return { update() {}, stop() {} }
+  const bar = new SingleBar({
+    format: total === undefined ? `${title}  {note}` : `${title}  {bar} {percentage} %  {note}`,
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    barsize: 30,
+    stream: io.stderr,
+    clearOnComplete: true,
+    hideCursor: true,
+    fps: 10,
+  })
+  bar.start(total ?? 0, 0, { note: "" })
+  return {
+    update: (done, note) => bar.update(done, { note }),
+    stop: () => bar.stop(),
+  }
+}

@@ -1,0 +1,112 @@
+import { systemRuntime } from "../../tiers/runtime.ts"
+import { type Access, type AccessLog, openAccessLog } from "./access-log.ts"
+import { EXIT, InputError } from "./failure.ts"
+import { formatCount } from "./format.ts"
+import { INTERRUPTED, interruptible } from "./interrupt.ts"
+import { type Io, write } from "./io.ts"
+import { L1Simulation, sizesAround } from "./l1-simulation.ts"
+import { logClock } from "./log-clock.ts"
+import type { LogFormat } from "./log-format.ts"
+import { progressBar } from "./progress.ts"
+import { renderReport, reportOf } from "./replay-report.ts"
+import { Replay } from "./replay-run.ts"
+import { openStores } from "./replay-stores.ts"
+
+export interface ReplayOptions {
+  format?: LogFormat
+  backend?: string
+  l1Entries: number
+  l1Bytes: number
+  l1TtlMs: number
+  concurrency?: number
+  valueBytes: number
+  limit?: number
+  json?: boolean
+}
+
+/** Accesses under way at once over a network, unless told: as a busy server has. */
+const NETWORK_CONCURRENCY = 32
+
+/** Replays the access log in `file` through both tiers and writes what came of it. */
+export async function replay(file: string, options: ReplayOptions, io: Io): Promise<number> {
+  const log = await openAccessLog(file, {
+    stdin: io.stdin,
+    ...(options.format === undefined ? {} : { format: options.format }),
+  })
+  const timed = log.format === "twitter"
+  const clock = logClock()
+  const l1 = {
+    maxEntries: options.l1Entries,
+    maxBytes: options.l1Bytes,
+    // How fast a replay runs says nothing about how long entries lay in L1: without the log's time nothing expires.
+    ttlMs: timed ? options.l1TtlMs : Number.MAX_SAFE_INTEGER,
+    jitter: 0,
+  }
+  const stores = await openStores(options.backend, l1, timed ? clock.runtime : systemRuntime)
+  const interrupt = interruptible()
+  const bar = progressBar(io, "replaying", options.limit ?? log.totalBytes)
+  try {
+    const simulation = new L1Simulation(
+      sizesAround(l1.maxEntries),
+      timed ? l1.ttlMs : Number.POSITIVE_INFINITY,
+    )
+    const { concurrency = stores.inProcess ? 1 : NETWORK_CONCURRENCY, valueBytes } = options
+    const { signal } = interrupt
+    const replay = new Replay(stores, stores.keys, simulation, clock, { concurrency, valueBytes, signal })
+    for await (const batch of atMost(options.limit, log)) {
+      await replay.run(batch)
+      const { accesses } = replay.tally
+      bar.update(
+        options.limit === undefined ? log.bytesRead() : accesses,
+        `${formatCount(accesses)} accesses`,
+      )
+      if (signal.aborted) break
+    }
+    bar.stop()
+    if (replay.tally.accesses === 0 && !signal.aborted) throw nothingRead(file, log)
+    const report = reportOf({
+      log: {
+        file: file === "-" ? "standard input" : file,
+        format: log.format,
+        distinctKeys: stores.keys.size,
+        hashedKeys: stores.keys.hashed,
+        badLines: log.badLines(),
+        interrupted: signal.aborted,
+      },
+      tally: replay.tally,
+      stats: stores.measured.stats(),
+      l1TtlMs: timed ? l1.ttlMs : undefined,
+      concurrency,
+      simulated: simulation.result(),
+    })
+    await write(io.stdout, options.json ? `${JSON.stringify(report)}\n` : renderReport(report))
+    return signal.aborted ? INTERRUPTED : EXIT.done
+  } finally {
+    bar.stop()
+    interrupt.release()
+    await stores.close()
+  }
+}
+
+async function* atMost(limit: number | undefined, log: AccessLog): AsyncGenerator<Access[]> {
+  let left = limit ?? Number.POSITIVE_INFINITY
+  for await (const batch of log.batches) {
+    if (batch.length >= left) {
+      yield batch.slice(0, left)
+      return
+    }
+    left -= batch.length
+    yield batch
+  }
+}
+
+function nothingRead(file: string, log: AccessLog): InputError {
+  const { count, first } = log.badLines()
+  const [example] = first
+  const why = example === undefined ? "" : `; line ${example.line}: ${example.reason}`
+  const name = file === "-" ? "standard input" : file
+  return new InputError(
+    "INPUT_EMPTY",
+    `${name} holds no accesses, but ${formatCount(count)} lines that could not be read${why}`,
+  )
+}
