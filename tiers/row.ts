@@ -10,7 +10,7 @@ import type { StoredEntry } from "./backend.ts"
  * | 3 | 1 | flags: bit 0, the row expires; the others are reserved and zero |
  * | 4 | 8 | sequence: the place of this write among the writes of the store, at most 2^53 - 1 |
  * | 12 | 16 | id: identity of the write |
- * | 28 | 8 | expiry: Unix ms, zero without flag 0 |
+ * | 28 | 8 | expiry: Unix ms, 1 or more; zero without flag 0 |
  * | 36 | 4 | length of the value |
  * | 40 | – | the value; nothing follows it |
  *
@@ -25,7 +25,7 @@ export interface Row {
   id: string
   /** 1 or more, and higher than that of any write before it. */
   sequence: number
-  /** Unix ms. */
+  /** Unix ms, 1 or more. */
   expiresAt?: number
 }
 
@@ -64,11 +64,17 @@ export function encodeRow({ value, id, sequence, expiresAt }: Row): Buffer {
   return bytes
 }
 
+/** Numbers a row that was encoded before its place among the writes was known. */
+export function setRowSequence(bytes: Buffer, sequence: number): void {
+  writeNumber(bytes, SEQUENCE_AT, sequence)
+}
+
 /** The live entry in a row, its value copied; `undefined` if it has expired by `now`. Throws {@link CorruptRow}. */
 export function decodeRow(bytes: Buffer, now: number): StoredEntry | undefined {
   const expiresAt = rowExpiry(bytes)
   if (expiresAt !== undefined && expiresAt <= now) return undefined
-  const value = new Uint8Array(bytes.subarray(ROW_HEADER_BYTES))
+  // The end is given, because a view that LMDB lends is longer inside than its `length` says.
+  const value = new Uint8Array(bytes.subarray(ROW_HEADER_BYTES, bytes.length))
   const version = rowVersion(bytes)
   return expiresAt === undefined ? { value, version } : { value, version, expiresAt }
 }
@@ -114,8 +120,10 @@ function checkRow(bytes: Buffer): void {
   }
   const flags = bytes[3] ?? 0
   if ((flags & ~EXPIRES) !== 0) throw new CorruptRow("the row has flags that this release does not know")
-  if (flags === 0 && readNumber(bytes, EXPIRY_AT) !== 0)
-    throw new CorruptRow("the row has an expiry and no flag")
+  if ((flags === EXPIRES) !== readNumber(bytes, EXPIRY_AT) > 0) {
+    throw new CorruptRow("the flag for an expiry and the expiry contradict each other")
+  }
+  throw new CorruptRow("the row has an expiry and no flag")
   const valueBytes = bytes.readUInt32BE(LENGTH_AT)
   if (length !== ROW_HEADER_BYTES + valueBytes) {
     throw new CorruptRow(`the row holds ${length - ROW_HEADER_BYTES} of the ${valueBytes} bytes of its value`)
