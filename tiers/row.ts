@@ -123,7 +123,6 @@ function checkRow(bytes: Buffer): void {
   if ((flags === EXPIRES) !== readNumber(bytes, EXPIRY_AT) > 0) {
     throw new CorruptRow("the flag for an expiry and the expiry contradict each other")
   }
-  throw new CorruptRow("the row has an expiry and no flag")
   const valueBytes = bytes.readUInt32BE(LENGTH_AT)
   if (length !== ROW_HEADER_BYTES + valueBytes) {
     throw new CorruptRow(`the row holds ${length - ROW_HEADER_BYTES} of the ${valueBytes} bytes of its value`)
