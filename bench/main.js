@@ -1,0 +1,21 @@
+import { cpus } from "node:os"
+import { coldKey } from "./cold-key.js"
+import { hits } from "./hits.js"
+import { lmdb } from "./lmdb.js"
+import { memory } from "./memory.js"
+
+/** The benchmarks by name: `npm run bench` runs them all, `npm run bench -- NAME …` the ones named. */
+const BENCHMARKS = { hits, lmdb, "cold-key": coldKey, memory }
+
+const named = process.argv.slice(2)
+const unknown = named.filter((name) => !Object.hasOwn(BENCHMARKS, name))
+if (unknown.length > 0) {
+  console.error(
+    `There is no benchmark ${unknown.join(", ")}; known are ${Object.keys(BENCHMARKS).join(", ")}`,
+  )
+  process.exit(2)
+}
+
+console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}`)
+console.log("Ratios are medians of rounds that take turns; compare them, not the times.")
+for (const name of named.length > 0 ? named : Object.keys(BENCHMARKS)) await BENCHMARKS[name]()
