@@ -22,7 +22,8 @@ export class CoarseClock {
   readonly #runtime: Runtime
   readonly #exact: boolean
   readonly #onStepForward: () => void
-  #reading = Number.NaN
+  /** Deadlines beyond this lie ahead without a new reading: the first thing a hit compares with. */
+  trustedUntil = Number.POSITIVE_INFINITY
   #wallAhead: number
   #timer: Timer | undefined
 
@@ -35,9 +36,7 @@ export class CoarseClock {
 
   /** Whether `deadline`, monotonic ms, lies ahead. */
   isBefore(deadline: number): boolean {
-    // No reading is NaN, which compares false.
-    if (deadline - this.#reading > TRUST_MS && !this.#exact) return true
-    return this.read() < deadline
+    return deadline > this.trustedUntil || this.read() < deadline
   }
 
   /** Takes a new reading, monotonic ms. */
@@ -46,8 +45,10 @@ export class CoarseClock {
     const wallAhead = this.#runtime.now() - reading
     if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
     this.#wallAhead = wallAhead
-    this.#reading = reading
-    if (!this.#exact) this.#timer ??= this.#runtime.setTimer(() => this.#drop(), READING_LASTS_MS)
+    if (!this.#exact) {
+      this.trustedUntil = reading + TRUST_MS
+      this.#timer ??= this.#runtime.setTimer(() => this.#drop(), READING_LASTS_MS)
+    }
     return reading
   }
 
@@ -58,6 +59,6 @@ export class CoarseClock {
 
   #drop(): void {
     this.#timer = undefined
-    this.#reading = Number.NaN
+    this.trustedUntil = Number.POSITIVE_INFINITY
   }
 }

@@ -64,7 +64,7 @@ export class L1Entry {
  * What an entry costs beyond its key and its value, bytes: the entry object, its version, its place in the LRU list and
  * in the map. Measured by `npm run bench -- memory`.
  */
-export const ENTRY_OVERHEAD_BYTES = 240
+export const ENTRY_OVERHEAD_BYTES = 250
 
 /** What parsed JSON takes on the heap for a byte of its text: between 2 and 5 for ordinary documents. */
 const JSON_BYTES_PER_BYTE = 4
