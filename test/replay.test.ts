@@ -1,23 +1,27 @@
-import { existsSync, readdirSync } from "node:fs"
-import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Readable } from "node:stream"
+import { Readable, Writable } from "node:stream"
 import { gzipSync } from "node:zlib"
-import fc from "fast-check"
-import { LRUCache } from "lru-cache"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { type Access, openAccessLog } from "../src/cli/access-log.ts"
-import { L1Simulation, sizesAround } from "../src/cli/l1-simulation.ts"
-import type { LogFormat } from "../src/cli/log-format.ts"
-import { LruStack } from "../src/cli/lru-stack.ts"
-
-const TRACES = new URL("../../shared/traces/", import.meta.url)
-const traces = existsSync(TRACES) ? readdirSync(TRACES).filter((name) => name.endsWith(".gz")) : []
+import type { Access } from "../src/cli/access-log.ts"
+import { L1Simulation } from "../src/cli/l1-simulation.ts"
+import { logClock } from "../src/cli/log-clock.ts"
+import { run } from "../src/cli/program.ts"
+import { ReplayKeys } from "../src/cli/replay-keys.ts"
+import type { ReplayReport } from "../src/cli/replay-report.ts"
+import { Replay } from "../src/cli/replay-run.ts"
+import { kv } from "../src/kv.ts"
+import type { Backend } from "../tiers/backend.ts"
+import { KvError } from "../tiers/errors.ts"
+import { memory } from "../tiers/memory.ts"
+import { gatedBackend } from "./gated-backend.ts"
+import { testRuntime } from "./runtime.ts"
+import { lruHits, traceKeys, traceNames, tracePath } from "./traces.ts"
 
 let folder: string
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "tiered-kv-replay-"))
+  folder = await mkdtemp(join(tmpdir(), "tiered-kv-test-"))
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -27,275 +31,271 @@ async function fileOf(content: string | Uint8Array): Promise<string> {
   return path
 }
 
-async function read(path: string, options: { format?: LogFormat; stdin?: Readable } = {}) {
-  const log = await openAccessLog(path, { stdin: Readable.from([]), ...options })
-  const accesses: Access[] = []
-  for await (const batch of log.batches) accesses.push(...batch)
-  return { log, accesses, keys: accesses.map(({ key }) => key) }
+async function tieredKv(args: string[], stdin: Readable = Readable.from([])) {
+  const written = { stdout: "", stderr: "" }
+  const into = (name: "stdout" | "stderr") =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        written[name] += String(chunk)
+        done()
+      },
+    })
+  const exitCode = await run(args, { stdin, stdout: into("stdout"), stderr: into("stderr") })
+  return { exitCode, ...written }
 }
 
-/** Hits of lru-cache itself, by entries. */
-function lruHits(keys: Iterable<string>, max: number): number {
-  const cache = new LRUCache<string, true>({ max })
-  let hits = 0
-  for (const key of keys) {
-    if (cache.get(key)) hits++
-    else cache.set(key, true)
-  }
-  return hits
+async function reportOf(path: string, ...options: string[]): Promise<ReplayReport> {
+  const { exitCode, stdout, stderr } = await tieredKv(["replay", path, "--json", ...options])
+  expect(stderr).toBe("")
+  expect(exitCode).toBe(0)
+  return JSON.parse(stdout)
 }
 
-describe("the access log", () => {
-  test("one key a line, whatever the line ends, blank lines left out", async () => {
-    const { log, accesses, keys } = await read(await fileOf("\xef\xbb\xbfa\r\nb\n\n  c d \nlast"))
-    expect(log.format).toBe("keys")
-    expect(keys.slice(1)).toEqual(["b", "  c d ", "last"])
-    expect(accesses[1]).toEqual({ key: "b", operation: "read" })
-    expect(log.badLines().count).toBe(0)
+const MEMORY = ["--backend", "memory:"]
+const chosen = ({ simulation }: ReplayReport) => simulation.sizes.find((size) => size.chosen)
+
+/** Keys that come again sooner or later, skewed: the square of a uniform number. */
+function skewedKeys(length: number, keyCount: number): string[] {
+  let state = 7
+  return Array.from({ length }, () => {
+    state = (state * 48_271) % 2_147_483_647
+    return `user:${Math.floor(keyCount * (state / 2_147_483_647) ** 2)}`
+  })
+}
+
+describe("a log of keys", () => {
+  test("measured, simulated and lru-cache's hits are the same, one access at a time", async () => {
+    const keys = skewedKeys(5_000, 800)
+    const report = await reportOf(await fileOf(keys.join("\n")), ...MEMORY, "--l1-entries", "100")
+    const hits = lruHits(keys, 100)
+    expect(report.l1).toMatchObject({
+      reads: 5_000,
+      hits,
+      hitRatio: hits / 5_000,
+      entries: 100,
+      maxEntries: 100,
+    })
+    expect(report.l2).toMatchObject({ reads: 5_000 - hits, hits: 5_000 - hits, misses: 0, hitRatio: 1 })
+    expect(report.saved).toMatchObject({ reads: hits, byL1: hits, coalesced: 0 })
+    expect(chosen(report)).toMatchObject({ maxEntries: 100, hits, l2Reads: 5_000 - hits })
+    for (const { maxEntries, hits } of report.simulation.sizes) {
+      expect(hits).toBe(lruHits(keys, maxEntries ?? 1_000))
+    }
   })
 
-  test("a byte order mark is no part of the first key", async () => {
-    const { keys } = await read(await fileOf(Buffer.from("\ufeffa\nb\n")))
-    expect(keys).toEqual(["a", "b"])
+  test.each(traceNames)("%s: so they are on a real trace", async (name) => {
+    const keys = (await traceKeys(name)).slice(0, 30_000)
+    const report = await reportOf(tracePath(name), ...MEMORY, "--l1-entries", "700", "--limit", "30000")
+    const hits = lruHits(keys, 700)
+    expect(report.log).toMatchObject({
+      accesses: keys.length,
+      distinctKeys: new Set(keys).size,
+      interrupted: false,
+    })
+    expect(report.l1.hits).toBe(hits)
+    expect(chosen(report)?.hits).toBe(hits)
   })
 
-  test("keys that are not UTF-8 stay apart", async () => {
-    const { keys } = await read(await fileOf(Buffer.from([0xff, 0x0a, 0xfe, 0x0a])))
-    expect(new Set(keys).size).toBe(2)
+  test("standard input, gzip; illegal keys are hashed and counted", async () => {
+    const stdin = Readable.from([gzipSync("/index.html?q=1\nok\n/index.html?q=1\n\xff\n")])
+    const { exitCode, stdout } = await tieredKv(["replay", "-", ...MEMORY], stdin)
+    expect(exitCode).toBe(0)
+    expect(stdout).toContain("standard input: 4 accesses to 3 keys, format keys")
+    expect(stdout).toContain("keys not legal here, replaced by a hash: 2")
+    expect(stdout).toMatch(/^L1 +4 +1 +25\.0 %/m)
+    expect(stdout).toContain("(this run)")
+    expect(stdout).toContain("nothing expires")
   })
 
-  test("Twitter's columns, times and TTLs in seconds", async () => {
-    const { log, accesses } = await read(
-      await fileOf("0,nz:u:a,6,120,7,get,0\n3,nz:u:a,6,300,7,set,600\n4,b,1,0,7,add,0\n4,b,1,0,7,delete,0\n"),
-    )
-    expect(log.format).toBe("twitter")
-    expect(accesses).toEqual([
-      { key: "nz:u:a", operation: "read", atMs: 0, valueBytes: 120 },
-      { key: "nz:u:a", operation: "write", atMs: 3_000, valueBytes: 300, ttlMs: 600_000 },
-      { key: "b", operation: "add", atMs: 4_000 },
-      { key: "b", operation: "delete", atMs: 4_000 },
-    ])
+  test("bad lines are listed, and do not end the replay", async () => {
+    const { exitCode, stdout } = await tieredKv(["replay", await fileOf("a\n\0\0\nb\n"), ...MEMORY])
+    expect(exitCode).toBe(0)
+    expect(stdout).toContain("lines that could not be read, left out: 1\n  line 2: binary data")
   })
 
-  test("each of memcached's operations is a read, a write, a create or a delete", async () => {
-    const names = [
-      "get",
-      "gets",
-      "set",
-      "add",
-      "replace",
-      "cas",
-      "append",
-      "prepend",
-      "delete",
-      "incr",
-      "decr",
-    ]
-    const { accesses } = await read(await fileOf(names.map((name) => `1,k,1,9,1,${name},0`).join("\n")))
-    expect(accesses.map(({ operation }) => operation)).toEqual([
-      "read",
-      "read",
-      "write",
-      "add",
-      "write",
-      "write",
-      "write",
-      "write",
-      "delete",
-      "write",
-      "write",
-    ])
+  test("by default over LMDB in a temporary directory, which is gone afterwards", async () => {
+    const before = await temporaries()
+    const report = await reportOf(await fileOf("a\nb\na\n"))
+    expect(report.run.backend.kind).toBe("lmdb")
+    expect(report.l1).toMatchObject({ reads: 3, hits: 1 })
+    expect(await temporaries()).toEqual(before)
   })
 
-  test("a key with commas keeps them; a header is no bad line", async () => {
-    const { log, keys } = await read(
-      await fileOf(
-        "time,key,key size,value size,client,operation,ttl\n1,a,b,c,5,10,1,get,0\n2,d,1,10,1,get,0\n",
-      ),
-    )
-    expect(keys).toEqual(["a,b,c", "d"])
-    expect(log.badLines().count).toBe(0)
+  test("a store of the user's keeps its entries and nothing else", async () => {
+    const backend = `lmdb:${join(folder, "mine")}`
+    await tieredKv(["set", "-b", backend, "a", "precious"])
+    const log = await fileOf("1,a,1,10,1,delete,0\n2,a,1,10,1,set,60\n3,b,1,10,1,get,0\n")
+    expect((await reportOf(log, "--backend", backend)).log.accesses).toBe(3)
+    expect((await tieredKv(["scan", "-b", backend])).stdout).toBe("a\tprecious\n")
   })
-
-  test("bad lines are counted with their numbers, and the rest is read", async () => {
-    const good = "1,a,1,10,1,get,0"
-    const lines = [good, "1,a,1,10,1,fetch,0", good, "x,a,1,10,1,get,0", good, "1,a", "1,a,1,?,1,get,0", good]
-    const { log, accesses } = await read(await fileOf(lines.join("\n")), { format: "twitter" })
-    expect(accesses).toHaveLength(4)
-    expect(log.badLines().count).toBe(4)
-    expect(log.badLines().first.map(({ line }) => line)).toEqual([2, 4, 6, 7])
-    expect(log.badLines().first[0]?.reason).toContain("operation")
-  })
-
-  test("a line without an end is given up, and the next is read", async () => {
-    const { log, keys } = await read(await fileOf(`a\n${"x".repeat(1_000_000)}\nb\n\0binary\n`))
-    expect(keys).toEqual(["a", "b"])
-    expect(log.badLines().first.map(({ line }) => line)).toEqual([2, 4])
-  })
-
-  test("a format can be forced", async () => {
-    const { log, keys } = await read(await fileOf("1,a,1,10,1,get,0\n"), { format: "keys" })
-    expect(log.format).toBe("keys")
-    expect(keys).toEqual(["1,a,1,10,1,get,0"])
-  })
-
-  test("gzip is recognised by its bytes, in a file and in a pipe, in chunks of one byte as well", async () => {
-    const content = gzipSync("a\nb\n".repeat(1_000))
-    expect((await read(await fileOf(content))).keys).toHaveLength(2_000)
-    const bytewise = Readable.from([...content].map((byte) => Buffer.of(byte)))
-    const piped = await read("-", { stdin: bytewise })
-    expect(piped.keys).toHaveLength(2_000)
-    expect(piped.log.totalBytes).toBeUndefined()
-    expect(piped.log.bytesRead()).toBe(content.length)
-  })
-
-  test("any bytes in any chunks give the keys between the line ends", () =>
-    fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.stringMatching(/^[a-z,:]{0,6}$/)),
-        fc.integer({ min: 1, max: 7 }),
-        async (lines, chunkLength) => {
-          const bytes = Buffer.from(`k\n${lines.join("\n")}`)
-          const chunks: Buffer[] = []
-          for (let at = 0; at < bytes.length; at += chunkLength)
-            chunks.push(bytes.subarray(at, at + chunkLength))
-          const { keys } = await read("-", { stdin: Readable.from(chunks) })
-          expect(keys).toEqual(["k", ...lines.filter((line) => line !== "")])
-        },
-      ),
-    ))
 
   test.each([
-    ["a missing file", async () => join(folder, "none"), "INPUT_UNREADABLE", "no such file"],
-    ["a directory", async () => folder, "INPUT_UNREADABLE", "directory"],
-    ["an empty file", () => fileOf(""), "INPUT_EMPTY", "no accesses"],
-    ["blank lines alone", () => fileOf("\n\n\r\n"), "INPUT_EMPTY", "no accesses"],
-    ["an empty gzip file", () => fileOf(gzipSync("")), "INPUT_EMPTY", "no accesses"],
+    ["no file", "none", /^tiered-kv: INPUT_UNREADABLE: cannot read .*no such file\n$/],
+    ["an empty file", "", /^tiered-kv: INPUT_EMPTY: .* holds no accesses\n$/],
     [
-      "a cut gzip file",
-      () => fileOf(gzipSync(randomText()).subarray(0, 20_000)),
-      "INPUT_DAMAGED",
-      "cut short",
+      "bad lines alone",
+      "\0\n\0\n",
+      /^tiered-kv: INPUT_EMPTY: .* 2 lines that could not be read; line 1: binary data\n$/,
     ],
-    ["zstd", () => fileOf(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0])), "INPUT_UNREADABLE", "zstd -dc"],
-  ])("%s gives a clear error", async (_what, path, code, words) => {
-    const failure = read(await path())
-    await expect(failure).rejects.toMatchObject({ code })
-    await expect(failure).rejects.toThrow(words)
+  ])("%s gives a clear error and exit code 2", async (what, content, words) => {
+    const path = what === "no file" ? join(folder, content) : await fileOf(content)
+    const { exitCode, stdout, stderr } = await tieredKv(["replay", path, ...MEMORY])
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" })
+    expect(stderr).toMatch(words)
   })
 })
 
-describe("the simulation of L1", () => {
-  const keyCount = 12
-  const steps = fc.array(
-    fc.record({
-      key: fc.nat(keyCount - 1),
-      what: fc.constantFrom("read", "read", "read", "read", "write", "delete", "add"),
-      passMs: fc.nat(4),
-    }),
-    { maxLength: 300, size: "max" },
-  )
+describe("a log with times, writes and TTLs", () => {
+  const log = (lines: string[]) => fileOf(`${lines.join("\n")}\n`)
 
-  test("distances are those of a list kept by hand", () => {
-    const stack = new LruStack()
-    expect([1, 2, 3, 1, 1, 2].map((key) => stack.touch(key))).toEqual([0, 0, 0, 3, 1, 3])
-    stack.drop(1)
-    expect([2, 3, 1].map((key) => stack.touch(key))).toEqual([1, 3, 0])
+  test("entries expire in the time of the log, however fast it is replayed", async () => {
+    const path = await log([
+      "0,k,1,10,1,get,0", // the backend
+      "2,k,1,10,1,get,0", // L1
+      "60,k,1,10,1,get,0", // past the L1 TTL: the backend
+      "60,s,1,10,1,set,3600",
+      "61,s,1,10,1,get,0", // the backend, as the write invalidated
+      "62,s,1,10,1,get,0", // L1
+      "7260,s,1,10,1,get,0", // past its own TTL: absent
+      "7260,s,1,10,1,get,0", // known to be absent
+      "7261,s,1,10,1,add,0",
+      "7262,s,1,10,1,get,0", // there again
+    ])
+    const report = await reportOf(path, ...MEMORY, "--l1-ttl-ms", "10000")
+    expect(report.log).toMatchObject({ format: "twitter", reads: 8, writes: 2, spanMs: 7_262_000 })
+    expect(report.l1).toMatchObject({ hits: 2, negativeHits: 1, expirations: 2, ttlMs: 10_000 })
+    expect(report.l2).toMatchObject({ reads: 5, hits: 4, misses: 1 })
+    expect(report.simulation.expiry).toBe(true)
+    expect(chosen(report)?.hits).toBe(2)
   })
 
-  test("every size agrees with lru-cache, with writes, deletes, creates, TTL and expiry", () => {
-    const sizes = [1, 2, 3, 5, 8, 13, Number.POSITIVE_INFINITY]
-    fc.assert(
-      fc.property(steps, fc.constantFrom(6, 20, Number.POSITIVE_INFINITY), (accesses, ttlMs) => {
-        const simulation = new L1Simulation(sizes, ttlMs)
-        const models = sizes.map((size) => tieredModel(size, ttlMs))
-        const seen = new Set<number>()
-        let now = 0
-        for (const { key, what, passMs } of accesses) {
-          now += passMs
-          const expiresAt = key % 3 === 0 ? now + 9 : Number.POSITIVE_INFINITY
-          if (what === "read") simulation.read(key, now)
-          else if (what === "write") simulation.write(key, expiresAt)
-          else if (what === "add") simulation.add(key, now, expiresAt, seen.has(key))
-          else simulation.delete(key)
-          for (const model of models) model.access(key, what, now, expiresAt, seen.has(key))
-          seen.add(key)
-        }
-        expect(simulation.result().map(({ hits }) => hits)).toEqual(models.map((model) => model.hits()))
-      }),
-    )
+  test("the sizes of the log are stored; those too large are cut and counted", async () => {
+    const path = await log(["1,a,1,1000,1,get,0", "1,b,1,30000,1,get,0", "1,c,1,0,1,get,0"])
+    const report = await reportOf(path, ...MEMORY, "--value-bytes", "50")
+    expect(report.log.cutValues).toBe(1)
+    expect(report.l1.bytes).toBeGreaterThan(1_000 + 24_576 + 50)
+    expect(report.l1.bytes).toBeLessThan(1_000 + 24_576 + 50 + 3 * 400)
   })
 
-  test("thousands of keys, so that the stack is compacted time and again", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), (seed) => {
-        const keys = skewedKeys(seed, 20_000, 6_000)
-        const sizes = [1, 10, 100, 1_000, 3_000]
-        const simulation = new L1Simulation(sizes, Number.POSITIVE_INFINITY)
-        for (const key of keys) simulation.read(key, 0)
-        const names = keys.map(String)
-        expect(simulation.result().map(({ hits }) => hits)).toEqual(sizes.map((size) => lruHits(names, size)))
-      }),
-      { numRuns: 5 },
-    )
-  })
-
-  test.each(traces)("%s: the ratio of lru-cache at every size", async (name) => {
-    const { keys } = await read(new URL(name, TRACES).pathname)
-    const ids = new Map<string, number>()
-    const sizes = [7, 64, 500, 1_000, 2_000, 10_000]
-    const simulation = new L1Simulation(sizes, Number.POSITIVE_INFINITY)
-    for (const key of keys) {
-      const id = ids.get(key) ?? ids.size
-      ids.set(key, id)
-      simulation.read(id, 0)
+  test("on a clock that only the log moves, measured and simulated hits are the same at every size", async () => {
+    const accesses = timedAccesses(6_000)
+    for (const maxEntries of [10, 40, 1_000]) {
+      const { stats, simulated } = await replayInMemory(accesses, { maxEntries, ttlMs: 7_000 })
+      expect(stats.l1.hits).toBe(simulated)
+      expect(stats.l1.evictions.bytes).toBe(0)
     }
-    expect(simulation.result().map(({ hits }) => hits)).toEqual(sizes.map((size) => lruHits(keys, size)))
   })
 
-  test("the sizes surround the chosen one", () => {
-    expect(sizesAround(10)).toEqual([1, 3, 5, 10, 20, 40, 80, 160, 320, 640, Number.POSITIVE_INFINITY])
-    expect(sizesAround(1)).toEqual([1, 2, 4, 8, 16, 32, 64, Number.POSITIVE_INFINITY])
+  test("the clock keeps both its faces together, and never runs back", () => {
+    const system = testRuntime(1_000_000)
+    const clock = logClock(system)
+    const { runtime } = clock
+    const started = runtime.now() - runtime.monotonic()
+    clock.advanceTo(50_000)
+    expect(runtime.monotonic()).toBe(0)
+    clock.advanceTo(59_000)
+    expect(runtime.monotonic()).toBe(9_000)
+    clock.advanceTo(51_000)
+    expect(runtime.monotonic()).toBe(9_000)
+    expect(runtime.now() - runtime.monotonic()).toBe(started)
   })
 })
 
-/** One L1 of one size over a backend, by lru-cache and a map: what the simulation must agree with. */
-function tieredModel(size: number, ttlMs: number) {
-  const l1 = new LRUCache<number, { deadline: number }>({
-    max: size === Number.POSITIVE_INFINITY ? 1_000 : size,
+describe("many at once, and failures", () => {
+  const reads = (keys: string[]): Access[] => keys.map((key) => ({ key, operation: "read" }))
+
+  test("concurrent reads of one key are coalesced on a backend that answers later", async () => {
+    const { stats, tally } = await replayInMemory(reads(Array(64).fill("hot")), {
+      concurrency: 16,
+      backend: gated(),
+    })
+    expect(tally).toMatchObject({ reads: 64, found: 64 })
+    expect(stats.l2).toMatchObject({ hits: 1, coalesced: 15 })
+    expect(stats.l1.hits).toBe(48)
   })
-  const expiries = new Map<number, number>()
-  let hits = 0
-  return {
-    hits: () => hits,
-    access(key: number, what: string, now: number, expiresAt: number, seen: boolean) {
-      const expiry = expiries.get(key) ?? (seen ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY)
-      if (what === "read") {
-        expiries.set(key, expiry)
-        const held = l1.get(key)
-        if (held !== undefined && now < held.deadline) {
-          hits++
-          return
-        }
-        l1.delete(key)
-        if (now < expiry) l1.set(key, { deadline: Math.min(now + ttlMs, expiry) })
-        return
-      }
-      l1.delete(key)
-      if (what === "delete") expiries.delete(key)
-      else if (what === "write" || !seen || expiry <= now) expiries.set(key, expiresAt)
-    },
-  }
+
+  test("an access that is throttled is counted, and the others go on", async () => {
+    const gate = gated()
+    gate.script("get", "pass", { fail: throttled() })
+    const { tally } = await replayInMemory(reads(["a", "b", "c"]), { backend: gate })
+    expect(tally).toMatchObject({ accesses: 3, found: 2, failed: 1, failures: new Map([["THROTTLED", 1]]) })
+  })
+
+  test("a backend that is down ends the replay after some failures in a row", async () => {
+    const gate = gated()
+    gate.always("get", { fail: throttled() })
+    const keys = Array.from({ length: 500 }, (_, i) => `k${i}`)
+    await expect(replayInMemory(reads(keys), { backend: gate })).rejects.toMatchObject({ code: "THROTTLED" })
+    expect(gate.count("get")).toBe(20)
+  })
+
+  test("an error that trying again cannot mend ends it at once", async () => {
+    const gate = gated()
+    gate.script("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get" }) })
+    await expect(replayInMemory(reads(["a", "b"]), { backend: gate })).rejects.toMatchObject({
+      code: "ACCESS_DENIED",
+    })
+    expect(gate.count("get")).toBe(1)
+  })
+
+  test("once interrupted it performs nothing further", async () => {
+    const gate = gated()
+    const interrupt = new AbortController()
+    gate.hold("get")
+    const replaying = replayInMemory(reads(["a", "b", "c", "d"]), {
+      backend: gate,
+      concurrency: 2,
+      signal: interrupt.signal,
+    })
+    await expect.poll(() => gate.count("get")).toBe(2)
+    interrupt.abort()
+    gate.releaseAll()
+    expect((await replaying).tally.accesses).toBe(2)
+  })
+
+  const throttled = () => new KvError("THROTTLED", "slower", { operation: "get" })
+  /** In process, so that nothing between it and the replay tries again. */
+  const gated = () => gatedBackend({ traits: { inProcess: true } })
+})
+
+/** Replays accesses on a clock that only they move. */
+async function replayInMemory(
+  accesses: Access[],
+  options: {
+    maxEntries?: number
+    ttlMs?: number
+    concurrency?: number
+    backend?: Backend
+    signal?: AbortSignal
+  },
+) {
+  const { maxEntries = 1_000, ttlMs = 1_000_000, concurrency = 1 } = options
+  const clock = logClock(testRuntime())
+  const { runtime } = clock
+  const backend = options.backend ?? memory({ runtime })
+  const measured = await kv("measured", { backend, runtime, l1: { maxEntries, ttlMs, jitter: 0 } })
+  const seeding = await kv("seeding", { backend, runtime, l1: false })
+  const simulation = new L1Simulation([maxEntries], ttlMs)
+  const signal = options.signal ?? new AbortController().signal
+  const replay = new Replay({ measured, seeding }, new ReplayKeys(""), simulation, clock, {
+    concurrency,
+    valueBytes: 10,
+    signal,
+  })
+  await replay.run(accesses)
+  return { stats: measured.stats(), tally: replay.tally, simulated: simulation.result()[0]?.hits }
 }
 
-function skewedKeys(seed: number, length: number, keyCount: number): number[] {
-  let state = seed
-  return Array.from({ length }, () => {
-    state = (Math.imul(state, 48_271) >>> 0) % 2_147_483_647
-    return Math.floor(keyCount * (state / 2_147_483_647) ** 2)
+function timedAccesses(length: number): Access[] {
+  return skewedKeys(length, 60).map((key, i): Access => {
+    const atMs = Math.floor(i / 10) * 1_000
+    if (i % 23 === 0) return { key, operation: "delete", atMs }
+    if (i % 17 === 0) return { key, operation: "add", atMs, ttlMs: 5_000 }
+    if (i % 11 === 0) return { key, operation: "write", atMs, ...(i % 2 === 0 ? { ttlMs: 3_000 } : {}) }
+    return { key, operation: "read", atMs }
   })
 }
 
-function randomText(): string {
-  return skewedKeys(7, 50_000, 1_000_000).join("\n")
+async function temporaries(): Promise<string[]> {
+  return (await readdir(tmpdir())).filter((name) => name.startsWith("tiered-kv-replay-"))
 }
