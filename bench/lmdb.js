@@ -23,7 +23,10 @@ export async function lmdb() {
 
     // A walk in steps prime to the number of keys: every key once, none near the last.
     let at = 0
-    const next = () => keys[(at = (at + 38_273) % KEYS)]
+    const next = () => {
+      at = (at + 38_273) % KEYS
+      return keys[at]
+    }
     const bareGet = async (key) => bare.get(key)
     await compare(
       `An LMDB read of ${size} bytes, ${KEYS.toLocaleString("en")} keys, L1 missed`,
