@@ -43,6 +43,9 @@ const MAX_LINE_CHARS = 65_536
 /** Lines looked at to tell the format. */
 const SAMPLE_LINES = 50
 const BAD_LINES_LISTED = 5
+/** Of the log, before or after decompression, at a time: some thousands of accesses. */
+const CHUNK_BYTES = 128 * 1024
+const ZSTD_MAGIC = 0xfd2fb528
 
 /**
  * Opens the access log at `path`, `-` for standard input; gzip is recognised by its first bytes.
@@ -54,15 +57,7 @@ export async function openAccessLog(
 ): Promise<AccessLog> {
   const { source, totalBytes } =
     path === "-" ? { source: stdin, totalBytes: undefined } : await openFile(path)
-  let bytesRead = 0
-  const counted = async function* () {
-    for await (const chunk of source) {
-      const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk)
-      bytesRead += bytes.length
-      yield bytes
-    }
-  }
-  const chunks = await decompressed(counted(), path)
+  const { chunks, bytesRead } = await decompressed(source, path)
   const bad = new BadLines()
   const lines = splitLines(chunks, bad)
 
@@ -84,7 +79,7 @@ export async function openAccessLog(
     format: found,
     totalBytes,
     batches: batches(),
-    bytesRead: () => bytesRead,
+    bytesRead,
     badLines: () => ({ count: bad.count, first: bad.first }),
   }
 }
@@ -122,7 +117,7 @@ async function openFile(path: string): Promise<{ source: Readable; totalBytes: n
       await handle.close()
       throw new InputError("INPUT_UNREADABLE", `${path} is a directory; name a file, or - for standard input`)
     }
-    const source = createReadStream(path, { fd: handle, highWaterMark: 256 * 1024 })
+    const source = createReadStream(path, { fd: handle, highWaterMark: CHUNK_BYTES })
     return { source, totalBytes: stat.isFile() ? stat.size : undefined }
   } catch (error) {
     if (error instanceof InputError) throw error
@@ -134,43 +129,58 @@ async function openFile(path: string): Promise<{ source: Readable; totalBytes: n
   }
 }
 
-/** The chunks, decompressed if they begin as gzip does. */
-async function decompressed(chunks: AsyncGenerator<Buffer>, path: string): Promise<AsyncIterable<Buffer>> {
+interface Decompressed {
+  chunks: AsyncIterable<Buffer>
+  /** Bytes of the source behind the chunks so far. */
+  bytesRead(): number
+}
+
+/** The chunks of `source`, decompressed if they begin as gzip does. */
+async function decompressed(source: Readable, path: string): Promise<Decompressed> {
+  let bytesRead = 0
+  const chunks = (async function* () {
+    for await (const chunk of source) {
+      const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk)
+      bytesRead += bytes.length
+      yield bytes
+    }
+  })()
   const head: Buffer[] = []
-  let length = 0
-  while (length < 4) {
+  while (head.reduce((length, chunk) => length + chunk.length, 0) < 4) {
     const next = await chunks.next()
     if (next.done) break
     head.push(next.value)
-    length += next.value.length
   }
   const first = Buffer.concat(head)
-  const whole = async function* () {
+  const whole = (async function* () {
     yield first
     yield* chunks
-  }
-  if (first.length >= 4 && first.readUInt32LE(0) === 0xfd2fb528) {
+  })()
+  if (first.length >= 4 && first.readUInt32LE(0) === ZSTD_MAGIC) {
     await chunks.return(undefined)
     throw new InputError(
       "INPUT_UNREADABLE",
       `${nameOf(path)} is compressed with zstd; pipe it in: zstd -dc FILE | tiered-kv replay -`,
     )
   }
-  return first[0] === 0x1f && first[1] === 0x8b ? gunzipped(whole(), path) : whole()
+  const gzip = first[0] === 0x1f && first[1] === 0x8b
+  return gzip ? gunzipped(whole, path) : { chunks: whole, bytesRead: () => bytesRead }
 }
 
-async function* gunzipped(chunks: AsyncIterable<Buffer>, path: string): AsyncGenerator<Buffer> {
-  const gunzip = createGunzip({ chunkSize: 256 * 1024 })
-  // Failures surface in the loop below; the callback is there because without one they would be thrown at large.
-  pipeline(Readable.from(chunks, { objectMode: false }), gunzip, () => {})
-  try {
-    for await (const chunk of gunzip) yield chunk
-  } catch (error) {
-    if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("Z_")) throw error
-    throw new InputError("INPUT_DAMAGED", `the gzip data of ${nameOf(path)} is damaged or cut short`, {
-      cause: error,
-    })
+function gunzipped(source: AsyncIterable<Buffer>, path: string): Decompressed {
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
+  // Failures surface in the loop below; without a callback they would be thrown at large.
+  pipeline(Readable.from(source, { objectMode: false }), gunzip, () => {})
+  const chunks = async function* () {
+    try {
+      for await (const chunk of gunzip) yield chunk
+    } catch (error) {
+      if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("Z_")) throw error
+      const message = `the gzip data of ${nameOf(path)} is damaged or cut short`
+      throw new InputError("INPUT_DAMAGED", message, { cause: error })
+    }
   }
+  return { chunks: chunks(), bytesRead: () => gunzip.bytesWritten }
 }
 
 /** Numbered lines without their ends, blank ones left out. Keys need not be UTF-8, so a character is a byte. */

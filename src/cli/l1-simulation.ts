@@ -20,6 +20,7 @@ export class L1Simulation {
   readonly #ttlMs: number
   readonly #stack = new LruStack()
   readonly #hits: Float64Array
+  #reads = 0
   /** Until when the entry answers, by key and size: an L1 that evicted it meanwhile has filled it later. */
   #deadlines = new Float64Array(0)
   /** When the key expires in the backend; `-Infinity` while it is absent there. */
@@ -35,6 +36,7 @@ export class L1Simulation {
   /** A read. `key` is a small whole number; a key never seen before is taken to be present and without expiry. */
   read(key: number, now: number): void {
     this.#makeRoomFor(key)
+    this.#reads++
     const expiresAt = this.#expiries[key] ?? Infinity
     if (expiresAt <= now) {
       this.#stack.drop(key)
@@ -68,6 +70,12 @@ export class L1Simulation {
     this.write(key, -Infinity)
   }
 
+  /** Reads so far, those of absent keys included. */
+  get reads(): number {
+    return this.#reads
+  }
+
+  /** By size, in the order of the constructor's. */
   result(): SimulatedSize[] {
     return this.#sizes.map((maxEntries, i) => ({ maxEntries, hits: this.#hits[i] ?? 0 }))
   }

@@ -66,7 +66,10 @@ export class Replay {
     elapsedMs: 0,
   }
   #firstMs: number | undefined
+  /** The latest time of the log that was replayed. */
   #logMs = 0
+  /** The latest time of the log that was simulated: the simulation goes ahead by a batch. */
+  #simulatedMs = 0
   #failuresInARow = 0
 
   constructor(
@@ -125,8 +128,6 @@ export class Replay {
     else if (operation === "add") this.#simulation.add(key, now, expiresAt, seen)
     else this.#simulation.delete(key)
   }
-
-  #simulatedMs = 0
 
   #advanceTo(atMs: number): void {
     this.#firstMs ??= atMs

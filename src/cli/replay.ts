@@ -8,9 +8,10 @@ import { L1Simulation, sizesAround } from "./l1-simulation.ts"
 import { logClock } from "./log-clock.ts"
 import type { LogFormat } from "./log-format.ts"
 import { progressBar } from "./progress.ts"
-import { renderReport, reportOf } from "./replay-report.ts"
+import { reportOf } from "./replay-report.ts"
 import { Replay } from "./replay-run.ts"
 import { openStores } from "./replay-stores.ts"
+import { renderReport } from "./replay-text.ts"
 
 export interface ReplayOptions {
   format?: LogFormat
@@ -77,7 +78,7 @@ export async function replay(file: string, options: ReplayOptions, io: Io): Prom
       stats: stores.measured.stats(),
       l1TtlMs: timed ? l1.ttlMs : undefined,
       concurrency,
-      simulated: simulation.result(),
+      simulated: { reads: simulation.reads, sizes: simulation.result() },
     })
     await write(io.stdout, options.json ? `${JSON.stringify(report)}\n` : renderReport(report))
     return signal.aborted ? INTERRUPTED : EXIT.done
