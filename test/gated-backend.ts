@@ -7,13 +7,13 @@ import type {
   Write,
 } from "../tiers/backend.ts"
 import type { KvError } from "../tiers/errors.ts"
-import { memory } from "../tiers/memory.ts"
+import { remoteMemory } from "./remote-memory.ts"
 
 /**
  * A backend whose calls wait for the test, and fail where the test says so. Nothing in it looks at a clock.
  *
  * ```ts
- * const gate = gatedBackend({ backend: memory({ runtime }) })
+ * const gate = gatedBackend({ backend: remoteMemory({ runtime }) })
  *
  * gate.hold("get")                          // from now on every get waits before it reads
  * const reading = client.get("a")
@@ -38,7 +38,7 @@ import { memory } from "../tiers/memory.ts"
  * Every call is recorded in `calls` when it arrives. Answers always come as promises.
  */
 export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
-  const backend = options.backend ?? memory()
+  const backend = options.backend ?? remoteMemory()
   const calls: PendingCall[] = []
   const holds = new Map<GatedOperation, HoldPoint>()
   const scripts = new Map<GatedOperation, Fault[]>()
@@ -59,7 +59,10 @@ export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
     try {
       if (point === "request") await call.wait()
       if (typeof fault === "object") {
-        if ("fail" in fault) throw fault.fail
+        if ("fail" in fault) {
+          call.perform = undefined
+          throw fault.fail
+        }
         if ("landLate" in fault) throw fault.landLate
       }
       const failing = typeof fault === "object" && "keys" in fault ? fault : undefined
@@ -136,7 +139,7 @@ export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
 }
 
 export interface GatedBackendOptions {
-  /** What is behind the gate. @default memory() */
+  /** What is behind the gate. @default remoteMemory() */
   backend?: Backend
   /** Laid over the traits of `backend`. @default { inProcess: false } */
   traits?: Partial<BackendTraits>
@@ -177,7 +180,9 @@ export interface GatedCall {
   release(): void
   /** Answers a held call with `error`. Held at its request, it is not applied, unless it is made to {@link land}. */
   fail(error: Error): void
-  /** Applies, now, a call that was answered with an error without having been applied. */
+  /** Whether it was answered with an error, has not been applied, and was not refused for good either. */
+  readonly mayLand: boolean
+  /** Applies, now, a call of which {@link mayLand} is true. */
   land(): Promise<void>
 }
 
@@ -261,8 +266,13 @@ class PendingCall implements GatedCall {
     this.#stop?.(error)
   }
 
+  get mayLand(): boolean {
+    return this.state === "answered" && !this.applied && this.perform !== undefined
+  }
+
   async land(): Promise<void> {
-    if (this.applied) throw new Error(`this ${this.operation} has already been applied`)
+    if (!this.mayLand)
+      throw new Error(`this ${this.operation} was applied or refused for good, or still waits`)
     await this.perform?.()
   }
 

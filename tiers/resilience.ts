@@ -94,7 +94,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
       sendWrite(new Call(policy, DELETE, key), {
         send: () => backend.delete(key, removal),
         carries: () => backend.carries(key, removal.id),
-        asksFirst: removal.condition !== undefined,
+        asksFirst: false,
       }),
 
     putMany: (writes) =>
