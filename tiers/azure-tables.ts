@@ -1,6 +1,6 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./azure-tables-batches.ts"
-import { type AzureTablesSettings, type ClientLease, leaseClient } from "./azure-tables-client.ts"
+import { type ClientLease, leaseClient } from "./azure-tables-client.ts"
 import { decoding, KIND } from "./azure-tables-errors.ts"
 import { tableRequests } from "./azure-tables-requests.ts"
 import {
@@ -16,12 +16,13 @@ import {
   versionOf,
 } from "./azure-tables-row.ts"
 import { scanPage } from "./azure-tables-scan.ts"
+import type { AzureTablesSettings } from "./azure-tables-settings.ts"
 import { expirySweep } from "./azure-tables-sweep.ts"
 import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "./backend.ts"
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { AzureTablesSettings } from "./azure-tables-client.ts"
+export type { AzureTablesSettings } from "./azure-tables-settings.ts"
 
 export interface AzureTablesOptions {
   /** Name of the table, as `provisionAzureTables` makes them: 3 to 63 letters and digits, a letter first. */

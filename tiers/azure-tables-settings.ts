@@ -1,0 +1,125 @@
+import { KIND } from "./azure-tables-errors.ts"
+import { KvError } from "./errors.ts"
+
+/** Which storage account, and how to be let in. Everything left out comes from the environment. */
+export interface AzureTablesSettings {
+  /** Name of the storage account. @default `AZURE_STORAGE_ACCOUNT`, or the one in the connection string */
+  account?: string
+  /**
+   * URL of the account's table service, for other clouds and for emulators; `https:` unless it is an emulator's.
+   * @default `https://ACCOUNT.table.core.windows.net`
+   */
+  endpoint?: string
+  /**
+   * A storage connection string, with a key or a shared access signature; `UseDevelopmentStorage=true` is Azurite.
+   * @default `AZURE_STORAGE_CONNECTION_STRING`, if it is of the same account, or an emulator's
+   */
+  connectionString?: string
+}
+
+/** Where to send requests, and what to sign them with. */
+export interface Target {
+  endpoint: string
+  signing: { account: string; key: string } | { signature: string } | "identity"
+}
+
+/** Azurite's account, and its key: the same everywhere, and published by Microsoft. */
+const EMULATOR = {
+  account: "devstoreaccount1",
+  key: "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
+}
+const EMULATOR_ENDPOINT = `http://127.0.0.1:10002/${EMULATOR.account}`
+
+/** Exported for tests. Throws `BINDING_INVALID` or `BINDING_NOT_CONFIGURED`. */
+export function resolveTarget(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target {
+  const target = settings.connectionString
+    ? parseConnectionString(settings.connectionString)
+    : (targetOfEnvironment(settings, env) ?? targetOfAccount(settings, env))
+  const { protocol } = parseUrl(target.endpoint)
+  if (protocol !== "https:" && !isEmulator(target.endpoint)) {
+    throw invalid(
+      "the endpoint has to be https; plain http is for emulators: on loopback, or of devstoreaccount1",
+    )
+  }
+  return target
+}
+
+/** The environment's connection string, unless the settings name an endpoint or an account that is not its. */
+function targetOfEnvironment(
+  { account, endpoint }: AzureTablesSettings,
+  { AZURE_STORAGE_CONNECTION_STRING: connectionString }: NodeJS.ProcessEnv,
+): Target | undefined {
+  if (!connectionString || endpoint !== undefined) return undefined
+  const target = parseConnectionString(connectionString)
+  const fits = account === undefined || isEmulator(target.endpoint) || accountOf(target.endpoint) === account
+  return fits ? target : undefined
+}
+
+function targetOfAccount(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target {
+  const { AZURE_STORAGE_ACCOUNT: envAccount } = env
+  const key = env.AZURE_STORAGE_KEY || env.AZURE_STORAGE_ACCESS_KEY
+  const account =
+    settings.account ?? (settings.endpoint === undefined ? envAccount : accountOf(settings.endpoint))
+  if (!account) {
+    throw new KvError(
+      "BINDING_NOT_CONFIGURED",
+      "no storage account is named: set AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT, or name one",
+      { operation: "open", backend: KIND },
+    )
+  }
+  if (!/^[a-z0-9]{3,24}$/.test(account)) {
+    throw invalid("a storage account's name is 3 to 24 lower-case letters and digits")
+  }
+  const endpoint = settings.endpoint?.replace(/\/+$/, "") ?? `https://${account}.table.core.windows.net`
+  if (key && (envAccount === undefined || envAccount === account))
+    return { endpoint, signing: { account, key } }
+  if (account === EMULATOR.account) return { endpoint, signing: EMULATOR }
+  return { endpoint, signing: "identity" }
+}
+
+function parseConnectionString(text: string): Target {
+  const fields = new Map<string, string>()
+  for (const field of text.split(";")) {
+    const at = field.indexOf("=")
+    if (at > 0) fields.set(field.slice(0, at).trim().toLowerCase(), field.slice(at + 1).trim())
+  }
+  if (fields.get("usedevelopmentstorage")?.toLowerCase() === "true") {
+    return { endpoint: EMULATOR_ENDPOINT, signing: EMULATOR }
+  }
+  const account = fields.get("accountname")
+  const key = fields.get("accountkey")
+  const signature = fields.get("sharedaccesssignature")
+  const protocol = fields.get("defaultendpointsprotocol") ?? "https"
+  const suffix = fields.get("endpointsuffix") ?? "core.windows.net"
+  const endpoint =
+    fields.get("tableendpoint")?.replace(/\/+$/, "") ??
+    (account === undefined ? undefined : `${protocol}://${account}.table.${suffix}`)
+  if (endpoint !== undefined && signature !== undefined) return { endpoint, signing: { signature } }
+  if (endpoint !== undefined && account !== undefined && key !== undefined) {
+    return { endpoint, signing: { account, key } }
+  }
+  throw invalid(
+    "the connection string has to hold AccountName and AccountKey, or TableEndpoint and SharedAccessSignature, " +
+      "or UseDevelopmentStorage=true",
+  )
+}
+
+/** The account that an endpoint is of: the first label of its host, or on an emulator the first segment of its path. */
+function accountOf(endpoint: string): string {
+  const { hostname, pathname } = parseUrl(endpoint)
+  return pathname.split("/")[1] || (hostname.split(".")[0] ?? "")
+}
+
+export function isEmulator(endpoint: string): boolean {
+  const { hostname, pathname } = parseUrl(endpoint)
+  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname) || pathname.split("/")[1] === EMULATOR.account
+}
+
+function parseUrl(endpoint: string): URL {
+  if (!URL.canParse(endpoint)) throw invalid("the endpoint is not a URL")
+  return new URL(endpoint)
+}
+
+function invalid(message: string): KvError {
+  return new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND })
+}
