@@ -1,0 +1,111 @@
+import { createHash } from "node:crypto"
+import type { Cluster, Redis } from "ioredis"
+
+/** A script, sent by its digest; its text goes over the wire only where the server does not know it yet. */
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+/**
+ * What every script begins with: reads the header of the row under `KEYS[1]` at the time `ARGV[1]`, Unix ms. The layout
+ * is that of row.ts; Lua counts from 1. It never touches the value: Lua copies every string that it is handed.
+ */
+const READ_HEADER = `
+-- Redis hands Lua a string; ioredis-mock hands it a JavaScript buffer, which counts from 0.
+local function text(bytes, size)
+  if type(bytes) == "string" then return bytes end
+  local chars = {}
+  for i = 1, size do chars[i] = string.char(bytes[i - 1]) end
+  return table.concat(chars)
+end
+
+local function number(bytes, first)
+  local a, b, c, d, e, f, g, h = bytes:byte(first, first + 7)
+  return ((((((a * 256.0 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g) * 256 + h
+end
+
+local key, now = KEYS[1], tonumber(ARGV[1])
+local size = redis.call("STRLEN", key)
+local exists = size > 0 or redis.call("EXISTS", key) == 1
+local sound, sequence, version, id, live = false, 0, "", "", false
+if size >= 40 then
+  local header = text(redis.call("GETRANGE", key, 0, 39), 40)
+  local flags = header:byte(4)
+  if header:sub(1, 3) == "\\254k\\1" and flags < 2 then
+    sound = true
+    sequence = number(header, 5)
+    version = header:sub(5, 28)
+    id = header:sub(13, 28)
+    live = flags == 0 or number(header, 29) > now
+  end
+end
+`
+
+/**
+ * Writes the row `ARGV[2]`, which bears the id `ARGV[3]`, for the server to remove after `ARGV[4]` ms (empty: never),
+ * under the condition `ARGV[5]`: `any`, `absent`, or the 24 bytes of a version.
+ *
+ * Replies with the sequence of the row that now lies there, 0 if the condition did not hold, or -1 if that cannot be
+ * decided because what lies there is no row. A row that bears the id already is this very write, delivered before.
+ *
+ * The sequence is the server's time in µs, or one more than that of the row there if that is not lower: so the versions
+ * of a key are in the order of its writes, without a counter for all keys, which on a cluster would lie on another node.
+ */
+export const WRITE = script(`${READ_HEADER}
+local row, ttl, condition = ARGV[2], ARGV[4], ARGV[5]
+if sound and id == text(ARGV[3], 16) then return sequence end
+if condition ~= "any" then
+  if exists and not sound then return -1 end
+  if condition == "absent" then
+    if live then return 0 end
+  elseif not live or version ~= text(condition, 24) then
+    return 0
+  end
+end
+
+local time = redis.call("TIME")
+sequence = math.max(time[1] * 1000000.0 + time[2], sequence + 1)
+if type(row) ~= "string" then
+  local rest = sequence
+  for i = 11, 4, -1 do
+    row[i] = rest % 256
+    rest = math.floor(rest / 256)
+  end
+end
+if ttl == "" then redis.call("SET", key, row) else redis.call("SET", key, row, "PX", ttl) end
+if type(row) == "string" then redis.call("SETRANGE", key, 4, struct.pack(">I8", sequence)) end
+return sequence
+`)
+
+/**
+ * Looks at the header alone. Replies with -1 if what lies there is no row, else with the sum of 1 if a live row is
+ * there, and 2 if a row, live or not, is there that bears the id `ARGV[2]` (empty: none).
+ */
+export const PROBE = script(`${READ_HEADER}
+if exists and not sound then return -1 end
+local reply = 0
+if live then reply = 1 end
+if sound and id == text(ARGV[2], 16) then reply = reply + 2 end
+return reply
+`)
+
+function script(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") }
+}
+
+/** Runs a script on one key; all of them reply with a whole number. */
+export async function runScript(
+  client: Redis | Cluster,
+  { sha, text }: Script,
+  key: string,
+  args: readonly (string | Buffer)[],
+): Promise<number> {
+  try {
+    return Number(await client.evalsha(sha, 1, key, ...args))
+  } catch (error) {
+    // A server that was restarted, or a node that just joined: it knows the text from now on.
+    if (!(error instanceof Error && error.message.includes("NOSCRIPT"))) throw error
+    return Number(await client.eval(text, 1, key, ...args))
+  }
+}
