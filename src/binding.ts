@@ -45,7 +45,7 @@ export function parseUrl(text: string, source = "The backend URL"): Binding {
   if (scheme === "memory" && text.length === "memory:".length) return { service: "memory" }
   if (scheme === "lmdb") {
     const path = text.slice("lmdb:".length).replace(/^\/\/(?=\/)/, "")
-    if (path === "") throw refuse("names no path; write lmdb:PATH")
+    if (path === "" || path.startsWith("//")) throw refuse("names no path; write lmdb:PATH")
     return { service: "lmdb", path }
   }
   if (scheme === "redis" || scheme === "rediss") return parseRedisUrl(text, refuse)
@@ -53,7 +53,12 @@ export function parseUrl(text: string, source = "The backend URL"): Binding {
   if (parse === undefined) throw refuse(`is none of ${URL_FORMS}`)
 
   const url = asUrl(text, refuse)
-  const parts = [url.host, ...url.pathname.split("/").slice(1)].map((part) => decodeURIComponent(part))
+  if (url.username !== "" || url.password !== "" || url.hash !== "") {
+    throw refuse(
+      "holds a user, a password or a fragment; credentials come from where the service's SDK finds them",
+    )
+  }
+  const parts = [url.host, ...url.pathname.split("/").slice(1)].map((part) => decoded(part, refuse))
   const parameters = readParameters(url, ["endpoint"], refuse)
   const endpoint = parameters.endpoint === undefined ? {} : { endpoint: parameters.endpoint }
   return parse(parts, endpoint, refuse)
@@ -95,7 +100,7 @@ interface Parts {
 }
 
 function parseRedisUrl(text: string, refuse: Refuse): Binding {
-  const url = asUrl(text, refuse)
+  const url = asRedisUrl(text, refuse)
   const { prefix } = readParameters(url, ["prefix", "cluster"], refuse)
   url.searchParams.delete("prefix")
   return { service: "redis", url: url.href, ...(prefix === undefined ? {} : { keyPrefix: prefix }) }
@@ -104,6 +109,19 @@ function parseRedisUrl(text: string, refuse: Refuse): Binding {
 function asUrl(text: string, refuse: Refuse): URL {
   if (URL.canParse(text)) return new URL(text)
   throw refuse(`is not a well-formed URL; it is one of ${URL_FORMS}`)
+}
+
+function asRedisUrl(text: string, refuse: Refuse): URL {
+  if (/^rediss?:\/\//i.test(text)) return asUrl(text, refuse)
+  throw refuse("is not of the form redis://HOST:PORT/DATABASE or rediss://…")
+}
+
+function decoded(part: string, refuse: Refuse): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    throw refuse("has a % that is not followed by two hexadecimal digits of UTF-8")
+  }
 }
 
 function readParameters<N extends string>(
@@ -170,18 +188,14 @@ function parseAlienBinding(json: string, variable: string): Binding {
     case "redis":
       return {
         service,
-        url: redisUrl(text("connectionUrl"), refuse),
+        url: asRedisUrl(text("connectionUrl"), (message) => refuse(`has a "connectionUrl" that ${message}`))
+          .href,
         ...optionalText("keyPrefix", "keyPrefix"),
         ...database(fields.database, refuse),
       }
     default:
       return { service: "lmdb", path: text("dataDir"), ...optionalText("keyPrefix", "keyPrefix") }
   }
-}
-
-function redisUrl(text: string, refuse: Refuse): string {
-  if (/^rediss?:/.test(text)) return asUrl(text, refuse).href
-  throw refuse('has in "connectionUrl" something else than redis://… or rediss://…')
 }
 
 function database(value: unknown, refuse: Refuse): { database?: number } {

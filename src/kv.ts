@@ -1,7 +1,7 @@
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1.ts"
 import type { Kv, KvOptions } from "./api.ts"
-import { parseUrl, resolveBinding } from "./binding.ts"
+import { type Binding, parseUrl, resolveBinding } from "./binding.ts"
 import { checkName } from "./keys.ts"
 import { backendOf, overNetwork } from "./open-backend.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
@@ -41,30 +41,43 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
     return handle(name, tiers, settings, () => tiers.close())
   }
   const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
-  const tiers = await compose(await backendOf(binding, settings.runtime, settings.timeoutMs), settings)
+  const tiers = await openOwned(binding, settings)
   return handle(name, tiers, settings, () => closeOwned(tiers))
 }
 
 async function openShared(name: string, settings: KvSettings): Promise<Kv> {
   const binding = resolveBinding(name, process.env)
   const id = JSON.stringify([name, process.cwd(), binding])
-  await closing.get(id)
-  const open = async () => compose(await backendOf(binding, settings.runtime, settings.timeoutMs), settings)
-  const store = shared.get(id) ?? { opening: open(), handles: 0 }
+  while (closing.has(id)) await closing.get(id)
+  const store = shared.get(id) ?? { opening: openOwned(binding, settings), handles: 0 }
   shared.set(id, store)
   store.handles++
 
   const release = async () => {
     if (--store.handles > 0) return
     shared.delete(id)
-    const closed = store.opening.then(closeOwned)
-    closing.set(id, closed)
-    await closed.finally(() => closing.delete(id))
+    const closed = store.opening.then(closeOwned).finally(() => closing.delete(id))
+    closing.set(
+      id,
+      closed.catch(() => {}),
+    )
+    await closed
   }
   try {
     return handle(name, await store.opening, settings, release)
   } catch (error) {
-    shared.delete(id)
+    if (shared.get(id) === store) shared.delete(id)
+    throw error
+  }
+}
+
+/** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
+async function openOwned(binding: Binding, settings: KvSettings): Promise<TwoTier> {
+  const backend = await backendOf(binding, settings.runtime, settings.timeoutMs)
+  try {
+    return await compose(backend, settings)
+  } catch (error) {
+    await backend.close().catch(() => {})
     throw error
   }
 }

@@ -1,4 +1,4 @@
-import type { Condition } from "../tiers/backend.ts"
+import type { Condition, MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import { L1Entry } from "../tiers/l1-entry.ts"
 import { abortable } from "./abort.ts"
@@ -70,14 +70,31 @@ export async function getOrSet(
     const message = `getOrSet takes a function that loads the value; got ${describe(loader)}`
     throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
   }
+  if (refreshAheadMs > 0 && ttlMs === undefined) {
+    const message = "refreshAheadMs needs ttlMs: what never expires is never loaded ahead of its expiry"
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
+  }
   const form = as === "json" && mutable ? mutableJson : FORMS[as]
   const request = { key, loader, form, ttlMs }
 
   const read = consistency === "strong" ? tiers.readStrong(key) : tiers.get(key, true)
-  const entry = read instanceof Promise ? await abortable(read, signal) : read
+  if (read instanceof Promise) {
+    return tiers.runSteps(async () => orLoaded(tiers, request, await abortable(read, signal), options))
+  }
+  return orLoaded(tiers, request, read, options)
+}
+
+/** What was read, loaded ahead of its expiry if that is near; or what is loaded now, if it was absent. */
+function orLoaded(
+  tiers: TwoTier,
+  request: Omit<LoadRequest, "condition">,
+  entry: L1Entry | undefined,
+  { refreshAheadMs = 0, signal }: GetOrSetOptions,
+): MaybePromise<unknown> {
+  const { key, form } = request
   if (entry === undefined) {
-    const loaded = await load(tiers, { ...request, condition: { absent: true } }, signal)
-    return loaded && form.decode(loaded, key)
+    const loading = load(tiers, { ...request, condition: { absent: true } }, signal)
+    return loading.then((loaded) => loaded && form.decode(loaded, key))
   }
   const expiresAt = entry.expiresAt ?? Number.POSITIVE_INFINITY
   if (expiresAt - tiers.runtime.now() < refreshAheadMs) {
@@ -95,11 +112,16 @@ async function load(
   const underWay = tiers.loads.get(request.key)
   if (underWay !== undefined) tiers.counters.loadsCoalesced++
   const joined = underWay ?? start(tiers, request)
+  if (joined.promise === undefined) {
+    const message = "The loader asks for the key that it loads, and would wait for itself"
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key: request.key })
+  }
   joined.waiters++
   try {
     return await abortable(joined.promise, signal)
   } finally {
-    if (--joined.waiters === 0 && !joined.background) abandon(tiers, request.key, joined)
+    const abandoned = --joined.waiters === 0 && !joined.background && !joined.settled
+    if (abandoned) abandon(tiers, request.key, joined)
   }
 }
 
@@ -109,10 +131,12 @@ function refresh(tiers: TwoTier, request: LoadRequest): void {
   tiers.counters.refreshes++
   const started = start(tiers, request)
   started.background = true
-  started.promise.catch(() => {})
+  started.promise?.catch(() => {})
 }
 
+/** Stops a load that nobody waits for. What it still brings is not stored, since no later write can find it here. */
 function abandon(tiers: TwoTier, key: string, load: Load): void {
+  load.dirty = true
   load.controller.abort(new DOMException("Nobody waits for this load any more", "AbortError"))
   if (tiers.loads.get(key) === load) tiers.loads.delete(key)
 }
@@ -122,8 +146,9 @@ function start(tiers: TwoTier, request: LoadRequest): Load {
     dirty: false,
     waiters: 0,
     background: false,
+    settled: false,
     controller: new AbortController(),
-    promise: Promise.resolve(undefined),
+    promise: undefined,
   }
   tiers.loads.set(request.key, load)
   load.promise = tiers.runLoad(request.key, load, () => run(tiers, request, load))
@@ -133,7 +158,8 @@ function start(tiers: TwoTier, request: LoadRequest): Load {
 async function run(tiers: TwoTier, request: LoadRequest, load: Load): Promise<L1Entry | undefined> {
   const { key, form, condition } = request
   const value = await callLoader(tiers, request, load.controller.signal)
-  if (value === undefined) return undefined
+  const abandoned = load.waiters === 0 && !load.background
+  if (value === undefined || abandoned) return undefined
   const expiresAt = expiryOf(request.ttlMs, tiers.runtime.now(), OPERATION)
   const bytes = form.encode(value, key)
   const loaded = new L1Entry(bytes, "", expiresAt)

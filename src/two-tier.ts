@@ -31,13 +31,16 @@ export interface Load {
   waiters: number
   /** A refresh: goes on though nobody waits. */
   background: boolean
+  settled: boolean
   readonly controller: AbortController
-  promise: Promise<L1Entry | undefined>
+  /** Absent while the loader is being called. */
+  promise: Promise<L1Entry | undefined> | undefined
 }
 
 /** A page of a scan under way whose entries are to enter L1. */
 interface PageFill {
   readonly epoch: number
+  /** Keys written, or read by somebody else, since the page was asked for: what it brings of them may be older. */
   readonly dirtied: Set<string>
 }
 
@@ -64,10 +67,12 @@ export class TwoTier {
   readonly counters: Counters
   readonly loads = new Map<string, Load>()
   readonly #flights = new Map<string, Flight>()
+  readonly #running = new Set<Load>()
   readonly #pageFills = new Set<PageFill>()
   readonly #fences: Fences
   readonly #floors: Floors
   #epoch = 0
+  #closing = false
   #reads = 0
   #inFlight = 0
   readonly #whenIdle: (() => void)[] = []
@@ -103,6 +108,7 @@ export class TwoTier {
     // Answered at once: nothing can have been written since.
     this.#countRead(answer, startedAt)
     const entry = toEntry(answer, this.runtime.now())
+    this.#dirtyPages(key)
     if (fill) this.#fill(key, entry)
     return entry
   }
@@ -113,13 +119,14 @@ export class TwoTier {
     const startedAt = this.#startRead()
     this.#begin()
     try {
-      const stored = await this.#ask(key)
+      const stored = await this.backend.get(key)
       this.#countRead(stored, startedAt)
       const entry = toEntry(stored, this.runtime.now())
-      const held = this.l1.versionOf(key)
-      if (held !== undefined && held !== (entry?.version ?? null)) this.l1.drop(key)
-      this.#dirtyFlight(key)
+      this.#supersede(key, (version) => version === (entry?.version ?? null))
       return entry
+    } catch (error) {
+      this.counters.readErrors++
+      throw error
     } finally {
       this.#end()
     }
@@ -135,9 +142,13 @@ export class TwoTier {
     const flight = cached ? this.#flights.get(key) : undefined
     this.#begin()
     try {
-      if (flight === undefined) return await this.backend.exists(key)
-      this.counters.coalesced++
-      return (await flight.promise) !== undefined
+      if (flight !== undefined) {
+        this.counters.coalesced++
+        return (await flight.promise) !== undefined
+      }
+      const there = await this.backend.exists(key)
+      if (!cached) this.#supersede(key, (version) => (version !== null) === there)
+      return there
     } finally {
       this.#end()
     }
@@ -178,18 +189,18 @@ export class TwoTier {
     }
   }
 
-  /** Reads a page of a scan; with `fill`, what it brings enters L1, but for the keys written meanwhile. */
+  /** Reads a page of a scan; with `fill`, what it brings enters L1, but for the keys written or read meanwhile. */
   async readPage(prefix: string, request: ScanRequest, fill: boolean): Promise<ScanPage> {
     const pageFill: PageFill = { epoch: this.#epoch, dirtied: new Set() }
     if (fill) this.#pageFills.add(pageFill)
+    const startedAt = this.runtime.monotonic()
     this.#begin()
     try {
       const page = await this.backend.scan(prefix, request)
-      if (fill) {
-        for (const stored of page.entries) {
-          const clean = pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
-          if (clean) this.#fill(stored.key, toEntry(stored, this.runtime.now()))
-        }
+      for (const stored of page.entries) {
+        const clean = fill && pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
+        this.#supersede(stored.key, (version) => version === stored.version)
+        if (clean) this.#fill(stored.key, toEntry(stored, this.runtime.now()), startedAt)
       }
       return page
     } finally {
@@ -198,13 +209,27 @@ export class TwoTier {
     }
   }
 
-  /** Runs a load; `close` waits for it. */
+  /** Runs a load; `close` tells it to stop, and waits for it. */
   async runLoad<T>(key: string, load: Load, run: () => Promise<T>): Promise<T> {
+    this.#begin()
+    this.#running.add(load)
+    if (this.#closing) stop(load)
+    try {
+      return await run()
+    } finally {
+      load.settled = true
+      this.#running.delete(load)
+      if (this.loads.get(key) === load) this.loads.delete(key)
+      this.#end()
+    }
+  }
+
+  /** Runs a call of several steps; `close` waits for it. */
+  async runSteps<T>(run: () => Promise<T>): Promise<T> {
     this.#begin()
     try {
       return await run()
     } finally {
-      if (this.loads.get(key) === load) this.loads.delete(key)
       this.#end()
     }
   }
@@ -212,7 +237,7 @@ export class TwoTier {
   /** Drops `key` from L1, and sees to it that nothing read before now enters it. `own` is a load that goes on. */
   dirty(key: string, own?: Load): void {
     this.#dirtyFlight(key)
-    for (const pageFill of this.#pageFills) pageFill.dirtied.add(key)
+    this.#dirtyPages(key)
     const load = this.loads.get(key)
     if (load !== undefined && load !== own) {
       load.dirty = true
@@ -240,8 +265,10 @@ export class TwoTier {
     return this.#fences.quarantined
   }
 
-  /** Waits for what is in flight, then lets go of L1 and of the timers. */
+  /** Waits for what is in flight, its loads told to stop, then lets go of L1 and of the timers. */
   async close(): Promise<void> {
+    this.#closing = true
+    for (const load of this.#running) stop(load)
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
     this.dirtyAll()
     this.#fences.close()
@@ -277,6 +304,8 @@ export class TwoTier {
     this.#begin()
     const flight: Flight = { fill, dirty: false, promise: PENDING }
     const epoch = this.#epoch
+    // L1's time to live runs from the question: the answer may have been true no longer than that.
+    const askedAt = startedAt === UNTIMED ? this.runtime.monotonic() : startedAt
     const leave = () => {
       this.#end()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
@@ -286,9 +315,10 @@ export class TwoTier {
         leave()
         this.#countRead(stored, startedAt)
         const entry = toEntry(stored, this.runtime.now())
+        this.#dirtyPages(key)
         if (flight.fill) {
           if (flight.dirty || epoch !== this.#epoch) this.counters.refusedFills++
-          else this.#fill(key, entry)
+          else this.#fill(key, entry, askedAt)
         }
         return entry
       },
@@ -302,11 +332,26 @@ export class TwoTier {
     return flight.promise
   }
 
-  #fill(key: string, entry: L1Entry | undefined): void {
+  #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
     if (this.#fences.has(key)) this.counters.refusedFills++
-    else if (entry === undefined) this.l1.fillAbsent(key)
+    else if (entry === undefined) this.l1.fillAbsent(key, askedAt)
     else if (this.#floors.isBelow(key, entry.version)) this.counters.refusedFills++
-    else this.l1.fill(key, entry)
+    else this.l1.fill(key, entry, askedAt)
+  }
+
+  /**
+   * After a read that passed L1 by: drops what L1 holds unless it `agrees`, by its version, `null` for absent. Other reads
+   * under way may bring something older than the caller has now seen, so they no longer fill.
+   */
+  #supersede(key: string, agrees: (version: string | null) => boolean): void {
+    const held = this.l1.versionOf(key)
+    if (held !== undefined && !agrees(held)) this.l1.drop(key)
+    this.#dirtyFlight(key)
+    this.#dirtyPages(key)
+  }
+
+  #dirtyPages(key: string): void {
+    for (const pageFill of this.#pageFills) pageFill.dirtied.add(key)
   }
 
   #dirtyFlight(key: string): void {
@@ -333,7 +378,9 @@ export class TwoTier {
   #settleWrite(key: string, outcome: unknown): void {
     if (!isResult(outcome)) {
       this.counters.writeErrors++
-      if (outcome instanceof KvError && outcome.code === "OUTCOME_UNKNOWN") this.#quarantine(key)
+      // What is not a KvError says nothing of the write, and neither does no answer at all.
+      const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
+      if (!known) this.#quarantine(key)
       return
     }
     if (outcome.mayLandLate) this.#quarantine(key)
@@ -362,6 +409,10 @@ export class TwoTier {
 
 const UNTIMED = -1
 const PENDING = new Promise<never>(() => {})
+
+function stop(load: Load): void {
+  load.controller.abort(new KvError("CLOSED", "The store is closing", { operation: "getOrSet" }))
+}
 
 function isResult(outcome: unknown): outcome is WriteResult {
   return typeof outcome === "object" && outcome !== null && "applied" in outcome

@@ -118,21 +118,27 @@ export class L1 {
     return false
   }
 
-  /** Holds `entry` until its deadline: the time to live less its jitter, and never past its expiry. */
-  fill(key: string, entry: L1Entry): void {
+  /**
+   * Holds `entry` until its deadline: the time to live less its jitter, counted from `askedAt`, and never past its expiry.
+   *
+   * @param askedAt monotonic ms at which the backend was asked for the entry. @default now, as if it answered at once
+   */
+  fill(key: string, entry: L1Entry, askedAt?: number): void {
     const left =
       entry.expiresAt === undefined ? Number.POSITIVE_INFINITY : entry.expiresAt - this.#runtime.now()
     if (left <= 0 || this.#off) return
     this.#negatives.delete(key)
-    entry.deadline = this.#clock.read() + Math.min(this.#jittered(this.settings.ttlMs), left)
+    const now = this.#clock.read()
+    entry.deadline = Math.min((askedAt ?? now) + this.#jittered(this.settings.ttlMs), now + left)
     this.#hold(key, entry)
     this.#counters.fills++
   }
 
-  fillAbsent(key: string): void {
+  /** Holds `key` as absent; `askedAt` as for {@link L1.fill}. */
+  fillAbsent(key: string, askedAt = this.#clock.read()): void {
     this.#entries.delete(key)
     if (this.settings.negativeTtlMs === 0) return
-    this.#negatives.set(key, this.#clock.read() + this.#jittered(this.settings.negativeTtlMs))
+    this.#negatives.set(key, askedAt + this.#jittered(this.settings.negativeTtlMs))
   }
 
   /** Charges `entry` for a form decoded since it was filled. */
