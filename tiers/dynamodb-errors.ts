@@ -5,6 +5,8 @@ export interface DynamoDbCall {
   operation: string
   table: string
   key?: string | undefined
+  /** The API's own name of the call, where the operation does not tell. */
+  action?: string | undefined
   /** Whether a request without an answer may have changed something. */
   write: boolean
 }
@@ -54,7 +56,7 @@ export function dynamodbError(error: unknown, call: DynamoDbCall): KvError {
   })
 }
 
-function classify(error: unknown, { table, write }: DynamoDbCall): [KvErrorCode, string] {
+function classify(error: unknown, { table, write, action }: DynamoDbCall): [KvErrorCode, string] {
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
 
@@ -91,7 +93,7 @@ function classify(error: unknown, { table, write }: DynamoDbCall): [KvErrorCode,
   if (DENIED.has(name) || status === 401 || status === 403) {
     return [
       "ACCESS_DENIED",
-      `AWS denied access to table ${table} (${name}); check the credentials, and that their policy allows the call`,
+      `AWS denied access to table ${table} (${name}); check the credentials, and that their policy allows ${action === undefined ? "the call" : `dynamodb:${action}`}`,
     ]
   }
   if (name === "ResourceNotFoundException") {
@@ -103,7 +105,9 @@ function classify(error: unknown, { table, write }: DynamoDbCall): [KvErrorCode,
   if (name === "ValidationException") {
     return [
       "BINDING_INVALID",
-      `DynamoDB refused the request to table ${table} as invalid; the table needs the partition key pk and the sort key sk, both strings`,
+      action === undefined
+        ? `DynamoDB refused the request to table ${table} as invalid; the table needs the partition key pk and the sort key sk, both strings`
+        : `DynamoDB refused ${action} for table ${table} as invalid: ${error instanceof Error ? error.message : name}`,
     ]
   }
   if (status !== undefined && status >= 400 && status < 500) {

@@ -13,6 +13,7 @@ import { KvError } from "./errors.ts"
 export interface Call {
   operation: string
   key?: string
+  action?: string
   write?: boolean
   /** Ends the request. */
   signal?: AbortSignal | undefined
@@ -49,17 +50,17 @@ export function dynamodbRequests(
       }
     },
 
-    async request({ operation, key, write = false, signal }, send) {
+    async request({ signal, ...call }, send) {
       signal?.throwIfAborted()
       if (connection === undefined) {
-        throw new KvError("CLOSED", "the backend is not open", { operation, backend: "dynamodb", key })
+        throw new KvError("CLOSED", "the backend is not open", { ...call, backend: "dynamodb" })
       }
       const attempt = connection.begin(signal)
       try {
         return await send(connection, attempt.options)
       } catch (error) {
         signal?.throwIfAborted()
-        throw dynamodbError(error, { operation, table, key, write })
+        throw dynamodbError(error, { table, write: false, ...call })
       } finally {
         attempt.end()
       }

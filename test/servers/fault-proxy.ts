@@ -41,7 +41,9 @@ export interface FaultProxy extends AsyncDisposable {
   /** How many complete requests have arrived. */
   readonly requests: number
   inject(rule: Rule): Injected
-  /** Takes all rules back. */
+  /** Shows every request from now on, whatever befalls it. */
+  observe(listener: (request: Buffer) => void): void
+  /** Takes all rules back, and stops showing requests. */
   clear(): void
   /** Resets every connection. */
   cut(): void
@@ -54,10 +56,12 @@ const FRAMINGS = { chunks: chunked, http1, http2 }
 export async function faultProxy(serverPort: number, protocol: keyof typeof FRAMINGS): Promise<FaultProxy> {
   const rules: ActiveRule[] = []
   const sockets = new Set<Socket>()
+  let listener: (request: Buffer) => void = () => {}
   let requests = 0
 
   const judge = (request: Buffer): ActiveRule | undefined => {
     requests++
+    listener(request)
     const rule = rules.find((rule) => rule.left > 0 && (rule.when?.(request) ?? true))
     if (rule === undefined) return undefined
     rule.left--
@@ -69,16 +73,16 @@ export async function faultProxy(serverPort: number, protocol: keyof typeof FRAM
     socket.on("error", () => {}).once("close", () => sockets.delete(socket))
     return socket.setNoDelay()
   }
-  const listener = createServer((client) => {
+  const acceptor = createServer((client) => {
     const server = connect(serverPort, "127.0.0.1")
     forward(track(client), track(server), FRAMINGS[protocol](), judge)
   })
-  const port = await listenOnLoopback(listener)
+  const port = await listenOnLoopback(acceptor)
 
   const close = async () => {
-    if (!listener.listening) return
-    const closed = once(listener, "close")
-    listener.close()
+    if (!acceptor.listening) return
+    const closed = once(acceptor, "close")
+    acceptor.close()
     for (const socket of sockets) socket.destroy()
     await closed
   }
@@ -102,7 +106,13 @@ export async function faultProxy(serverPort: number, protocol: keyof typeof FRAM
         },
       }
     },
-    clear: () => void rules.splice(0),
+    observe(observer) {
+      listener = observer
+    },
+    clear() {
+      rules.splice(0)
+      listener = () => {}
+    },
     cut() {
       for (const socket of sockets) socket.resetAndDestroy()
     },
