@@ -72,6 +72,18 @@ describe("concurrent gets", () => {
     expect(gate.count()).toBe(1)
   })
 
+  test("meet though the first is made before the promise jobs of its turn", async () => {
+    const { gate, backend } = await setUp(["a", "b"])
+    const reads: unknown[] = []
+    setImmediate(() => {
+      reads.push(backend.get("a"))
+      void Promise.resolve().then(() => reads.push(backend.get("b")))
+    })
+    await settle()
+    await Promise.all(reads)
+    expect(gate.calls.map(({ keys }) => keys)).toEqual([["a", "b"]])
+  })
+
   test("a lone read leaves before the event loop turns", async () => {
     const { gate, backend } = await setUp(["a"])
     await new Promise<void>((resolve, reject) => {
@@ -301,6 +313,20 @@ describe("calls of any size", () => {
     expect(gate.count() - before).toBeLessThanOrEqual(16)
   })
 
+  test("getMany sends nothing more once a request has failed, though others are served", async () => {
+    const keys = keysOf(2_000)
+    const { gate, backend } = await setUp(keys)
+    const unavailable = error("UNAVAILABLE")
+    gate.hold("getMany")
+    gate.script("getMany", { fail: unavailable })
+    const reading = backend.getMany(keys)
+    gate.take().release()
+    await expect(reading).rejects.toBe(unavailable)
+    gate.releaseAll()
+    await settle()
+    expect(gate.count()).toBe(16)
+  })
+
   test("getMany with a maxReadBatch of 1 reads point by point, a bounded number at a time", async () => {
     const keys = keysOf(40)
     const { gate, backend } = await setUp(keys, { traits: { maxReadBatch: 1 } })
@@ -364,28 +390,32 @@ describe("calls of any size", () => {
     }
   })
 
-  test("in an outage no more is sent, and the keys not sent are not in doubt", async () => {
-    const keys = keysOf(25 * 40)
-    const { gate, backend } = await setUp()
-    const lost = error("OUTCOME_UNKNOWN")
-    gate.script("putMany", "pass")
-    gate.always("putMany", { loseReply: lost })
-    const results = await backend.putMany(new Map(keys.map((key) => [key, write(key)])))
-    const sent = gate.count("putMany")
-    expect(sent).toBeLessThanOrEqual(17)
-    expect(results.size).toBe(keys.length)
-    const codes = keys.map((key) => {
-      const result = results.get(key)
-      return result instanceof KvError ? result.code : result?.applied
-    })
-    const counted = (code: unknown) => codes.filter((each) => each === code).length
-    expect(counted(true)).toBe(25)
-    expect(counted("OUTCOME_UNKNOWN")).toBe(25 * (sent - 1))
-    expect(counted("UNAVAILABLE")).toBe(25 * (40 - sent))
-    const unsent = results.get("key-999")
-    expect(unsent).toMatchObject({ code: "UNAVAILABLE", key: "key-999" })
-    expect(unsent).toHaveProperty("message", expect.stringMatching(/^not sent/))
-  })
+  test.each(["as a whole", "key by key"])(
+    "in an outage, %s, no more is sent, and what was not is not in doubt",
+    async (how) => {
+      const keys = keysOf(25 * 40)
+      const { gate, backend } = await setUp()
+      const lost = error("OUTCOME_UNKNOWN")
+      const each = Object.fromEntries(keys.map((key) => [key, lost]))
+      gate.script("putMany", "pass")
+      gate.always("putMany", how === "as a whole" ? { loseReply: lost } : { keys: each, applied: true })
+      const results = await backend.putMany(new Map(keys.map((key) => [key, write(key)])))
+      const sent = gate.count("putMany")
+      expect(sent).toBeLessThanOrEqual(17)
+      expect(results.size).toBe(keys.length)
+      const codes = keys.map((key) => {
+        const result = results.get(key)
+        return result instanceof KvError ? result.code : result?.applied
+      })
+      const counted = (code: unknown) => codes.filter((each) => each === code).length
+      expect(counted(true)).toBe(25)
+      expect(counted("OUTCOME_UNKNOWN")).toBe(25 * (sent - 1))
+      expect(counted("UNAVAILABLE")).toBe(25 * (40 - sent))
+      const unsent = results.get("key-999")
+      expect(unsent).toMatchObject({ code: "UNAVAILABLE", key: "key-999" })
+      expect(unsent).toHaveProperty("message", expect.stringMatching(/^not sent/))
+    },
+  )
 })
 
 test("no caller gets another key's value, hangs, or reads an error as a miss", async () => {

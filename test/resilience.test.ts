@@ -283,6 +283,19 @@ describe("retries", () => {
   })
 })
 
+test("a wait that a blocked event loop drew out past the deadline ends the call, and nothing more is sent", async () => {
+  const runtime = testRuntime()
+  const blocked = {
+    ...runtime,
+    setTimer: (callback: () => void, delayMs: number) => runtime.setTimer(callback, delayMs + 10_000),
+  }
+  const { gate, backend } = setUp({ runtime: blocked })
+  gate.always("put", { fail: THROTTLED })
+  const ending = await failure(ended(runtime, backend.put("a", write("v")), 20_000))
+  expect(ending).toMatchObject({ code: "THROTTLED", message: expect.stringContaining("after 1 attempt in") })
+  expect(gate.count("put")).toBe(1)
+})
+
 describe("an answer without a promise", () => {
   test("passes through without one", async () => {
     const store = memory()
@@ -421,6 +434,29 @@ describe("batches", () => {
       expect(await other.carries(key, idOf(key))).toBe(true)
     }
     expect(gate.count("carries")).toBe(2)
+  })
+
+  test("writes: of those that failed, only those in doubt are asked about and may land late", async () => {
+    const { runtime, gate, backend } = setUp()
+    gate.script("putMany", { keys: { lost: LOST, refused: THROTTLED } })
+    const writes = new Map(["lost", "refused", "served"].map((key) => [key, write(key)]))
+    const results = await ended(runtime, backend.putMany(writes))
+    expect(results.get("lost")).toMatchObject({ applied: true, mayLandLate: true })
+    for (const key of ["refused", "served"]) {
+      expect(results.get(key)).toEqual({ applied: true, version: expect.any(String) })
+    }
+    expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
+      ["putMany", "lost", "refused", "served"],
+      ["carries", "lost"],
+      ["putMany", "lost", "refused"],
+    ])
+  })
+
+  test("writes: a request without an answer is each key's doubt, not a rejection", async () => {
+    const { runtime, gate, backend } = setUp({ maxAttempts: 1 })
+    gate.script("putMany", { loseReply: LOST })
+    const results = await ended(runtime, backend.putMany(new Map(["a", "b"].map((key) => [key, write(key)]))))
+    for (const key of ["a", "b"]) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
   })
 
   test("writes: a question that fails is asked again, and nothing is sent over what it may find", async () => {

@@ -64,9 +64,8 @@ export class Call {
     return within(runtime, answer, limitMs, () => this.#unanswered(limitMs))
   }
 
-  /** Sends and waits for the answer as {@link Call.bound} does; does not send once the time of the call is up. */
+  /** Sends, and bounds the answer. */
   async send<T>(ask: () => MaybePromise<T>): Promise<T> {
-    if (this.#leftMs() <= 0) throw this.#unanswered(0)
     return this.bound(start(ask))
   }
 
@@ -91,8 +90,9 @@ export class Call {
     const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempt - 1))
     if (this.attempt >= maxAttempts || delayMs >= this.#leftMs()) return false
     onRetry?.({ operation: this.#kind.operation, attempt: this.attempt, delayMs, error, keys })
-    this.attempt++
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, delayMs))
+    if (this.#leftMs() <= 0) return false
+    this.attempt++
     return true
   }
 
