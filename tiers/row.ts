@@ -96,8 +96,9 @@ export function rowVersion(bytes: Buffer): string {
   return bytes.toString("hex", SEQUENCE_AT, EXPIRY_AT)
 }
 
-/** Of a row that was checked: the identity of the write that left it. */
+/** The identity of the write that left the row, expired or not. Throws {@link CorruptRow}. */
 export function rowId(bytes: Buffer): string {
+  checkRow(bytes)
   return bytes.toString("hex", ID_AT, EXPIRY_AT)
 }
 
