@@ -17,6 +17,14 @@ export function checkPrefix(prefix: unknown, operation: string): asserts prefix 
   if (typeof prefix !== "string" || !PREFIX.test(prefix)) throw invalidKey("prefix", prefix, 0, operation)
 }
 
+/** Checks what stands for many keys or entries. A string is iterable too, and would be taken for keys of one character. */
+export function checkIterable(what: "keys" | "entries", found: unknown, operation: string): void {
+  if (typeof found === "object" && found !== null && Symbol.iterator in found) return
+  throw new KvError("INVALID_KEY", `${operation} takes an iterable of ${what}; got ${describe(found)}`, {
+    operation,
+  })
+}
+
 /** Checks the name of a store: 1 to 64 of `A-Z a-z 0-9 - _`. */
 export function checkName(name: unknown, operation: string): asserts name is string {
   if (typeof name === "string" && NAME.test(name)) return

@@ -1,7 +1,7 @@
 import type { L1Entry } from "../tiers/l1-entry.ts"
 import { abortable } from "./abort.ts"
 import type { GetManyOptions } from "./api.ts"
-import { checkKey } from "./keys.ts"
+import { checkIterable, checkKey } from "./keys.ts"
 import type { TwoTier } from "./two-tier.ts"
 
 /**
@@ -14,6 +14,7 @@ export async function readMany(
   keys: Iterable<string>,
   options: GetManyOptions | undefined,
 ): Promise<Map<string, L1Entry>> {
+  checkIterable("keys", keys, operation)
   const distinct = new Set(keys)
   for (const key of distinct) checkKey(key, operation)
 

@@ -1,8 +1,9 @@
 import type { Condition, WriteResult } from "../tiers/backend.ts"
+import { writeInChunks } from "../tiers/chunks.ts"
 import { KvError, KvPartialError } from "../tiers/errors.ts"
 import { abortable } from "./abort.ts"
 import type { CallOptions, DeleteOptions, KvValue, PutOptions, PutResult, WriteOptions } from "./api.ts"
-import { checkKey } from "./keys.ts"
+import { checkIterable, checkKey } from "./keys.ts"
 import { expiryOf } from "./options.ts"
 import { versionFrom, versionToken } from "./tokens.ts"
 import type { TwoTier } from "./two-tier.ts"
@@ -41,6 +42,7 @@ export async function setMany(
   const operation = "setMany"
   const expiresAt = expiryOf(options?.ttlMs, tiers.runtime.now(), operation)
   const expiry = expiresAt === undefined ? {} : { expiresAt }
+  checkIterable("entries", entries, operation)
   const writes = new Map<string, { value: Uint8Array; id: string; expiresAt?: number }>()
   for (const [key, value] of entries) {
     checkKey(key, operation)
@@ -69,6 +71,7 @@ export async function deleteMany(
 ): Promise<void> {
   const operation = "deleteMany"
   const removals = new Map<string, { id: string }>()
+  checkIterable("keys", keys, operation)
   for (const key of keys) {
     checkKey(key, operation)
     removals.set(key, { id: tiers.runtime.id() })
@@ -85,16 +88,24 @@ async function writeMany<T>(
   options: CallOptions | undefined,
 ): Promise<void> {
   if (writes.size === 0) return
-  const results = await abortable(tiers.writeMany(writes, perform), options?.signal)
+  const { kind, maxWriteBatch } = tiers.backend.traits
+  const written = tiers.writeMany(writes, (all) => writeInChunks(all, maxWriteBatch, perform))
+  const results = await abortable(written, options?.signal)
   const failed = new Map<string, KvError>()
   const applied: string[] = []
   for (const key of writes.keys()) {
-    const result = results.get(key)
+    const result = results.get(key) ?? unanswered(operation, kind, key)
     if (result instanceof KvError) failed.set(key, result)
     else applied.push(key)
   }
   if (failed.size === 0) return
-  throw new KvPartialError(failed, applied, { operation, backend: tiers.backend.traits.kind })
+  throw new KvPartialError(failed, applied, { operation, backend: kind })
+}
+
+/** A backend owes an answer for every key; without one, nothing is known of the write. */
+function unanswered(operation: string, backend: string, key: string): KvError {
+  const message = "the backend gave no answer for this key; read it before writing it again"
+  return new KvError("OUTCOME_UNKNOWN", message, { operation, backend, key })
 }
 
 function conditionOf(options: PutOptions | undefined, key: string, operation: string): Condition | undefined {
