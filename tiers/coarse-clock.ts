@@ -24,6 +24,8 @@ export class CoarseClock {
   readonly #onStepForward: () => void
   /** Deadlines beyond this lie ahead without a new reading: the first thing a hit compares with. */
   trustedUntil = Number.POSITIVE_INFINITY
+  /** The wall clock at the last reading. */
+  #wall = Number.NaN
   #wallAhead: number
   #timer: Timer | undefined
 
@@ -34,15 +36,19 @@ export class CoarseClock {
     this.#wallAhead = runtime.now() - runtime.monotonic()
   }
 
-  /** Whether `deadline`, monotonic ms, lies ahead. */
-  isBefore(deadline: number): boolean {
-    return deadline > this.trustedUntil || this.read() < deadline
+  /**
+   * Whether `deadline`, monotonic ms, lies ahead, and `expiresAt`, Unix ms, as well. A deadline is at most a step later
+   * than the expiry, so while it is far it decides alone.
+   */
+  isBefore(deadline: number, expiresAt = Number.POSITIVE_INFINITY): boolean {
+    return deadline > this.trustedUntil || (this.read() < deadline && this.#wall < expiresAt)
   }
 
   /** Takes a new reading, monotonic ms. */
   read(): number {
     const reading = this.#runtime.monotonic()
-    const wallAhead = this.#runtime.now() - reading
+    this.#wall = this.#runtime.now()
+    const wallAhead = this.#wall - reading
     if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
     this.#wallAhead = wallAhead
     if (!this.#exact) {

@@ -101,7 +101,9 @@ export class L1 {
     const entry = this.#entries.get(key)
     if (entry === undefined) return undefined
     if (--this.#hitsLeft === 0) this.#startRound(key)
-    if (entry.deadline > this.#clock.trustedUntil || this.#clock.isBefore(entry.deadline)) return entry
+    if (entry.deadline > this.#clock.trustedUntil || this.#clock.isBefore(entry.deadline, entry.expiresAt)) {
+      return entry
+    }
     return this.#expire(key)
   }
 
