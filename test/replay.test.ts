@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Readable, Writable } from "node:stream"
 import { gzipSync } from "node:zlib"
-import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest"
 import type { Access } from "../src/cli/access-log.ts"
 import { L1Simulation } from "../src/cli/l1-simulation.ts"
 import { logClock } from "../src/cli/log-clock.ts"
@@ -114,11 +114,14 @@ describe("a log of keys", () => {
   })
 
   test("by default over LMDB in a temporary directory, which is gone afterwards", async () => {
-    const before = await temporaries()
-    const report = await reportOf(await fileOf("a\nb\na\n"))
+    const path = await fileOf("a\nb\na\n")
+    const temporary = await mkdtemp(join(folder, "tmp-"))
+    vi.stubEnv("TMPDIR", temporary)
+    const report = await reportOf(path)
+    vi.unstubAllEnvs()
     expect(report.run.backend.kind).toBe("lmdb")
     expect(report.l1).toMatchObject({ reads: 3, hits: 1 })
-    expect(await temporaries()).toEqual(before)
+    expect(await readdir(temporary)).toEqual([])
   })
 
   test("a store of the user's keeps its entries and nothing else", async () => {
@@ -294,8 +297,4 @@ function timedAccesses(length: number): Access[] {
     if (i % 11 === 0) return { key, operation: "write", atMs, ...(i % 2 === 0 ? { ttlMs: 3_000 } : {}) }
     return { key, operation: "read", atMs }
   })
-}
-
-async function temporaries(): Promise<string[]> {
-  return (await readdir(tmpdir())).filter((name) => name.startsWith("tiered-kv-replay-"))
 }

@@ -78,8 +78,9 @@ function describeReading(
   documents: number,
 ): string {
   return [
-    `Reading for ${seconds} s with L1, held to ${l1Entries} of the ${documents} documents so that both tiers have work, and ${seconds} s without.`,
-    `${readers} concurrent readers. Their choice is synthetic: Zipf popularity, exponent ${exponent}, seed ${seed}.`,
-    `Every read is compared with the file. One document in ${UNSTORED_EVERY} is not stored yet: getOrSet loads it from its file.`,
+    `Reading for ${seconds} s with L1, held to ${l1Entries} of ${documents} documents so that both tiers have work,`,
+    `and for ${seconds} s without. ${readers} concurrent readers; their choice is synthetic: Zipf popularity,`,
+    `exponent ${exponent}, seed ${seed}. Every read is compared with the file. One document in ${UNSTORED_EVERY} is not stored`,
+    "beforehand: getOrSet loads it from its file when it is first read.",
   ].join("\n")
 }

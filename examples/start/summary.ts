@@ -50,16 +50,15 @@ export function renderRuns(runs: readonly Run[]): string {
     ["", ...runs.map(({ title }) => title)],
     [
       row("reads", (run) => formatCount(readsOf(run))),
-      row(
-        "  getText / get / getJson",
-        ({ tally }) =>
-          `${formatCount(tally.text)} / ${formatCount(tally.bytes - tally.readThrough)} / ${formatCount(tally.json)}`,
-      ),
+      row("  getText", ({ tally }) => formatCount(tally.text)),
+      row("  get", ({ tally }) => formatCount(tally.bytes - tally.readThrough)),
+      row("  getJson", ({ tally }) => formatCount(tally.json)),
       row("  getOrSet", ({ tally }) => formatCount(tally.readThrough)),
       row("reads a second", (run) => formatCount(readsOf(run) / (run.tally.elapsedMs / 1_000))),
-      row("L1 hit ratio", ({ stats: { l1 } }) =>
-        formatShare(l1.hits + l1.negativeHits, l1.hits + l1.negativeHits + l1.misses),
-      ),
+      row("L1 hit ratio", ({ stats: { l1 } }) => {
+        const hits = l1.hits + l1.negativeHits
+        return l1.maxEntries === 0 ? NONE : formatShare(hits, hits + l1.misses)
+      }),
       row("L2 hit ratio", ({ stats: { l2 } }) => formatShare(l2.hits, l2.hits + l2.misses)),
       row("L1 hit p50", ({ stats }) => percentile(stats.l1.latency, "p50Ms")),
       row("L1 hit p99", ({ stats }) => percentile(stats.l1.latency, "p99Ms")),

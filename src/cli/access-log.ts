@@ -1,6 +1,6 @@
 import { createReadStream } from "node:fs"
 import { open } from "node:fs/promises"
-import { pipeline, Readable } from "node:stream"
+import { addAbortSignal, pipeline, Readable } from "node:stream"
 import { createGunzip } from "node:zlib"
 import { InputError } from "./failure.ts"
 import { detectFormat, type LogFormat, parserOf } from "./log-format.ts"
@@ -49,14 +49,15 @@ const ZSTD_MAGIC = 0xfd2fb528
 
 /**
  * Opens the access log at `path`, `-` for standard input; gzip is recognised by its first bytes.
- * Rejects with an {@link InputError} if it cannot be read or holds nothing.
+ * Rejects with an {@link InputError} if it cannot be read or holds nothing. Once `signal` is aborted, reading fails.
  */
 export async function openAccessLog(
   path: string,
-  { format, stdin }: { format?: LogFormat; stdin: Readable },
+  { format, stdin, signal }: { format?: LogFormat; stdin: Readable; signal?: AbortSignal },
 ): Promise<AccessLog> {
   const { source, totalBytes } =
     path === "-" ? { source: stdin, totalBytes: undefined } : await openFile(path)
+  if (signal !== undefined) addAbortSignal(signal, source)
   const { chunks, bytesRead } = await decompressed(source, path)
   const bad = new BadLines()
   const lines = splitLines(chunks, bad)

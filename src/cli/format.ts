@@ -7,12 +7,10 @@ export function formatCount(count: number): string {
   return grouped.format(count)
 }
 
-/** `98.7 %`; a ratio short of everything never reads as 100 %. */
+/** `98.7 %`; a ratio short of everything never reads as `100.0 %`. */
 export function formatRatio(ratio: number): string {
   const percent = ratio * 100
-  const rounded = Math.round(percent * 10) / 10
-  const shown = rounded === 100 && ratio < 1 ? Math.floor(percent * 1_000) / 1_000 : rounded
-  return `${shown.toFixed(Math.max(1, decimalsOf(shown)))} %`
+  return `${ratio < 1 && percent >= 99.95 ? "99.9" : percent.toFixed(1)} %`
 }
 
 /** `part / whole` as a ratio, or a dash if there is no whole. */
@@ -63,8 +61,4 @@ function width(cell: string): number {
 
 function toThreeDigits(value: number): string {
   return value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : value.toFixed(0)
-}
-
-function decimalsOf(value: number): number {
-  return (String(value).split(".")[1] ?? "").length
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import type { Runtime } from "../../tiers/runtime.ts"
-import type { L1Options } from "../api.ts"
-import { parseUrl } from "../binding.ts"
+import type { Kv, L1Options } from "../api.ts"
+import { type Binding, parseUrl } from "../binding.ts"
 import { kv } from "../kv.ts"
 import { backendOf } from "../open-backend.ts"
 import { DEFAULTS } from "../options.ts"
@@ -28,12 +28,32 @@ export async function openStores(
   l1: L1Options,
   runtime: Runtime,
 ): Promise<OpenedStores> {
-  const directory = url === undefined ? await temporaryDirectory("tiered-kv-replay-") : undefined
-  const binding =
-    directory === undefined
-      ? parseUrl(url ?? "")
-      : { service: "lmdb" as const, path: join(directory.path, "store") }
-  const keys = new ReplayKeys(directory === undefined ? `replay-${randomBytes(4).toString("hex")}:` : "")
+  if (url !== undefined) {
+    const keys = new ReplayKeys(`replay-${randomBytes(4).toString("hex")}:`)
+    return open(parseUrl(url), keys, l1, runtime, (seeding) => seeding.deleteMany(keys.keys()))
+  }
+  const directory = await temporaryDirectory("tiered-kv-replay-")
+  try {
+    const stores = await open(
+      { service: "lmdb", path: join(directory.path, "store") },
+      new ReplayKeys(""),
+      l1,
+      runtime,
+    )
+    return { ...stores, close: () => stores.close().finally(() => directory.remove()) }
+  } catch (error) {
+    await directory.remove()
+    throw error
+  }
+}
+
+async function open(
+  binding: Binding,
+  keys: ReplayKeys,
+  l1: L1Options,
+  runtime: Runtime,
+  clear?: (seeding: Kv) => Promise<void>,
+): Promise<OpenedStores> {
   const backend = await backendOf(binding, runtime, DEFAULTS.timeoutMs)
   const measured = await kv("replay", { backend, l1, runtime })
   const seeding = await kv("seeding", { backend, l1: false, runtime })
@@ -45,11 +65,10 @@ export async function openStores(
     async close() {
       await measured.close()
       try {
-        if (directory === undefined) await seeding.deleteMany(keys.keys())
+        await clear?.(seeding)
       } finally {
         await seeding.close()
         await backend.close()
-        await directory?.remove()
       }
     },
   }

@@ -8,7 +8,7 @@ import { L1Simulation, sizesAround } from "./l1-simulation.ts"
 import { logClock } from "./log-clock.ts"
 import type { LogFormat } from "./log-format.ts"
 import { progressBar } from "./progress.ts"
-import { reportOf } from "./replay-report.ts"
+import { type ReplayReport, reportOf } from "./replay-report.ts"
 import { Replay } from "./replay-run.ts"
 import { openStores } from "./replay-stores.ts"
 import { renderReport } from "./replay-text.ts"
@@ -28,12 +28,34 @@ export interface ReplayOptions {
 /** Accesses under way at once over a network, unless told: as a busy server has. */
 const NETWORK_CONCURRENCY = 32
 
-/** Replays the access log in `file` through both tiers and writes what came of it. */
+/** Replays the access log in `file` through both tiers and writes what came of it. Ctrl-C ends it with what came so far. */
 export async function replay(file: string, options: ReplayOptions, io: Io): Promise<number> {
-  const log = await openAccessLog(file, {
-    stdin: io.stdin,
-    ...(options.format === undefined ? {} : { format: options.format }),
-  })
+  const { signal, release } = interruptible()
+  try {
+    const { stdin } = io
+    const log = await openAccessLog(file, {
+      stdin,
+      signal,
+      ...(options.format === undefined ? {} : { format: options.format }),
+    })
+    const report = await replayLog(file, log, options, io, signal)
+    await write(io.stdout, options.json ? `${JSON.stringify(report)}\n` : renderReport(report))
+    return signal.aborted ? INTERRUPTED : EXIT.done
+  } catch (error) {
+    if (signal.aborted) return INTERRUPTED
+    throw error
+  } finally {
+    release()
+  }
+}
+
+async function replayLog(
+  file: string,
+  log: AccessLog,
+  options: ReplayOptions,
+  io: Io,
+  signal: AbortSignal,
+): Promise<ReplayReport> {
   const timed = log.format === "twitter"
   const clock = logClock()
   const l1 = {
@@ -44,28 +66,25 @@ export async function replay(file: string, options: ReplayOptions, io: Io): Prom
     jitter: 0,
   }
   const stores = await openStores(options.backend, l1, timed ? clock.runtime : systemRuntime)
-  const interrupt = interruptible()
-  const bar = progressBar(io, "replaying", options.limit ?? log.totalBytes)
+  const { concurrency = stores.inProcess ? 1 : NETWORK_CONCURRENCY, valueBytes, limit } = options
+  const bar = progressBar(io, "replaying", limit ?? log.totalBytes)
   try {
     const simulation = new L1Simulation(
       sizesAround(l1.maxEntries),
       timed ? l1.ttlMs : Number.POSITIVE_INFINITY,
     )
-    const { concurrency = stores.inProcess ? 1 : NETWORK_CONCURRENCY, valueBytes } = options
-    const { signal } = interrupt
     const replay = new Replay(stores, stores.keys, simulation, clock, { concurrency, valueBytes, signal })
-    for await (const batch of atMost(options.limit, log)) {
-      await replay.run(batch)
-      const { accesses } = replay.tally
-      bar.update(
-        options.limit === undefined ? log.bytesRead() : accesses,
-        `${formatCount(accesses)} accesses`,
-      )
-      if (signal.aborted) break
+    try {
+      for await (const batch of atMost(limit, log)) {
+        await replay.run(batch)
+        const { accesses } = replay.tally
+        bar.update(limit === undefined ? log.bytesRead() : accesses, `${formatCount(accesses)} accesses`)
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
-    bar.stop()
     if (replay.tally.accesses === 0 && !signal.aborted) throw nothingRead(file, log)
-    const report = reportOf({
+    return reportOf({
       log: {
         file: file === "-" ? "standard input" : file,
         format: log.format,
@@ -80,11 +99,8 @@ export async function replay(file: string, options: ReplayOptions, io: Io): Prom
       concurrency,
       simulated: { reads: simulation.reads, sizes: simulation.result() },
     })
-    await write(io.stdout, options.json ? `${JSON.stringify(report)}\n` : renderReport(report))
-    return signal.aborted ? INTERRUPTED : EXIT.done
   } finally {
     bar.stop()
-    interrupt.release()
     await stores.close()
   }
 }
