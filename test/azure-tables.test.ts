@@ -1,20 +1,15 @@
-import { randomUUID } from "node:crypto"
-import { TableClient } from "@azure/data-tables"
 import { azureTables } from "../tiers/azure-tables.ts"
 import { describeConformance } from "./conformance/run.ts"
-import { startAzurite } from "./servers/azurite.ts"
+import { newTable, startAzurite } from "./servers/azurite.ts"
 import { requireServer } from "./servers/server.ts"
 
 await requireServer("azure-tables", startAzurite, (server) => {
   describeConformance("azure-tables", {
     async createStore(runtime) {
-      const table = `t${randomUUID().replaceAll("-", "")}`
-      const client = TableClient.fromConnectionString(server.connectionString, table, {
-        allowInsecureConnection: true,
-      })
-      await client.createTable()
+      const client = await newTable(server)
+      const { connectionString } = server
       return {
-        connect: () => azureTables({ connectionString: server.connectionString }, { table, runtime }),
+        connect: () => azureTables({ connectionString }, { table: client.tableName, runtime }),
         async dispose() {
           await client.deleteTable()
         },

@@ -42,6 +42,7 @@ export class RequestTimedOut extends Error {
 export function toKvError(error: unknown, { operation, key, effect }: Request): KvError {
   if (error instanceof KvError) return error
   const { code, message } = reading(error, effect)
+  if (isRestError(error)) redact(error)
   return new KvError(code, message, { operation, backend: KIND, key, cause: error })
 }
 
@@ -142,7 +143,20 @@ interface RestErrorLike extends Error {
   statusCode?: number
   code?: string
   details?: unknown
+  request?: { url: string; body?: unknown; agent?: unknown; headers: { delete(name: string): void } }
   response?: { headers: { get(name: string): string | undefined } }
+}
+
+/** Takes what is nobody's business out of an error that becomes a `cause`, since loggers print all of it: the value and the signature that were sent. */
+function redact(error: RestErrorLike): void {
+  // The SDK quotes the body of the answer, and with it the value.
+  if (error.code === "PARSE_ERROR") error.message = "the body of the answer could not be parsed"
+  const { request } = error
+  if (request === undefined) return
+  request.headers.delete("authorization")
+  request.url = request.url.replace(/([?&]sig=)[^&]*/, "$1…")
+  request.body = undefined
+  request.agent = undefined
 }
 
 function isRestError(error: unknown): error is RestErrorLike {

@@ -30,36 +30,36 @@ const EMULATOR = {
 }
 const EMULATOR_ENDPOINT = `http://127.0.0.1:10002/${EMULATOR.account}`
 
-/** Exported for tests. Throws `BINDING_INVALID` or `BINDING_NOT_CONFIGURED`. */
+/** Fills in from the environment what the settings leave out. Throws `BINDING_INVALID` or `BINDING_NOT_CONFIGURED`. */
 export function resolveTarget(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target {
-  const target = settings.connectionString
+  const { endpoint, signing } = settings.connectionString
     ? parseConnectionString(settings.connectionString)
     : (targetOfEnvironment(settings, env) ?? targetOfAccount(settings, env))
-  const { protocol } = parseUrl(target.endpoint)
-  if (protocol !== "https:" && !isEmulator(target.endpoint)) {
+  if (parseUrl(endpoint).protocol !== "https:" && !isEmulator(endpoint)) {
     throw invalid(
       "the endpoint has to be https; plain http is for emulators: on loopback, or of devstoreaccount1",
     )
   }
-  return target
+  return { endpoint: endpoint.replace(/\/+$/, ""), signing }
 }
 
-/** The environment's connection string, unless the settings name an endpoint or an account that is not its. */
-function targetOfEnvironment(
-  { account, endpoint }: AzureTablesSettings,
-  { AZURE_STORAGE_CONNECTION_STRING: connectionString }: NodeJS.ProcessEnv,
-): Target | undefined {
-  if (!connectionString || endpoint !== undefined) return undefined
+/** What the environment's connection string says, unless the settings are of another account than it. */
+function targetOfEnvironment(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target | undefined {
+  const { AZURE_STORAGE_CONNECTION_STRING: connectionString } = env
+  if (!connectionString) return undefined
   const target = parseConnectionString(connectionString)
-  const fits = account === undefined || isEmulator(target.endpoint) || accountOf(target.endpoint) === account
-  return fits ? target : undefined
+  const account = accountOf(settings)
+  if (account === undefined || account === accountOf(target)) {
+    return { ...target, endpoint: settings.endpoint ?? target.endpoint }
+  }
+  // An emulator's stands in for whatever account there is in production.
+  return settings.endpoint === undefined && isEmulator(target.endpoint) ? target : undefined
 }
 
 function targetOfAccount(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target {
   const { AZURE_STORAGE_ACCOUNT: envAccount } = env
   const key = env.AZURE_STORAGE_KEY || env.AZURE_STORAGE_ACCESS_KEY
-  const account =
-    settings.account ?? (settings.endpoint === undefined ? envAccount : accountOf(settings.endpoint))
+  const account = accountOf(settings) ?? envAccount
   if (!account) {
     throw new KvError(
       "BINDING_NOT_CONFIGURED",
@@ -67,13 +67,13 @@ function targetOfAccount(settings: AzureTablesSettings, env: NodeJS.ProcessEnv):
       { operation: "open", backend: KIND },
     )
   }
-  if (!/^[a-z0-9]{3,24}$/.test(account)) {
+  if (!/^[a-z0-9-]{3,63}$/.test(account)) {
     throw invalid("a storage account's name is 3 to 24 lower-case letters and digits")
   }
-  const endpoint = settings.endpoint?.replace(/\/+$/, "") ?? `https://${account}.table.core.windows.net`
-  if (key && (envAccount === undefined || envAccount === account))
-    return { endpoint, signing: { account, key } }
+  const endpoint = settings.endpoint ?? `https://${account}.table.core.windows.net`
+  if (key && envAccount === account) return { endpoint, signing: { account, key } }
   if (account === EMULATOR.account) return { endpoint, signing: EMULATOR }
+  if (key && !envAccount) return { endpoint, signing: { account, key } }
   return { endpoint, signing: "identity" }
 }
 
@@ -92,7 +92,7 @@ function parseConnectionString(text: string): Target {
   const protocol = fields.get("defaultendpointsprotocol") ?? "https"
   const suffix = fields.get("endpointsuffix") ?? "core.windows.net"
   const endpoint =
-    fields.get("tableendpoint")?.replace(/\/+$/, "") ??
+    fields.get("tableendpoint") ??
     (account === undefined ? undefined : `${protocol}://${account}.table.${suffix}`)
   if (endpoint !== undefined && signature !== undefined) return { endpoint, signing: { signature } }
   if (endpoint !== undefined && account !== undefined && key !== undefined) {
@@ -104,10 +104,11 @@ function parseConnectionString(text: string): Target {
   )
 }
 
-/** The account that an endpoint is of: the first label of its host, or on an emulator the first segment of its path. */
-function accountOf(endpoint: string): string {
+/** The account that is named, or that the endpoint is of: the first label of its host, on an emulator the first segment of its path. */
+function accountOf({ account, endpoint }: { account?: string; endpoint?: string }): string | undefined {
+  if (account !== undefined || endpoint === undefined) return account
   const { hostname, pathname } = parseUrl(endpoint)
-  return pathname.split("/")[1] || (hostname.split(".")[0] ?? "")
+  return pathname.split("/")[1] || hostname.split(".")[0]
 }
 
 export function isEmulator(endpoint: string): boolean {

@@ -1,7 +1,9 @@
+import { randomUUID } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { TableClient } from "@azure/data-tables"
 import { accepts, freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
 /** Azurite's table service, with what a client needs to reach it. */
@@ -35,6 +37,17 @@ export async function startAzurite(): Promise<AzuriteServer> {
       rmSync(scratch, { recursive: true, force: true })
     },
   }
+}
+
+/** A client for a new table. */
+export async function newTable({ connectionString }: AzuriteServer): Promise<TableClient> {
+  const name = `t${randomUUID().replaceAll("-", "")}`
+  const client = TableClient.fromConnectionString(connectionString, name, {
+    allowInsecureConnection: true,
+    retryOptions: { maxRetries: 0 },
+  })
+  await client.createTable()
+  return client
 }
 
 /** The connection string for an Azurite, or for a proxy before one, on this loopback port. */
