@@ -8,6 +8,8 @@ export interface FailedCall {
   key?: string | undefined
   /** Database and collection, for messages. */
   target?: string | undefined
+  /** What the caller has to be allowed. @default "roles/datastore.user" */
+  needs?: string
   /** The SDK may have sent the call more than once, so that its last attempt does not tell what came of the others. */
   mayRepeat?: boolean
 }
@@ -74,7 +76,7 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
     case GRPC.PERMISSION_DENIED:
       return [
         "ACCESS_DENIED",
-        `${at} does not let these credentials in; grant them roles/datastore.user, and see that the Firestore API is enabled`,
+        `${at} does not let these credentials do this; grant them ${call.needs ?? "roles/datastore.user"}, and see that the Firestore API is enabled`,
       ]
     case GRPC.UNAUTHENTICATED:
       return isNetworkFailure(error)
