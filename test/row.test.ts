@@ -86,7 +86,6 @@ describe("row", () => {
     const entry = decodeRow(lent, NEVER)
     lent.fill(9)
     expect(entry?.value).toEqual(Uint8Array.of(1, 2, 3))
-    expect(entry?.value.buffer.byteLength).toBe(3)
   })
 
   test("takes its number afterwards", () => {

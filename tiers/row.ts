@@ -1,4 +1,5 @@
 import type { StoredEntry } from "./backend.ts"
+import { copyBytes } from "./byte-pool.ts"
 
 /**
  * How an entry lies in LMDB and in Redis: a header of 40 bytes, then the value. Numbers are unsigned, big-endian.
@@ -73,8 +74,9 @@ export function setRowSequence(bytes: Buffer, sequence: number): void {
 export function decodeRow(bytes: Buffer, now: number): StoredEntry | undefined {
   const expiresAt = rowExpiry(bytes)
   if (expiresAt !== undefined && expiresAt <= now) return undefined
-  // The end is given, because a view that LMDB lends is longer inside than its `length` says.
-  const value = new Uint8Array(bytes.subarray(ROW_HEADER_BYTES, bytes.length))
+  // By way of text, because memory of its own would cost more than both copies. The end is given, because bytes that LMDB
+  // lends are longer inside than their `length` says.
+  const value = copyBytes(bytes.toString("latin1", ROW_HEADER_BYTES, bytes.length))
   const version = rowVersion(bytes)
   return expiresAt === undefined ? { value, version } : { value, version, expiresAt }
 }
