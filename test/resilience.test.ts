@@ -459,6 +459,46 @@ describe("batches", () => {
     for (const key of ["a", "b"]) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
   })
 
+  test("writes: what was found applied stays so when the rest fails as a whole", async () => {
+    const { runtime, gate, backend } = setUp({ maxAttempts: 2 })
+    gate.script("putMany", { landLate: LOST }, { fail: UNAVAILABLE })
+    const writes = new Map(["lost", "late"].map((key) => [key, write(key)]))
+    await gate.put("lost", write("lost"))
+    const results = await ended(runtime, backend.putMany(writes))
+    expect(results.get("lost")).toEqual({ applied: true, mayLandLate: true })
+    expect(results.get("late")).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "late", cause: UNAVAILABLE })
+  })
+
+  test("writes: a key that the answer leaves out is in doubt", async () => {
+    const { runtime, gate } = setUp()
+    const forgetful: Backend = {
+      ...gate,
+      async putMany(writes) {
+        const results = await gate.putMany(writes)
+        if (gate.count("putMany") === 1) results.delete("b")
+        return results
+      },
+    }
+    const backend = resilient(forgetful, { runtime })
+    const results = await ended(runtime, backend.putMany(new Map(["a", "b"].map((key) => [key, write(key)]))))
+    expect(results.get("a")).toEqual({ applied: true, version: expect.any(String) })
+    expect(results.get("b")).toEqual({ applied: true, mayLandLate: true })
+  })
+
+  test("writes: once the time is up, nothing is asked any more", async () => {
+    const { runtime, gate, backend } = setUp({ timeoutMs: 1_000, attemptTimeoutMs: 1_000 })
+    gate.script("putMany", { loseReply: LOST })
+    gate.hold("carries")
+    const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`)
+    const results = await ended(
+      runtime,
+      backend.putMany(new Map(keys.map((key) => [key, write(key)]))),
+      1_000,
+    )
+    for (const key of keys) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
+    expect(gate.count("carries")).toBe(16)
+  })
+
   test("writes: a question that fails is asked again, and nothing is sent over what it may find", async () => {
     const { runtime, gate, backend } = setUp()
     gate.script("putMany", { loseReply: LOST })

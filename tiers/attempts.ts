@@ -64,8 +64,9 @@ export class Call {
     return within(runtime, answer, limitMs, () => this.#unanswered(limitMs))
   }
 
-  /** Sends, and bounds the answer. */
+  /** Sends, unless the time of the call is up, and bounds the answer. */
   async send<T>(ask: () => MaybePromise<T>): Promise<T> {
+    if (this.#leftMs() <= 0) throw this.#unanswered(0)
     return this.bound(start(ask))
   }
 

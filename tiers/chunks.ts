@@ -4,7 +4,7 @@ import { ofKey } from "./key-error.ts"
 import { inParallel } from "./parallel.ts"
 
 /** Requests that one call has under way at a time when its keys do not fit in one. */
-export const REQUESTS_AT_A_TIME = 16
+const REQUESTS_AT_A_TIME = 16
 
 type Read = Map<string, StoredEntry | KvError>
 type Written = Map<string, WriteResult | KvError>

@@ -37,10 +37,8 @@ export function writeMany<Item extends { id: string }>(
 ): Promise<Answers<WriteResult>> {
   const inDoubt = new Set<string>()
   return untilAnswered(call, [...items.keys()], inDoubt, async (pending) => {
-    const rest = new Map([...items].filter(([key]) => pending.has(key)))
-    if (inDoubt.size === 0) return call.send(() => send(rest))
-
     const answers: Answers<WriteResult> = new Map()
+    const rest = new Map([...items].filter(([key]) => pending.has(key)))
     if (carries !== undefined) {
       const asked = [...rest].filter(([key]) => inDoubt.has(key))
       await inParallel(asked, QUESTIONS_AT_A_TIME, async ([key, { id }]) => {
@@ -51,16 +49,20 @@ export function writeMany<Item extends { id: string }>(
       })
     }
     if (rest.size === 0) return answers
-    const sent = await orError(call.send(() => send(rest)))
+
+    const sending = call.send(() => send(rest))
+    const sent = inDoubt.size === 0 ? await sending : await orError(sending)
     for (const key of rest.keys()) {
-      const answer = sent instanceof KvError ? sent : sent.get(key)
-      if (answer === undefined) continue
+      const answer = sent instanceof KvError ? sent : (sent.get(key) ?? LEFT_OUT)
       const late = inDoubt.has(key) && !(answer instanceof KvError)
       answers.set(key, late ? { ...answer, mayLandLate: true } : answer)
     }
     return answers
   })
 }
+
+/** A write that a backend says nothing about is in doubt, whatever the contract says. */
+const LEFT_OUT = new KvError("OUTCOME_UNKNOWN", "the answer left this key out", { operation: "write" })
 
 /**
  * Goes through rounds, each with the keys that the rounds before left with an error worth another attempt. Rejects only
