@@ -148,7 +148,7 @@ export interface GatedBackendOptions {
 export type GatedOperation = BackendOperation | "carries"
 
 /** `request`: before the backend sees the call. `reply`: after it has served the call, before the caller hears of it. */
-export type HoldPoint = "request" | "reply"
+type HoldPoint = "request" | "reply"
 
 /** What befalls one call. */
 export type Fault =
@@ -165,7 +165,7 @@ export type Fault =
   | { keys: Readonly<Record<string, KvError>>; applied?: boolean }
 
 /** One call that reached the gate. */
-export interface GatedCall {
+interface GatedCall {
   readonly operation: GatedOperation
   /** Empty for a scan. */
   readonly keys: readonly string[]
