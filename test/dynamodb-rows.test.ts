@@ -245,6 +245,26 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(entries.map(({ key }) => key)).toEqual(["key:live"])
     })
 
+    test("live rows behind expired ones come once each, whatever the page", async () => {
+      const live: string[] = []
+      for (let n = 0; n < 60; n++) {
+        await storeRow(`key:0:${n}`, { value: { B: text("") }, ttl: { N: "1" } })
+        await storeRow(`key:1:${n}`, { value: { B: text("v") } })
+        live.push(`key:1:${n}`)
+      }
+      for (const limit of [1, 3, 20]) {
+        const found: string[] = []
+        let cursor: string | undefined
+        do {
+          const page = await backend.scan("key:", { limit, ...(cursor && { cursor }) })
+          expect(page.entries.length).toBeLessThanOrEqual(limit)
+          found.push(...page.entries.map(({ key }) => key))
+          cursor = page.next
+        } while (cursor !== undefined)
+        expect(found.sort()).toEqual([...live].sort())
+      }
+    })
+
     test("a cursor leaves out the prefix and the buckets that are through", async () => {
       const prefix = "a-long-prefix-that-all-of-the-keys-have:"
       for (let n = 0; n < 64; n++) await storeRow(`${prefix}${n}`, { value: { B: text("v") } })

@@ -57,7 +57,7 @@ async function loadSdk(): Promise<DynamoDbSdk> {
   } catch (cause) {
     throw new KvError(
       "DEPENDENCY_MISSING",
-      "DynamoDB needs the package @aws-sdk/client-dynamodb, which is not installed: npm install @aws-sdk/client-dynamodb",
+      "DynamoDB needs the package @aws-sdk/client-dynamodb, which could not be loaded: npm install @aws-sdk/client-dynamodb",
       { operation: "open", backend: "dynamodb", cause },
     )
   }
