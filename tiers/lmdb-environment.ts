@@ -53,6 +53,8 @@ async function create(directory: string): Promise<Environment> {
     noSubdir: false,
     // Otherwise a commit is seen, and acknowledged, before it is on the disk.
     overlappingSync: false,
+    // Otherwise a commit that fails also rejects a promise that nobody has. Changes are batched before they get there.
+    eventTurnBatching: false,
     maxReaders: MOST_READERS,
   })
   try {

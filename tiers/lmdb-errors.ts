@@ -1,5 +1,6 @@
 import { constants } from "node:os"
 import { KvError, type KvErrorCode } from "./errors.ts"
+import { CommitInDoubt } from "./lmdb-writer.ts"
 import { CorruptRow } from "./row.ts"
 
 export const KIND = "lmdb"
@@ -62,7 +63,7 @@ const ANSWERS: ReadonlyMap<number, Answer> = new Map([
   [EMFILE, NO_HANDLES],
   [ENFILE, NO_HANDLES],
   [ENOMEM, NO_HANDLES],
-  [EIO, ["UNAVAILABLE", "the disk failed to read or write"]],
+  [EIO, ["UNAVAILABLE", "the disk is full, or fails; nothing was written"]],
   [MDB_READERS_FULL, ["UNAVAILABLE", "too many processes read the store at once"]],
   [MDB_CORRUPTED, DAMAGED],
   [MDB_PAGE_NOTFOUND, DAMAGED],
@@ -84,6 +85,13 @@ export function toKvError(error: unknown, { operation, key, effect }: LmdbCall):
   if (hasCode(error, "ERR_MODULE_NOT_FOUND")) {
     return new KvError("DEPENDENCY_MISSING", "the package lmdb is not installed: npm install lmdb", details)
   }
+  if (error instanceof CommitInDoubt) {
+    return new KvError(
+      "OUTCOME_UNKNOWN",
+      "the disk failed in the last step of the commit: close the store and open it anew",
+      details,
+    )
+  }
   const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(effect)
   return new KvError(code, message, details)
 }
@@ -91,7 +99,7 @@ export function toKvError(error: unknown, { operation, key, effect }: LmdbCall):
 function unnamed(effect: LmdbCall["effect"]): Answer {
   if (effect === "open") return ["UNAVAILABLE", "the store cannot be opened; see the error's cause"]
   if (effect === "read") return ["UNAVAILABLE", "the store cannot be read; see the error's cause"]
-  return ["OUTCOME_UNKNOWN", "the write may or may not have reached the disk; see the error's cause"]
+  return ["UNAVAILABLE", "nothing could be written; see the error's cause"]
 }
 
 /** The number of an error: Node has it as `errno`, negated; LMDB as `code`. */

@@ -21,6 +21,13 @@ export interface WriteTransaction {
   nextSequence(): number
 }
 
+/** Whether a commit counts was not to be learnt; LMDB has given the environment up, and does no more in this process. */
+export class CommitInDoubt extends Error {
+  override get name(): string {
+    return "CommitInDoubt"
+  }
+}
+
 interface Change {
   apply(transaction: WriteTransaction): void
   settle(): void
@@ -35,6 +42,7 @@ const MOST_CHANGES = 1_000
 export function writerOf(db: RootDatabase<Buffer, string>): Writer {
   const waiting: Change[] = []
   let committing: Promise<void> | undefined
+  let lost = false
 
   async function commitWaiting(): Promise<void> {
     while (waiting.length > 0) await commitSome()
@@ -53,12 +61,17 @@ export function writerOf(db: RootDatabase<Buffer, string>): Writer {
       // If the transaction did not begin, whatever waits for one fails with it.
       if (changes.length === 0) changes = waiting.splice(0)
       const cause = await causeOf(error)
-      for (const change of changes) change.reject(cause)
+      // LMDB gives up an environment, to readers too, if it failed in the step that makes a commit count.
+      lost = !isReadable(db)
+      const verdict = lost ? new CommitInDoubt("the commit failed in its last step", { cause }) : cause
+      for (const change of changes) change.reject(verdict)
     }
   }
 
   return {
     write(change) {
+      // LMDB would never answer.
+      if (lost) return Promise.reject(new Error("the environment was given up after a commit failed"))
       return new Promise((resolve, reject) => {
         waiting.push(changeOf(change, resolve, reject))
         committing ??= commitWaiting()
@@ -112,6 +125,15 @@ function readSequence(db: RootDatabase<Buffer, string>): number {
   if (!Number.isSafeInteger(sequence))
     throw new TypeError("the number of the store's last write cannot be read")
   return sequence
+}
+
+function isReadable(db: RootDatabase<Buffer, string>): boolean {
+  try {
+    db.get(SEQUENCE_KEY)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** LMDB rejects with a general error, and gives the particular one as a promise that rejects. */
