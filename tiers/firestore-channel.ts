@@ -1,7 +1,7 @@
 import { within } from "./deadline.ts"
 import { KvError } from "./errors.ts"
 import { firestoreError } from "./firestore-errors.ts"
-import { clientOptions, endpointOf, type FirestoreSettings, loadSdk } from "./firestore-settings.ts"
+import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./firestore-settings.ts"
 import type { CommitResponse, DocumentResponse } from "./firestore-wire.ts"
 import type { Runtime } from "./runtime.ts"
 
@@ -86,8 +86,8 @@ export async function acquireChannel(
 async function openChannel(settings: FirestoreSettings): Promise<Channel> {
   const { sdk, gax } = await loadSdk()
   const client = new sdk.v1.FirestoreClient(clientOptions(settings, gax), gax)
-  // The stub, and not the methods of the client, which repeat what failed for up to ten minutes and do not tell.
-  const stub: unknown = await client.initialize()
+  // Not the methods of the client: they repeat what failed, for up to ten minutes, and do not tell.
+  const stub = await stubOf(client)
   return {
     stub: stub as FirestoreStub,
     newMetadata: () => new gax.grpc.Metadata(),

@@ -65,6 +65,20 @@ export function clientOptions(settings: FirestoreSettings, { grpc, googleAuthLib
   }
 }
 
+/** The stub of a generated client, which sends what it is told, once. `ACCESS_DENIED` without credentials. */
+export async function stubOf(client: { initialize(): Promise<unknown> }): Promise<unknown> {
+  try {
+    return await client.initialize()
+  } catch (cause) {
+    throw new KvError(
+      "ACCESS_DENIED",
+      "no credentials for Google Cloud could be loaded; set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run " +
+        "`gcloud auth application-default login`",
+      { operation: "open", backend: "firestore", cause },
+    )
+  }
+}
+
 const CHANNEL_OPTIONS = {
   // A connection that has gone dead is found out by pings while calls wait on it; the service allows one in 30 s.
   "grpc.keepalive_time_ms": 30_000,

@@ -1,6 +1,11 @@
 import type { CallOptions, Metadata } from "../firestore-channel.ts"
-import { firestoreError } from "../firestore-errors.ts"
-import { clientOptions, DEFAULT_DATABASE, type FirestoreSettings, loadSdk } from "../firestore-settings.ts"
+import {
+  clientOptions,
+  DEFAULT_DATABASE,
+  type FirestoreSettings,
+  loadSdk,
+  stubOf,
+} from "../firestore-settings.ts"
 
 export const PROVISION = "provision"
 
@@ -54,10 +59,7 @@ export async function openAdmin(
 ): Promise<FirestoreAdmin> {
   const { sdk, gax } = await loadSdk()
   const client = new sdk.v1.FirestoreAdminClient(clientOptions(settings, gax), gax)
-  const initialized: unknown = await client.initialize().catch((error: unknown) => {
-    throw firestoreError(error, { operation: PROVISION, effect: "read" })
-  })
-  const stub = initialized as AdminStub
+  const stub = (await stubOf(client)) as AdminStub
   const { projectId, databaseId = DEFAULT_DATABASE } = settings
   const parent = `projects/${projectId}`
   const database = `${parent}/databases/${databaseId}`
