@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander"
+import { INTERRUPTED, interruptible } from "../src/cli/interrupt.ts"
 import { type DemonstrationOptions, demonstrate } from "./start/demonstration.ts"
 
 const options = new Command("npm start --")
@@ -13,7 +14,13 @@ const options = new Command("npm start --")
   .parse()
   .opts<DemonstrationOptions>()
 
-await demonstrate(options, process)
+const { signal } = interruptible()
+try {
+  await demonstrate({ ...options, signal }, process)
+} catch (error) {
+  if (!signal.aborted) throw error
+  process.exitCode = INTERRUPTED
+}
 
 function number(text: string): number {
   const value = Number(text)

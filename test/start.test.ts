@@ -99,6 +99,15 @@ describe("the readers", () => {
   })
 })
 
+test("interrupted, the readers stop", async () => {
+  const store = await openStore()
+  const { accepted } = await fill(store, documents)
+  const interrupt = new AbortController()
+  const onTurn = () => interrupt.abort(new Error("enough"))
+  const patient = { ...reading, seconds: 1_000, signal: interrupt.signal }
+  await expect(read(store, accepted, new Set(), patient, onTurn)).rejects.toThrow("enough")
+})
+
 test("the demonstration ends in a table of both runs, and leaves nothing behind", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-test-"))
   vi.stubEnv("TMPDIR", folder)

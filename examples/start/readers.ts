@@ -9,6 +9,8 @@ export interface Reading {
   readonly seconds: number
   readonly seed: number
   readonly exponent: number
+  /** Ends the reading early, by rejecting with its reason. */
+  readonly signal?: AbortSignal
 }
 
 /** What the readers did. */
@@ -34,7 +36,7 @@ export async function read(
   store: Kv,
   documents: readonly Document[],
   unstored: ReadonlySet<Document>,
-  { readers, seconds, seed, exponent }: Reading,
+  { readers, seconds, seed, exponent, signal }: Reading,
   onTurn: (elapsedMs: number) => void,
 ): Promise<ReadTally> {
   const random = seededRandom(seed)
@@ -45,6 +47,7 @@ export async function read(
 
   const reader = async () => {
     while (performance.now() < endsAt) {
+      signal?.throwIfAborted()
       for (let reads = 0; reads < READS_A_TURN; reads++) {
         const document = pick()
         if (unstored.has(document)) await readThrough(store, document, tally)

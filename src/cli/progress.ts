@@ -20,9 +20,12 @@ export function progressBar(io: Io, title: string, total: number | undefined): P
     hideCursor: true,
     fps: 10,
   })
-  bar.start(total ?? 0, 0, { note: "" })
-  return {
-    update: (done, note) => bar.update(done, { note }),
-    stop: () => bar.stop(),
+  // A process that exits under the bar would leave its terminal without a cursor.
+  const stop = () => {
+    process.off("exit", stop)
+    bar.stop()
   }
+  process.once("exit", stop)
+  bar.start(total ?? 0, 0, { note: "" })
+  return { update: (done, note) => bar.update(done, { note }), stop }
 }

@@ -119,8 +119,12 @@ function renderSizes({ simulation, log, l1 }: ReplayReport): string {
       ? `Entries expire after ${formatDuration(l1.ttlMs ?? 0)} in L1 and with their own TTL, in the time of the log.`
       : "The log has no times, so nothing expires here, neither in the run nor in the simulation.",
   ]
-  if (l1.negativeHits > 0)
-    lines.push("Every read of an absent key counts as an L2 read here; the run answered some from L1.")
+  if (l1.negativeHits > 0) {
+    const values = formatShare(l1.hits, log.reads)
+    lines.push(
+      `Known absences are not simulated: without its ${formatCount(l1.negativeHits)} the run had ${values}.`,
+    )
+  }
   if (l1.evictions.bytes > 0) {
     lines.push(
       `The run evicted ${formatCount(l1.evictions.bytes)} entries for want of bytes, which is not simulated; raise --l1-bytes.`,
