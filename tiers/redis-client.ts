@@ -26,6 +26,8 @@ const BACKOFF_BASE_MS = 100
 const BACKOFF_MAX_MS = 3_000
 /** How long a connection may be idle before the first TCP keep-alive probe, ms: less than any load balancer's patience. */
 const KEEP_ALIVE_MS = 10_000
+/** How long a connection that is closed, with nothing under way, may take to say goodbye, ms. */
+const DISCONNECT_MS = 100
 
 export async function loadIoRedis(): Promise<IoRedis> {
   try {
@@ -126,7 +128,7 @@ export function makeClient(sdk: IoRedis, settings: RedisSettings, timing: Client
       reconnect?.cancel()
       silence.stop()
       clearInterval(processHold)
-      client.disconnect()
+      if (client.status !== "end") client.disconnect()
     },
   }
 }
@@ -142,6 +144,7 @@ function nodeOptions(
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: timeoutMs,
+    disconnectTimeout: DISCONNECT_MS,
     keepAlive: KEEP_ALIVE_MS,
     connectionName: "tiered-kv",
     disableClientInfo: true,
@@ -173,6 +176,11 @@ function clusterOptions(settings: RedisSettings, timing: ClientTiming): ClusterO
 /** The connections of a client: one, or one for each node of a cluster. */
 export function nodesOf(client: RedisClient): Redis[] {
   return isCluster(client) ? client.nodes("all") : [client]
+}
+
+/** The connections that read and write: one, or one for each primary of a cluster. */
+export function primaryNodes(client: RedisClient): Redis[] {
+  return isCluster(client) ? client.nodes("master") : [client]
 }
 
 export function isClient(target: RedisClient | RedisSettings): target is RedisClient {

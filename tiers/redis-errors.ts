@@ -11,6 +11,12 @@ export interface RedisCall {
 
 export const KIND = "redis"
 
+/** What a user of the server has to be allowed, in the words of `ACL SETUSER`, beside the keys of the store's prefix. */
+export const DATA_COMMANDS = [
+  ...["+get", "+mget", "+strlen", "+exists", "+getrange", "+set", "+setrange", "+time", "+unlink"],
+  ...["+evalsha", "+eval", "+scan", "+info", "+select", "+client|setname", "+cluster|slots", "+cluster|info"],
+] as const
+
 /**
  * What the server answers, by the word that its error begins with (a script's error has it further on). An answer is
  * never in doubt: a write that got one of these was not applied.
@@ -20,8 +26,7 @@ const ANSWERS: Readonly<Record<string, readonly [code: KvErrorCode, message: str
   WRONGPASS: ["ACCESS_DENIED", "the server refused the user name or the password"],
   NOPERM: [
     "ACCESS_DENIED",
-    "the user may not run this command on this key: allow it +get +mget +strlen +exists +getrange +set +setrange " +
-      "+time +evalsha +eval +unlink +scan +info +select and the keys of the prefix",
+    `the user may not do this: allow it the keys of the prefix and ${DATA_COMMANDS.join(" ")}`,
   ],
   WRONGTYPE: [
     "CORRUPT_ENTRY",
@@ -71,10 +76,11 @@ export function redisError(cause: unknown, call: RedisCall): KvError {
 
   if (cause instanceof CorruptRow)
     return failure("CORRUPT_ENTRY", `what lies under the key is no entry: ${cause.message}`)
-  const answer = answerOf(cause)
+  const text = textOf(cause)
+  // ioredis gives up redirecting: the last answer is known, but not what became of those before it.
+  const answer = /Too many Cluster redirections/.test(text) ? undefined : answerOf(cause)
   if (answer !== undefined) return failure(...answer)
   if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
-  const text = textOf(cause)
   if (NOT_SENT.test(text))
     return failure("UNAVAILABLE", "there is no connection to the server; nothing was sent")
   if (call.effect === "write") {

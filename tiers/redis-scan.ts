@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis"
 import type { KeyedEntry, ScanPage, ScanRequest, StoredEntry } from "./backend.ts"
 import { KvError } from "./errors.ts"
-import { isCluster, type RedisClient } from "./redis-client.ts"
+import { primaryNodes, type RedisClient } from "./redis-client.ts"
 import type { RedisConnection } from "./redis-connection.ts"
 import { decodeCursor, encodeCursor, fingerprint } from "./redis-cursor.ts"
 
@@ -21,7 +21,7 @@ const MOST_LOOKED_AT = 10_000
 /** Keys that a cursor may carry because they did not fit in their page. */
 const MOST_PENDING = 50
 /** Keys whose fingerprints a cursor carries. */
-const MOST_RECENT = 64
+const MOST_RECENT = 128
 
 const CALL = { operation: "scan", effect: "read" } as const
 /** What a client of this package may have written; anything else under the prefix is another program's, and no entry. */
@@ -119,8 +119,9 @@ interface Primary {
 
 /** The primaries in the order of their ids. */
 async function primariesOf(client: RedisClient): Promise<Primary[]> {
-  const nodes = isCluster(client) ? client.nodes("master") : [client]
-  const primaries = await Promise.all(nodes.map(async (node) => ({ node, id: await runIdOf(node) })))
+  const primaries = await Promise.all(
+    primaryNodes(client).map(async (node) => ({ node, id: await runIdOf(node) })),
+  )
   return primaries.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 

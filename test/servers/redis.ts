@@ -1,7 +1,9 @@
+import { execFile } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
+import { promisify } from "node:util"
 import { Redis } from "ioredis"
 import { freePort, type ServerProcess, startProcess, type TestServer } from "./server.ts"
 
@@ -47,7 +49,7 @@ export async function startRedisServer(options: readonly string[] = []): Promise
   let server: ServerProcess = await start()
   return {
     name: "redis-server",
-    version: await versionOf(url),
+    version: await ownVersion(),
     port,
     url,
     halt: () => server.stop(),
@@ -127,12 +129,13 @@ async function answers(url: string): Promise<boolean> {
 }
 
 async function versionOf(url: string): Promise<string> {
-  try {
-    const info = await asked(url, (client) => client.info("server"))
-    return /^(?:valkey|redis)_version:(\S+)/m.exec(info)?.[1] ?? "of unknown version"
-  } catch {
-    return "of unknown version"
-  }
+  const info = await asked(url, (client) => client.info("server"))
+  return /^(?:valkey|redis)_version:(\S+)/m.exec(info)?.[1] ?? "of unknown version"
+}
+
+async function ownVersion(): Promise<string> {
+  const { stdout } = await promisify(execFile)("redis-server", ["--version"])
+  return /v=(\S+)/.exec(stdout)?.[1] ?? "of unknown version"
 }
 
 async function asked<T>(url: string, ask: (client: Redis) => Promise<T>): Promise<T> {
