@@ -1,3 +1,4 @@
+import { register } from "../telemetry/registry.ts"
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1.ts"
 import type { Kv, KvOptions } from "./api.ts"
@@ -5,13 +6,20 @@ import { type Binding, parseUrl, resolveBinding } from "./binding.ts"
 import { checkName } from "./keys.ts"
 import { backendOf, overNetwork } from "./open-backend.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
-import { Counters } from "./stats.ts"
+import { Counters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
 import { TwoTier } from "./two-tier.ts"
 
+/** The tiers of a store, put together. */
+interface OpenTiers {
+  readonly tiers: TwoTier
+  /** Closes the tiers, not the backend. */
+  close(): Promise<void>
+}
+
 /** A store that several handles hold. */
 interface SharedStore {
-  readonly opening: Promise<TwoTier>
+  readonly opening: Promise<OpenTiers>
   handles: number
 }
 
@@ -37,19 +45,19 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   const given = options?.backend
   if (options === undefined || Object.keys(options).length === 0) return openShared(name, settings)
   if (typeof given === "object") {
-    const tiers = await compose(given, settings)
-    return handle(name, tiers, settings, () => tiers.close())
+    const open = await compose(name, given, settings)
+    return handle(name, open, settings, () => open.close())
   }
   const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
-  const tiers = await openOwned(binding, settings)
-  return handle(name, tiers, settings, () => closeOwned(tiers))
+  const open = await openOwned(name, binding, settings)
+  return handle(name, open, settings, () => closeOwned(open))
 }
 
 async function openShared(name: string, settings: KvSettings): Promise<Kv> {
   const binding = resolveBinding(name, process.env)
   const id = JSON.stringify([name, process.cwd(), binding])
   while (closing.has(id)) await closing.get(id)
-  const store = shared.get(id) ?? { opening: openOwned(binding, settings), handles: 0 }
+  const store = shared.get(id) ?? { opening: openOwned(name, binding, settings), handles: 0 }
   shared.set(id, store)
   store.handles++
 
@@ -72,10 +80,10 @@ async function openShared(name: string, settings: KvSettings): Promise<Kv> {
 }
 
 /** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
-async function openOwned(binding: Binding, settings: KvSettings): Promise<TwoTier> {
+async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenTiers> {
   const backend = await backendOf(binding, settings.runtime, settings.timeoutMs)
   try {
-    return await compose(backend, settings)
+    return await compose(name, backend, settings)
   } catch (error) {
     await backend.close().catch(() => {})
     throw error
@@ -83,20 +91,22 @@ async function openOwned(binding: Binding, settings: KvSettings): Promise<TwoTie
 }
 
 /** Puts the tiers together. */
-async function compose(backend: Backend, settings: KvSettings): Promise<TwoTier> {
+async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenTiers> {
   const { runtime, timeoutMs, quarantineMs } = settings
   await backend.open()
   const composed = backend.traits.inProcess ? backend : await overNetwork(backend, runtime, timeoutMs)
   const counters = new Counters()
   const l1 = new L1(settings.l1, runtime, (ms) => counters.l1Latency.record(ms))
-  return new TwoTier(l1, composed, runtime, quarantineMs, counters)
+  const tiers = new TwoTier(l1, composed, runtime, quarantineMs, counters)
+  const leave = register({ stats: () => snapshot(name, composed, l1, counters, tiers) })
+  return { tiers, close: () => tiers.close().finally(leave) }
 }
 
-async function closeOwned(tiers: TwoTier): Promise<void> {
-  await tiers.close()
-  await tiers.backend.close()
+async function closeOwned(open: OpenTiers): Promise<void> {
+  await open.close()
+  await open.tiers.backend.close()
 }
 
-function handle(name: string, tiers: TwoTier, settings: KvSettings, release: () => Promise<void>): Kv {
+function handle(name: string, { tiers }: OpenTiers, settings: KvSettings, release: () => Promise<void>): Kv {
   return new Store(name, tiers, new L1(undefined, settings.runtime), release)
 }

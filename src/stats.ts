@@ -155,6 +155,7 @@ export function snapshot(
       refreshes: counters.refreshes,
       latency: counters.loadLatency.snapshot(),
     },
-    ...now,
+    inFlight: now.inFlight,
+    quarantined: now.quarantined,
   }
 }

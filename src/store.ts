@@ -187,8 +187,8 @@ export class Store implements Kv {
   }
 
   stats(): StoreStats {
-    const { backend, l1, counters, inFlight, quarantined } = this.#tiers
-    return snapshot(this.name, backend, l1, counters, { inFlight, quarantined })
+    const { backend, l1, counters } = this.#tiers
+    return snapshot(this.name, backend, l1, counters, this.#tiers)
   }
 
   close(): Promise<void> {
