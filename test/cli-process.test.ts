@@ -68,8 +68,8 @@ describe("in a shell", () => {
   test("Ctrl-C ends a replay with the report so far, and its directory is removed", async () => {
     const commands = [
       "mkdir tmp && export TMPDIR=$PWD/tmp",
-      "yes a | kv replay - --json & P=$!",
-      "until [ -e tmp/tiered-kv-replay-*/store ]; do sleep 0.02; done; pkill -INT -P $P node",
+      '"$NODE" "$CLI" replay - --json < <(yes a) & P=$!',
+      "until [ -e tmp/tiered-kv-replay-*/store ]; do sleep 0.02; done; kill -INT $P",
       'wait $P; echo "code $?"',
     ]
     const { stdout } = await sh(commands.join("\n"))
