@@ -11,17 +11,19 @@ import { startFirestoreEmulator } from "./servers/firestore.ts"
 import { freePort, listenOnLoopback, requireServer } from "./servers/server.ts"
 
 const projectId = "demo-tiered-kv"
+/** A cold emulator on a busy machine takes seconds for its first answers. */
+const PATIENT_MS = 20_000
 const collection = `faults-${systemRuntime.id()}`
 
 await requireServer("firestore", startFirestoreEmulator, (server) => {
-  const direct = firestore({ projectId, endpoint: server.url }, { collection })
+  const direct = firestore({ projectId, endpoint: server.url }, { collection, timeoutMs: PATIENT_MS })
   const opened: Backend[] = []
   let proxy: FaultProxy
   let backend: Backend
   let keys = 0
   const newKey = () => `key:${++keys}`
 
-  const connect = async (endpoint: string, timeoutMs = 2_000) => {
+  const connect = async (endpoint: string, timeoutMs = PATIENT_MS) => {
     const made = firestore({ projectId, endpoint }, { collection, timeoutMs })
     opened.push(made)
     await made.open()
@@ -29,6 +31,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
   }
   beforeAll(async () => {
     await direct.open()
+    await direct.get("warm-up")
     proxy = await faultProxy(server.port, "http2")
     backend = await connect(`127.0.0.1:${proxy.port}`)
   })

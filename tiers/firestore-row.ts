@@ -154,10 +154,10 @@ function decodeValue(value: FieldValue | undefined): Uint8Array {
 
 function decodeBase64(text: string): Uint8Array {
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0
-  const bytes = new Uint8Array(Math.floor(((text.length - padding) * 3) / 4))
-  // Node skips what is not base64, so that anything else in the text comes out too short.
-  if (Buffer.from(bytes.buffer).write(text, "base64") !== bytes.length) {
-    throw new CorruptRow("its `value` is not base64")
-  }
+  const digits = text.length - padding
+  const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
+  // Node skips what is not base64, so that anything else in the text leaves bytes unwritten.
+  const written = Buffer.from(bytes.buffer).write(text, "base64")
+  if (written !== bytes.length || digits % 4 === 1) throw new CorruptRow("its `value` is not base64")
   return bytes
 }
