@@ -198,6 +198,17 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(await rowOf("key")).toMatchObject(replacement)
     })
 
+    test("does not match once it has expired", async () => {
+      await storeRow("key", { ...row, ttl })
+      const condition = { version: await versionOf("key") }
+      await runtime.advance(10_000)
+      expect(await backend.put("key", { value: text("ours"), id: newId(), condition })).toEqual({
+        applied: false,
+      })
+      expect(await backend.delete("key", { id: newId(), condition })).toEqual({ applied: false })
+      expect(await rowOf("key")).toMatchObject(row)
+    })
+
     test("does not match if it changes between the look and the write", async () => {
       await storeRow("key", { ...row, ttl })
       const condition = { version: await versionOf("key") }
