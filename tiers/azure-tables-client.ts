@@ -3,7 +3,13 @@ import https from "node:https"
 import type { TableClient } from "@azure/data-tables"
 import type { DefaultAzureCredential } from "@azure/identity"
 import { KIND, toKvError } from "./azure-tables-errors.ts"
-import { type AzureTablesSettings, isEmulator, resolveTarget, type Target } from "./azure-tables-settings.ts"
+import {
+  type AzureTablesSettings,
+  checkTableName,
+  isEmulator,
+  resolveTarget,
+  type Target,
+} from "./azure-tables-settings.ts"
 import { within } from "./deadline.ts"
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
@@ -23,6 +29,7 @@ export async function leaseClient(
   table: string,
   runtime: Runtime = systemRuntime,
 ): Promise<ClientLease> {
+  checkTableName(table)
   const target = resolveTarget(settings, process.env)
   const name = JSON.stringify([target, table])
   let shared = clients.get(name)

@@ -111,6 +111,12 @@ function accountOf({ account, endpoint }: { account?: string; endpoint?: string 
   return pathname.split("/")[1] || hostname.split(".")[0]
 }
 
+/** Throws `BINDING_INVALID`. */
+export function checkTableName(table: string): void {
+  if (/^[A-Za-z][A-Za-z0-9]{2,62}$/.test(table)) return
+  throw invalid("a table's name is 3 to 63 letters and digits, and begins with a letter")
+}
+
 export function isEmulator(endpoint: string): boolean {
   const { hostname, pathname } = parseUrl(endpoint)
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname) || pathname.split("/")[1] === EMULATOR.account

@@ -44,8 +44,8 @@ export function expirySweep(table: () => TableClient, runtime: Runtime, interval
   const schedule = (delayMs: number) => {
     timer = runtime.setTimer(() => {
       pass = sweepOnce()
-        // Whatever failed, the next pass comes across the same rows again.
-        .catch(() => false)
+        // Whatever failed, a later pass comes across the same rows again.
+        .catch(nextPartition)
         .then((more) => {
           if (!stopped) schedule(jittered(more ? intervalMs / 10 : intervalMs))
         })
@@ -72,12 +72,15 @@ export function expirySweep(table: () => TableClient, runtime: Runtime, interval
       await removeAll(due)
       removed += due.length
       continuation = found.continuationToken
-      if (continuation === undefined) {
-        partition = (partition + 1) % PARTITIONS.length
-        return false
-      }
+      if (continuation === undefined) return nextPartition()
     }
     return true
+  }
+
+  const nextPartition = () => {
+    continuation = undefined
+    partition = (partition + 1) % PARTITIONS.length
+    return false
   }
 
   const removeAll = (rows: readonly [key: string, etag: string][]) =>

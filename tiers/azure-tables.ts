@@ -42,8 +42,6 @@ export interface AzureTablesOptions {
   runtime?: Runtime
 }
 
-const TABLE_NAME = /^[A-Za-z][A-Za-z0-9]{2,62}$/
-
 /** Times that a conditional write may find the row changed under it; each means that another writer got ahead. */
 const MAX_ROUNDS = 8
 
@@ -67,9 +65,6 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   const sweep = expirySweep(openTable, runtime, sweepIntervalMs)
 
   async function open(): Promise<void> {
-    if (!TABLE_NAME.test(table)) {
-      throw invalid("a table's name is 3 to 63 letters and digits, and begins with a letter")
-    }
     lease = isClient(client) ? borrowed(client, table) : await leaseClient(client, table, runtime)
     sweep.start()
   }
@@ -195,11 +190,10 @@ function isClient(source: TableClient | AzureTablesSettings): source is TableCli
 /** A client of the caller's, which is not ours to close. */
 function borrowed(client: TableClient, table: string): ClientLease {
   if (client.tableName === table) return { client, release() {} }
-  throw invalid(`the client is for table ${client.tableName}, not for ${table}`)
-}
-
-function invalid(message: string): KvError {
-  return new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND })
+  throw new KvError("BINDING_INVALID", `the client is for table ${client.tableName}, not for ${table}`, {
+    operation: "open",
+    backend: KIND,
+  })
 }
 
 function traitsOf(table: string): BackendTraits {

@@ -1,4 +1,5 @@
 import http from "node:http"
+import { isIP } from "node:net"
 import tls from "node:tls"
 
 /** What an endpoint does with a connection that it should refuse; `unknown` where it cannot be tried. */
@@ -12,7 +13,7 @@ export function tryOldTls(hostname: string, port: number): Promise<Verdict> {
     const socket = tls.connect({
       host: hostname,
       port,
-      servername: hostname,
+      ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
       minVersion: "TLSv1",
       maxVersion: "TLSv1.1",
       // OpenSSL offers these versions at no higher level. Whom one talks to does not matter here.
