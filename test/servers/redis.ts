@@ -80,6 +80,7 @@ export async function startRedisCluster(): Promise<RedisClusterServer> {
     busPorts.map((busPort) =>
       startRedisServer([
         ...["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
+        ...["--cluster-require-full-coverage", "no"],
         ...["--cluster-port", String(busPort)],
       ]),
     ),
