@@ -1,5 +1,6 @@
 import { join } from "node:path"
 import { KvError } from "../tiers/errors.ts"
+import { parseRedisUrl } from "../tiers/redis-settings.ts"
 import { describe } from "./keys.ts"
 
 /** Where a store lies: what the URLs, the environment variables and the bindings all come down to. */
@@ -48,8 +49,8 @@ export function parseUrl(text: string, source = "The backend URL"): Binding {
     if (path === "" || path.startsWith("//")) throw refuse("names no path; write lmdb:PATH")
     return { service: "lmdb", path }
   }
-  if (scheme === "redis" || scheme === "rediss") return parseRedisUrl(text, refuse)
-  const parse = scheme === undefined ? undefined : CLOUD_URLS[scheme]
+  if (scheme === "redis" || scheme === "rediss") return { service: "redis", url: checkRedisUrl(text, refuse) }
+  const parse = scheme !== undefined && Object.hasOwn(CLOUD_URLS, scheme) ? CLOUD_URLS[scheme] : undefined
   if (parse === undefined) throw refuse(`is none of ${URL_FORMS}`)
 
   const url = asUrl(text, refuse)
@@ -99,21 +100,19 @@ interface Parts {
   3: [string, string, string]
 }
 
-function parseRedisUrl(text: string, refuse: Refuse): Binding {
-  const url = asRedisUrl(text, refuse)
-  const { prefix } = readParameters(url, ["prefix", "cluster"], refuse)
-  url.searchParams.delete("prefix")
-  return { service: "redis", url: url.href, ...(prefix === undefined ? {} : { keyPrefix: prefix }) }
-}
-
 function asUrl(text: string, refuse: Refuse): URL {
   if (URL.canParse(text)) return new URL(text)
   throw refuse(`is not a well-formed URL; it is one of ${URL_FORMS}`)
 }
 
-function asRedisUrl(text: string, refuse: Refuse): URL {
-  if (/^rediss?:\/\//i.test(text)) return asUrl(text, refuse)
-  throw refuse("is not of the form redis://HOST:PORT/DATABASE or rediss://…")
+/** Leaves the URL as it is: several hosts, and what stands for a cluster, no `URL` can hold. */
+function checkRedisUrl(text: string, refuse: Refuse): string {
+  try {
+    parseRedisUrl(text)
+  } catch (error) {
+    throw error instanceof KvError ? refuse(`is wrong: ${error.message}`) : error
+  }
+  return text
 }
 
 function decoded(part: string, refuse: Refuse): string {
@@ -188,8 +187,9 @@ function parseAlienBinding(json: string, variable: string): Binding {
     case "redis":
       return {
         service,
-        url: asRedisUrl(text("connectionUrl"), (message) => refuse(`has a "connectionUrl" that ${message}`))
-          .href,
+        url: checkRedisUrl(text("connectionUrl"), (message) =>
+          refuse(`has a "connectionUrl" that ${message}`),
+        ),
         ...optionalText("keyPrefix", "keyPrefix"),
         ...database(fields.database, refuse),
       }
