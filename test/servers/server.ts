@@ -139,11 +139,10 @@ export async function startProcess(
   } catch (error) {
     throw new ServerUnavailable(`no \`${command}\` on the PATH`, options.remedy, { cause: error })
   }
-  const killAtExit = () => child.kill("SIGKILL")
-  process.once("exit", killAtExit)
+  running.add(child)
   const stop = async () => {
-    process.off("exit", killAtExit)
     await endProcess(child)
+    running.delete(child)
   }
 
   const deadline = performance.now() + (options.readyTimeoutMs ?? 60_000)
@@ -156,6 +155,21 @@ export async function startProcess(
     await sleep(50)
   }
   return { pid: child.pid ?? -1, output: () => printed, stop }
+}
+
+/** The servers of this process. A worker that vitest ends early runs no `afterAll`: they would go on for ever. */
+const running = new Set<ChildProcess>()
+
+function killRunning(): void {
+  for (const child of running) child.kill("SIGKILL")
+}
+
+process.once("exit", killRunning)
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    killRunning()
+    process.kill(process.pid, signal)
+  })
 }
 
 const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null
