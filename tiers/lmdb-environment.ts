@@ -1,7 +1,6 @@
 import { mkdir, realpath } from "node:fs/promises"
 import type { RootDatabase } from "lmdb"
-import { KvError } from "./errors.ts"
-import { KIND } from "./lmdb-errors.ts"
+import { checkFiles, checkFormat } from "./lmdb-format.ts"
 import { type Snapshot, snapshotOf } from "./lmdb-snapshot.ts"
 import { type Writer, writerOf } from "./lmdb-writer.ts"
 
@@ -12,10 +11,6 @@ export interface Environment extends Pick<Snapshot, "read" | "rows">, Pick<Write
   /** To be called once for each opening. The last one closes the environment, after the writes under way. */
   release(): Promise<void>
 }
-
-/** Where the format of what lies on the disk is noted, as `tiered-kv 1`. `~` is in no key. */
-const FORMAT_KEY = "~format"
-const FORMAT = 1
 
 /** Processes and threads that may read at once; LMDB's own default is 126. Decided by who opens the store first. */
 const MOST_READERS = 1_024
@@ -45,6 +40,7 @@ export async function openEnvironment(path: string): Promise<Environment> {
 
 async function create(directory: string): Promise<Environment> {
   await closing.get(directory)
+  await checkFiles(directory)
   const module = await import("lmdb")
   const db = module.open<Buffer, string>({
     path: directory,
@@ -93,31 +89,4 @@ function environmentOf(
       await closed
     },
   }
-}
-
-/** Marks a new environment as ours; refuses one of another program, or of a later release, and leaves it as it is. */
-async function checkFormat(db: RootDatabase<Buffer, string>, directory: string): Promise<void> {
-  const found = db.get(FORMAT_KEY) ?? (await markFormat(db))
-  const format = /^tiered-kv ([0-9]{1,9})$/.exec(found?.toString("latin1") ?? "")?.[1]
-  if (format === String(FORMAT)) return
-  const what =
-    format === undefined
-      ? "data.mdb in it was written by another program: give another path"
-      : `it holds format ${format}, this release of tiered-kv reads format ${FORMAT}: ` +
-        "use the release that wrote it, or give another path"
-  throw new KvError("BINDING_INVALID", `the store in ${directory} cannot be used: ${what}`, {
-    operation: "open",
-    backend: KIND,
-  })
-}
-
-/** The mark, of this process or of another that came first; nothing if the environment holds something unmarked. */
-function markFormat(db: RootDatabase<Buffer, string>): Promise<Buffer | undefined> {
-  return db.transaction(() => {
-    const found = db.get(FORMAT_KEY)
-    if (found !== undefined || db.getKeysCount({ limit: 1 }) > 0) return found
-    const mark = Buffer.from(`tiered-kv ${FORMAT}`)
-    db.putSync(FORMAT_KEY, mark)
-    return mark
-  })
 }
