@@ -249,6 +249,23 @@ await requireServer("azure-tables", startAzurite, (server) => {
       expect(await direct.get(key)).toBeUndefined()
     })
 
+    test("a property that a row does not have, and was asked for, is null", async () => {
+      const etag = `W/"datetime'2021-06-09T01%3A17%3A34.17015Z'"`
+      const row = { "odata.etag": etag, RowKey: key, Value: ENCODED, ExpiresAt: null, Version: null }
+      const type = { "content-type": "application/json;odata=minimalmetadata" }
+      const answers = (body: object) =>
+        proxy.inject({ kind: "respond", response: httpResponse(200, type, JSON.stringify(body)) })
+      const entry = { value: VALUE, version: "2021-06-09T01:17:34.17015/" }
+      answers(row)
+      expect(await backend.get(key)).toEqual(entry)
+      answers(row)
+      expect(await backend.exists(key)).toBe(true)
+      answers(row)
+      expect(await backend.carries(key, "")).toBe(false)
+      answers({ value: [row] })
+      expect((await backend.scan(key, { limit: 1 })).entries).toEqual([{ key, ...entry }])
+    })
+
     test("a throttled transaction was not applied to any of its keys", async () => {
       const [first = "", second = ""] = keysOfOnePartition(2)
       const error = `{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"0:The server is busy."}}}`

@@ -64,8 +64,9 @@ export function isLive(row: Row, now: number): boolean {
   return expiresAt === undefined || expiresAt > now
 }
 
-export function idOf(row: Row): string {
-  return typeof row.Version === "string" && IDENTITY.test(row.Version) ? row.Version : ""
+/** Identity of the write that left the row, if it was one of ours. */
+export function idOf(row: Row): string | undefined {
+  return typeof row.Version === "string" && IDENTITY.test(row.Version) ? row.Version : undefined
 }
 
 const IDENTITY = /^[0-9a-f]{32}$/
@@ -74,7 +75,7 @@ export function versionOf(row: Row): string {
   return makeVersion(row.etag, idOf(row))
 }
 
-function makeVersion(etag: string, id: string): string {
+function makeVersion(etag: string, id = ""): string {
   return `${timeOfEtag(etag) ?? etag}/${id}`
 }
 

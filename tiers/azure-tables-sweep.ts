@@ -17,6 +17,11 @@ const MOST_WAITING = 1_000
 const TIMEOUT_MS = 10_000
 /** Deletes at once. */
 const PARALLEL = 4
+/**
+ * Wait before each delete, ms. It leaves most of a partition's 2,000 operations a second to the store itself, and, its
+ * timer being none that keeps a process alive, lets a script that has nothing else to do end in the middle of a pass.
+ */
+const PAUSE_MS = 5
 
 /** Takes expired rows away in the background, each under its ETag, so that a value written meanwhile survives. */
 export interface ExpirySweep {
@@ -35,6 +40,7 @@ export interface ExpirySweep {
 export function expirySweep(table: () => TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
   const requests = tableRequests(table, runtime, TIMEOUT_MS)
   const waiting = new Map<string, string>()
+  const pauses = new Set<() => void>()
   let partition = Math.floor(runtime.random() * PARTITIONS.length)
   let continuation: string | undefined
   let timer: Timer | undefined
@@ -85,7 +91,18 @@ export function expirySweep(table: () => TableClient, runtime: Runtime, interval
 
   const removeAll = (rows: readonly [key: string, etag: string][]) =>
     inParallel(rows, PARALLEL, async ([key, etag]) => {
+      if (!stopped) await pause()
       if (!stopped) await requests.remove("sweep", key, etag)
+    })
+
+  const pause = () =>
+    new Promise<void>((resolve) => {
+      const end = () => {
+        pauses.delete(end)
+        resolve()
+      }
+      pauses.add(end)
+      runtime.setTimer(end, PAUSE_MS)
     })
 
   return {
@@ -101,6 +118,7 @@ export function expirySweep(table: () => TableClient, runtime: Runtime, interval
       stopped = true
       timer?.cancel()
       waiting.clear()
+      for (const end of pauses) end()
       await pass
     },
   }
