@@ -85,7 +85,8 @@ export class Store implements Kv {
   }
 
   async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
-    const read = this.#read("getEntry", key, options)
+    const hit = options === undefined ? this.#l1.get(key) : undefined
+    const read = hit ?? this.#read("getEntry", key, options)
     const entry = read instanceof Promise ? await read : read
     if (entry === undefined) return undefined
     const { version, expiresAt } = entry
@@ -209,9 +210,10 @@ export class Store implements Kv {
     checks: Checks = OPTIONS.read,
   ): MaybePromise<L1Entry | undefined> {
     this.#check(operation, key, options, checks)
-    const strong = options?.consistency === "strong"
+    if (options === undefined) return this.#tiers.getUnheld(key, true)
+    const strong = options.consistency === "strong"
     const read = strong ? this.#tiers.readStrong(key) : this.#tiers.get(key, true)
-    return read instanceof Promise ? abortable(read, options?.signal) : read
+    return read instanceof Promise ? abortable(read, options.signal) : read
   }
 
   async #readMany<T>(

@@ -88,8 +88,12 @@ export class TwoTier {
 
   /** The entry under `key`: from L1 if it is fresh there, else from the backend. `fill` lets it enter L1. */
   get(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
-    const hit = this.l1.get(key)
-    if (hit !== undefined || this.l1.isAbsent(key)) return hit
+    return this.l1.get(key) ?? this.getUnheld(key, fill)
+  }
+
+  /** As {@link get}, right after L1 was asked for the key in vain. */
+  getUnheld(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
+    if (this.l1.isAbsent(key)) return undefined
     this.counters.l1Misses++
     return this.read(key, fill)
   }
@@ -107,7 +111,7 @@ export class TwoTier {
     if (answer instanceof Promise) return this.#launch(key, answer, fill, startedAt)
     // Answered at once: nothing can have been written since.
     this.#countRead(answer, startedAt)
-    const entry = toEntry(answer, this.runtime.now())
+    const entry = this.#toEntry(answer)
     this.#dirtyPages(key)
     if (fill) this.#fill(key, entry)
     return entry
@@ -121,7 +125,7 @@ export class TwoTier {
     try {
       const stored = await this.backend.get(key)
       this.#countRead(stored, startedAt)
-      const entry = toEntry(stored, this.runtime.now())
+      const entry = this.#toEntry(stored)
       this.#supersede(key, (version) => version === (entry?.version ?? null))
       return entry
     } catch (error) {
@@ -200,7 +204,7 @@ export class TwoTier {
       for (const stored of page.entries) {
         const clean = fill && pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
         this.#supersede(stored.key, (version) => version === stored.version)
-        if (clean) this.#fill(stored.key, toEntry(stored, this.runtime.now()), startedAt)
+        if (clean) this.#fill(stored.key, this.#toEntry(stored), startedAt)
       }
       return page
     } finally {
@@ -282,7 +286,7 @@ export class TwoTier {
 
   #ask(key: string): MaybePromise<StoredEntry | undefined> {
     try {
-      return this.backend.get(key)
+      return this.backend.lend === undefined ? this.backend.get(key) : this.backend.lend(key)
     } catch (error) {
       this.counters.readErrors++
       throw error
@@ -314,7 +318,7 @@ export class TwoTier {
       (stored) => {
         leave()
         this.#countRead(stored, startedAt)
-        const entry = toEntry(stored, this.runtime.now())
+        const entry = this.#toEntry(stored)
         this.#dirtyPages(key)
         if (flight.fill) {
           if (flight.dirty || epoch !== this.#epoch) this.counters.refusedFills++
@@ -330,6 +334,14 @@ export class TwoTier {
     )
     this.#flights.set(key, flight)
     return flight.promise
+  }
+
+  /** What was read, if it has not expired since. Copies the bytes. */
+  #toEntry(stored: StoredEntry | undefined): L1Entry | undefined {
+    if (stored === undefined) return undefined
+    const { value, version, expiresAt } = stored
+    if (expiresAt !== undefined && expiresAt <= this.runtime.now()) return undefined
+    return new L1Entry(value, version, expiresAt)
   }
 
   #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
@@ -416,9 +428,4 @@ function stop(load: Load): void {
 
 function isResult(outcome: unknown): outcome is WriteResult {
   return typeof outcome === "object" && outcome !== null && "applied" in outcome
-}
-
-function toEntry(stored: StoredEntry | undefined, now: number): L1Entry | undefined {
-  if (stored === undefined || (stored.expiresAt !== undefined && stored.expiresAt <= now)) return undefined
-  return new L1Entry(stored.value, stored.version, stored.expiresAt)
 }

@@ -32,6 +32,12 @@ export interface Backend {
   get(key: string): MaybePromise<StoredEntry | undefined>
 
   /**
+   * As {@link Backend.get}, at once, for a caller who copies the bytes before the next call of this backend, which may
+   * use their memory again. Only for backends that can save themselves a copy so.
+   */
+  lend?(key: string): StoredEntry | undefined
+
+  /**
    * Many keys at once, duplicates already removed, at most `traits.maxReadBatch` of them. Absent keys are not in the
    * map. A key that failed alone maps to its error; a key that the service left unprocessed maps to `THROTTLED`.
    * A failure of the request as a whole rejects.

@@ -109,6 +109,7 @@ export class L1 {
 
   /** Whether `key` is known to be absent. */
   isAbsent(key: string): boolean {
+    if (this.#negatives.size === 0) return false
     const deadline = this.#negatives.get(key)
     if (deadline === undefined) return false
     if (this.#clock.isBefore(deadline)) {

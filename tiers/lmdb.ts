@@ -19,6 +19,7 @@ import {
   decodeRow,
   encodeRow,
   isLiveRow,
+  lendRow,
   rowId,
   rowVersion,
   setRowSequence,
@@ -102,6 +103,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   }
 
   const decodeLive = (row: Buffer): StoredEntry | undefined => decodeRow(row, runtime.now())
+  const lendLive = (row: Buffer): StoredEntry | undefined => lendRow(row, runtime.now())
 
   return {
     traits: traitsOf(directory),
@@ -113,6 +115,8 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
     },
 
     get: (key) => read("get", key, decodeLive),
+
+    lend: (key) => read("get", key, lendLive),
 
     getMany(keys) {
       const found = new Map<string, StoredEntry | KvError>()

@@ -72,11 +72,18 @@ export function setRowSequence(bytes: Buffer, sequence: number): void {
 
 /** The live entry in a row, its value copied; `undefined` if it has expired by `now`. Throws {@link CorruptRow}. */
 export function decodeRow(bytes: Buffer, now: number): StoredEntry | undefined {
+  const entry = lendRow(bytes, now)
+  // By way of text, because memory of its own would cost more than both copies.
+  if (entry !== undefined) entry.value = copyBytes(bytes.toString("latin1", ROW_HEADER_BYTES, bytes.length))
+  return entry
+}
+
+/** As {@link decodeRow}, but the value is part of the row's own memory. */
+export function lendRow(bytes: Buffer, now: number): StoredEntry | undefined {
   const expiresAt = rowExpiry(bytes)
   if (expiresAt !== undefined && expiresAt <= now) return undefined
-  // By way of text, because memory of its own would cost more than both copies. The end is given, because bytes that LMDB
-  // lends are longer inside than their `length` says.
-  const value = copyBytes(bytes.toString("latin1", ROW_HEADER_BYTES, bytes.length))
+  // The end is given, because bytes that LMDB lends are longer inside than their `length` says.
+  const value = bytes.subarray(ROW_HEADER_BYTES, bytes.length)
   const version = rowVersion(bytes)
   return expiresAt === undefined ? { value, version } : { value, version, expiresAt }
 }
