@@ -18,11 +18,14 @@ export function hashKey(key: string): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
 }
 
-/** As many bytes as the longest legal key, twice over; a longer key gets an array of its own. */
-const scratch = new Uint8Array(1_024)
+/** Room for every legal key, of 512 characters at most; a longer one gets an array of its own. */
+const scratch = new Uint8Array(3 * 512 + 1)
 const encoder = new TextEncoder()
 
-/** Keeps the algorithm's 64-bit words as two halves of 32 bits: it runs on every read, and BigInt takes over ten times as long. */
+/**
+ * Keeps the algorithm's 64-bit words as two halves of 32 bits: it runs on every read, and BigInt takes over ten times
+ * as long.
+ */
 function sipHash13(key: string): { high: number; low: number } {
   // Three bytes of UTF-8 a UTF-16 unit at most, and the 0xFF.
   const bytes = key.length * 3 < scratch.length ? scratch : new Uint8Array(key.length * 3 + 1)

@@ -38,8 +38,8 @@ export interface DynamoDbConnectOptions {
 }
 
 /**
- * A connection over the caller's own client, or over one that all backends of this process with the same settings share.
- * Rejects with `DEPENDENCY_MISSING` or `BINDING_INVALID`; sends nothing.
+ * A connection over the caller's own client, or over one that all backends of this process with the same settings
+ * share. Rejects with `DEPENDENCY_MISSING` or `BINDING_INVALID`; sends nothing.
  */
 export async function connectDynamodb(
   target: DynamoDBClient | DynamoDbSettings,

@@ -59,6 +59,7 @@ export function dynamodbError(error: unknown, call: DynamoDbCall): KvError {
 function classify(error: unknown, { table, write, action }: DynamoDbCall): [KvErrorCode, string] {
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
+  const permission = action === undefined ? "the call" : `dynamodb:${action}`
 
   if (wasNotSent(error)) {
     return [
@@ -93,7 +94,7 @@ function classify(error: unknown, { table, write, action }: DynamoDbCall): [KvEr
   if (DENIED.has(name) || status === 401 || status === 403) {
     return [
       "ACCESS_DENIED",
-      `AWS denied access to table ${table} (${name}); check the credentials, and that their policy allows ${action === undefined ? "the call" : `dynamodb:${action}`}`,
+      `AWS denied access to table ${table} (${name}); check the credentials, and that their policy allows ${permission}`,
     ]
   }
   if (name === "ResourceNotFoundException") {

@@ -5,8 +5,8 @@ import { bucketOf } from "./bucket.ts"
 import { KvError } from "./errors.ts"
 
 /**
- * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share the
- * table; their rows lack the last two.
+ * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share
+ * the table; their rows lack the last two.
  *
  * | attribute | type | holds |
  * | --- | --- | --- |
@@ -39,9 +39,9 @@ export function itemOf(key: string, { value, id, expiresAt }: Write): Item {
 }
 
 /**
- * What a conditional delete leaves: an expired row without a value that carries the removal's id, so that a lost reply can be
- * told from a lost race. The table's TTL takes it away. It expired a day ago, so that no clock takes it for live, and no
- * earlier, because DynamoDB does not sweep what expired more than five years ago.
+ * What a conditional delete leaves: an expired row without a value that carries the removal's id, so that a lost
+ * reply can be told from a lost race. The table's TTL takes it away. It expired a day ago, so that no clock takes it
+ * for live, and no earlier, because DynamoDB does not sweep what expired more than five years ago.
  */
 export function tombstoneOf(key: string, id: string, now: number): Item {
   return itemOf(key, { value: new Uint8Array(), id, expiresAt: now - 86_400_000 })
@@ -153,8 +153,9 @@ export function ifVersion(version: string, now: number): ItemCondition {
 
 /** The row there is a live one of Alien's with exactly the content of `item`. */
 export function ifUnchanged({ value, ttl }: Item, now: number): ItemCondition {
+  const sameTtl = ttl ? "#ttl = :ttl" : "attribute_not_exists(#ttl)"
   return condition(
-    `attribute_not_exists(#version) AND #value = :value AND ${ttl ? "#ttl = :ttl" : "attribute_not_exists(#ttl)"} AND ${LIVE}`,
+    `attribute_not_exists(#version) AND #value = :value AND ${sameTtl} AND ${LIVE}`,
     { "#version": "version", "#value": "value" },
     { ...(value && { ":value": value }), ...(ttl && { ":ttl": ttl }), ...clockValues(now) },
   )

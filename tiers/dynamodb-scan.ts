@@ -21,8 +21,8 @@ const ROUNDS = 6
 const MAX_ROWS = 1_000
 
 /**
- * One page of a scan over the buckets: each gives its share of the page. A page is empty, though there are more to come, only
- * where thousands of expired rows lie in its way.
+ * One page of a scan over the buckets: each gives its share of the page. A page is empty, though there are more to
+ * come, only where thousands of expired rows lie in its way.
  */
 export async function scanBuckets(
   query: BucketQuery,

@@ -45,8 +45,8 @@ const MAX_READ_BATCH = 100
 const MAX_WRITE_BATCH = 25
 
 /**
- * DynamoDB as a backend, over a client of the caller's, which stays open, or over one that is made on demand and shared by
- * every backend of this process with the same settings.
+ * DynamoDB as a backend, over a client of the caller's, which stays open and whose own retries are passed over, or over
+ * one that is made on demand and shared by every backend of this process with the same settings.
  *
  * Deleting under a condition leaves an expired row until the table's TTL takes it away, see `tombstoneOf`.
  */
@@ -61,7 +61,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     })
   }
 
-  /** Puts `item`, whose version is `id`, if the condition holds. Meeting itself there counts as put: the reply was lost. */
+  /** Puts `item`, whose version is `id`, if the condition holds. It counts as put if it is there already: a reply was lost. */
   async function putIf(
     call: Call & { key: string },
     item: Item,

@@ -42,8 +42,8 @@ export const DYNAMODB_PROVISIONING_ACTIONS = [
 
 /**
  * Makes the table of a store, with TTL on `ttl`, point-in-time recovery, encryption under the account's own key for
- * DynamoDB, on-demand billing and deletion protection. On a table that is there already it turns on TTL and recovery where
- * they are off, sets the tags, and reports what else differs; where nothing does, it changes nothing.
+ * DynamoDB, on-demand billing and deletion protection. On a table that is there already it turns on TTL and recovery
+ * where they are off, sets the tags, and reports what else differs; where nothing does, it changes nothing.
  *
  * Rejects with `BINDING_INVALID` if the table has other keys: they cannot be changed, so it can hold no store.
  */
