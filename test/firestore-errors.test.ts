@@ -176,8 +176,8 @@ describe("opening", () => {
   })
 })
 
-describe("an error that has no status", () => {
-  test("of a read is an outage, of a write a doubt", () => {
+describe("an error that the service did not send", () => {
+  test("without a status is an outage of a read, a doubt of a write", () => {
     const cause = new Error("socket hang up")
     expect(firestoreError(cause, { operation: "get", effect: "read" })).toMatchObject({
       code: "UNAVAILABLE",
@@ -187,7 +187,22 @@ describe("an error that has no status", () => {
     expect(firestoreError("thrown", { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
   })
 
-  test("nothing sent counts only where nothing can have been sent before", () => {
+  test("for want of an access token was not sent: denied, or to be tried again if the network was to blame", () => {
+    const call = { operation: "put", effect: "write" } as const
+    const failed = (why: string) =>
+      firestoreError(
+        Object.assign(new Error(), {
+          code: 2,
+          details: `Getting metadata from plugin failed with error: ${why}`,
+        }),
+        call,
+      )
+    expect(failed("invalid_grant: account not found").code).toBe("ACCESS_DENIED")
+    expect(failed("request to https://oauth2… failed, reason: connect ECONNREFUSED").code).toBe("UNAVAILABLE")
+    expect(failed("Request failed with status code 503").code).toBe("UNAVAILABLE")
+  })
+
+  test("before a connection leaves no doubt, where nothing can have been sent before", () => {
     const refused = Object.assign(new Error(), {
       code: 14,
       details: "No connection established. Last error: …",

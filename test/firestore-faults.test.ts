@@ -1,6 +1,7 @@
 import { createServer as createHttp2Server } from "node:http2"
-import { createServer } from "node:net"
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { connect as connectTo, createServer } from "node:net"
+import { Firestore } from "@google-cloud/firestore"
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
 import type { Backend, Write } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import { firestore } from "../tiers/firestore.ts"
@@ -11,11 +12,15 @@ import { startFirestoreEmulator } from "./servers/firestore.ts"
 import { freePort, listenOnLoopback, requireServer } from "./servers/server.ts"
 
 const projectId = "demo-tiered-kv"
+// Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.
+vi.stubEnv("METADATA_SERVER_DETECTION", "none")
 /** A cold emulator on a busy machine takes seconds for its first answers. */
 const PATIENT_MS = 20_000
 const collection = `faults-${systemRuntime.id()}`
 
 await requireServer("firestore", startFirestoreEmulator, (server) => {
+  // It would lead the SDK past the endpoints that the tests name.
+  vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
   const direct = firestore({ projectId, endpoint: server.url }, { collection, timeoutMs: PATIENT_MS })
   const opened: Backend[] = []
   let proxy: FaultProxy
@@ -137,6 +142,23 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     })
   })
 
+  test("a client that was passed in repeats what it lost, and the row tells whose it is", async () => {
+    const client = new Firestore({ projectId, host: `127.0.0.1:${proxy.port}`, ssl: false })
+    const passed = firestore(client, { collection, timeoutMs: PATIENT_MS })
+    await passed.open()
+    const key = newKey()
+    await passed.get(key)
+    const created = newWrite("value", { absent: true })
+    const lost = proxy.inject({ kind: "drop-reply" })
+    const code = await codeOf(passed.put(key, created).then(({ applied }) => expect(applied).toBe(true)))
+    expect(lost.hits).toBe(1)
+    expect(["answered", "OUTCOME_UNKNOWN"]).toContain(code)
+    expect(await passed.carries(key, created.id)).toBe(true)
+    expect(await passed.put(key, newWrite("other", { absent: true }))).toEqual({ applied: false })
+    await passed.close()
+    await client.terminate()
+  })
+
   test("a connection reset before the service got the write: unknown, and the row tells", async () => {
     const key = newKey()
     const write = newWrite("value")
@@ -209,6 +231,17 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect(await codeOf(refused.get("key"))).toBe("UNAVAILABLE")
       expect(await codeOf(refused.put("key", newWrite("value")))).toBe("UNAVAILABLE")
       expect(performance.now() - started).toBeLessThan(1_000)
+    })
+
+    test("is found soon after it is there", async () => {
+      const port = await freePort()
+      const early = await connect(`127.0.0.1:${port}`)
+      for (let call = 0; call < 5; call++) expect(await codeOf(early.get("key"))).toBe("UNAVAILABLE")
+      const late = createServer((socket) => socket.pipe(connectTo(server.port, "127.0.0.1")).pipe(socket))
+      late.listen(port, "127.0.0.1")
+      await expect.poll(() => codeOf(early.get("key")), { timeout: 3_000 }).toBe("answered")
+      await early.close()
+      late.close()
     })
 
     test("accepts connections and is silent: nothing can have been sent", async () => {

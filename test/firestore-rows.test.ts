@@ -15,6 +15,8 @@ const PATIENT_MS = 20_000
 const collection = `rows-${systemRuntime.id()}`
 
 await requireServer("firestore", startFirestoreEmulator, (server) => {
+  // It would lead the SDK past the endpoints that the tests name.
+  vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
   const client = new Firestore({ projectId, host: `127.0.0.1:${server.port}`, ssl: false })
   const backend = firestore({ projectId, endpoint: server.url }, { collection, timeoutMs: PATIENT_MS })
   const rows = client.collection(collection)
@@ -196,6 +198,21 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       await two.open()
       expect(await two.get(key)).toBeUndefined()
       await two.close()
+    })
+
+    test("go where FIRESTORE_EMULATOR_HOST points, unless the settings name an endpoint", async () => {
+      vi.stubEnv("FIRESTORE_EMULATOR_HOST", `127.0.0.1:${server.port}`)
+      const pointed = firestore({ projectId }, options)
+      await pointed.open()
+      await put()
+      expect(await pointed.exists(key)).toBe(true)
+      await pointed.close()
+      vi.stubEnv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+      const named = firestore(settings, options)
+      await named.open()
+      expect(await named.exists(key)).toBe(true)
+      await named.close()
+      vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
     })
 
     test("of a client that was passed in stay open", async () => {

@@ -67,6 +67,11 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
   const at = call.target === undefined ? "Firestore" : `Firestore (${call.target})`
   if (error instanceof Unprocessed)
     return ["THROTTLED", `${at} left the document out of its answer; try again later`]
+  if (lackedToken(error)) {
+    return isPassing(error)
+      ? ["UNAVAILABLE", "Google's token service could not be reached, so Firestore was not asked"]
+      : ["ACCESS_DENIED", "Google's token service gave nothing for these credentials; renew or correct them"]
+  }
   switch (statusOf(error)) {
     case GRPC.NOT_FOUND:
       return [
@@ -79,9 +84,7 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
         `${at} does not let these credentials do this; grant them ${call.needs ?? "roles/datastore.user"}, and see that the Firestore API is enabled`,
       ]
     case GRPC.UNAUTHENTICATED:
-      return isNetworkFailure(error)
-        ? ["UNAVAILABLE", "Google's token service could not be reached, so nothing was asked of Firestore"]
-        : ["ACCESS_DENIED", `${at} does not accept these credentials; renew or correct them`]
+      return ["ACCESS_DENIED", `${at} does not accept these credentials; renew or correct them`]
     case GRPC.INVALID_ARGUMENT:
       return [
         "BINDING_INVALID",
@@ -130,8 +133,15 @@ function wasNotSent(error: unknown): boolean {
   return details.startsWith("Deadline exceeded after") && !details.includes("remote_addr=")
 }
 
-function isNetworkFailure(error: unknown): boolean {
-  return /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|socket hang up/.test(detailsOf(error))
+/** Whether gRPC had no access token to send the call with, for which it has several statuses. */
+function lackedToken(error: unknown): boolean {
+  return detailsOf(error).includes("Getting metadata from plugin failed")
+}
+
+function isPassing(error: unknown): boolean {
+  return /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|socket hang up|status code 5\d\d/.test(
+    detailsOf(error),
+  )
 }
 
 /** The gRPC status of an error, if it has one. */

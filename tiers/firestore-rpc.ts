@@ -32,6 +32,7 @@ export async function rpcCalls(
 
     async read(ids, fields) {
       const documents = new Map<string, FirestoreDocument | undefined>()
+      if (ids.length === 0) return documents
       const request = {
         database,
         documents: ids.map(nameOf),

@@ -83,6 +83,9 @@ const CHANNEL_OPTIONS = {
   // A connection that has gone dead is found out by pings while calls wait on it; the service allows one in 30 s.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 5_000,
+  // From 1 s to 2 min by default, in which every call fails though the service may be back.
+  "grpc.initial_reconnect_backoff_ms": 200,
+  "grpc.max_reconnect_backoff_ms": 2_000,
   // Node's 64 KiB would stall every batch of values once a round trip.
   "grpc-node.flow_control_window": 1_048_576,
 }
