@@ -5,11 +5,11 @@ import { within } from "./deadline.ts"
 import type { Runtime } from "./runtime.ts"
 
 /** A row was written; its new ETag, where the answer holds it. */
-export interface Written {
+interface Written {
   etag?: string
 }
 
-export interface RowsQuery {
+interface RowsQuery {
   filter: string
   select: readonly string[]
   /** Rows at most; the service gives no more than 1,000 at once. */
@@ -20,7 +20,7 @@ export interface RowsQuery {
 }
 
 /** It may be empty and still have a continuation: the service ends a page at the borders of its own partitions, too. */
-export type RowsPage = TableEntityResultPage<Record<string, unknown>>
+type RowsPage = TableEntityResultPage<Record<string, unknown>>
 
 /**
  * The requests that the backend makes of a table, each under a deadline of its own. What the service says is a value

@@ -118,7 +118,7 @@ export function expiryOf({ ExpiresAt: at }: Row): number | undefined {
 
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
-export function timestamp(ms: number): string {
+function timestamp(ms: number): string {
   return new Date(Math.min(ms, LATEST)).toISOString()
 }
 
