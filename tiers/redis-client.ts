@@ -92,9 +92,11 @@ export function makeClient(sdk: IoRedis, settings: RedisSettings, timing: Client
   forEachNode(client, (node) => {
     node.on("connecting", () => setImmediate(() => node.stream?.unref()))
   })
+  const gather = gatherWrites(() => nodesOf(client))
   const begin = () => {
     if (underWay++ === 0) processHold.ref()
     silence.watch()
+    gather()
   }
   const end = () => {
     if (--underWay === 0) processHold.unref()
@@ -130,6 +132,21 @@ export function makeClient(sdk: IoRedis, settings: RedisSettings, timing: Client
       clearInterval(processHold)
       if (client.status !== "end") client.disconnect()
     },
+  }
+}
+
+/** Lets the commands of one turn of the event loop leave together: a system call for each would cost more than all else. */
+function gatherWrites(nodes: () => readonly Redis[]): () => void {
+  let gathering = false
+  return () => {
+    if (gathering) return
+    gathering = true
+    const streams = nodes().flatMap(({ stream }) => stream ?? [])
+    for (const stream of streams) stream.cork()
+    process.nextTick(() => {
+      gathering = false
+      for (const stream of streams) stream.uncork()
+    })
   }
 }
 

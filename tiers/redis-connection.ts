@@ -36,18 +36,32 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
   const { runtime, timeoutMs } = timing
   let opening: Promise<Lease> | undefined
   let lease: Lease | undefined
-  const underWay = new Set<Promise<unknown>>()
+  let underWay = 0
+  let wake = () => {}
+  let closing = Promise.resolve()
 
   async function send<T>({ client, begin, end, lastError }: Lease, call: RedisCall, ask: Ask<T>): Promise<T> {
     if (!isReady(client)) throw connectionError(lastError(), call.operation, call.key)
     begin()
+    underWay++
     try {
       return await within(runtime, ask(client), timeoutMs, () => late(call, timeoutMs))
     } catch (error) {
       throw redisError(error, call)
     } finally {
       end()
+      if (--underWay === 0) wake()
     }
+  }
+
+  async function finish(opened: Promise<Lease>): Promise<void> {
+    if (underWay > 0) {
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+    const made = await opened.catch(() => undefined)
+    made?.release()
   }
 
   return {
@@ -64,26 +78,21 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
     },
 
     run(call, ask) {
-      if (lease === undefined) {
-        const { operation, key } = call
-        return Promise.reject(
-          new KvError("CLOSED", "the backend is not open", { operation, backend: KIND, key }),
-        )
-      }
-      const answer = send(lease, call, ask)
-      underWay.add(answer)
-      const forget = () => void underWay.delete(answer)
-      answer.then(forget, forget)
-      return answer
+      if (lease !== undefined) return send(lease, call, ask)
+      const { operation, key } = call
+      return Promise.reject(
+        new KvError("CLOSED", "the backend is not open", { operation, backend: KIND, key }),
+      )
     },
 
     async close() {
       const opened = opening
-      opening = undefined
-      lease = undefined
-      await Promise.allSettled(underWay)
-      const made = await opened?.catch(() => undefined)
-      made?.release()
+      if (opened !== undefined) {
+        opening = undefined
+        lease = undefined
+        closing = finish(opened)
+      }
+      await closing
     },
   }
 }

@@ -43,18 +43,18 @@ end
 `
 
 /**
- * Writes the row `ARGV[2]`, which bears the id `ARGV[3]`, for the server to remove after `ARGV[4]` ms (empty: never),
- * under the condition `ARGV[5]`: `any`, `absent`, or the 24 bytes of a version.
+ * Writes the row `ARGV[2]`, for the server to remove after `ARGV[3]` ms (empty: never), under the condition `ARGV[4]`:
+ * `any`, `absent`, or the 24 bytes of a version.
  *
  * Replies with the sequence of the row that now lies there, 0 if the condition did not hold, or -1 if that cannot be
- * decided because what lies there is no row. A row that bears the id already is this very write, delivered before.
+ * decided because what lies there is no row. A row that bears its id already is this very write, delivered before.
  *
  * The sequence is the server's time in µs, or one more than that of the row there if that is not lower: so the versions
  * of a key are in the order of its writes, without a counter for all keys, which on a cluster would lie on another node.
  */
 export const WRITE = script(`${READ_HEADER}
-local row, ttl, condition = ARGV[2], ARGV[4], ARGV[5]
-if sound and id == text(ARGV[3], 16) then return sequence end
+local row, ttl, condition = ARGV[2], ARGV[3], ARGV[4]
+if sound and id == text(row, 28):sub(13, 28) then return sequence end
 if condition ~= "any" then
   if exists and not sound then return -1 end
   if condition == "absent" then

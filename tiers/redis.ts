@@ -84,14 +84,12 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
 
   /** Writes a row, which the server removes after `lifeMs`, and gives its version, or `undefined` if the condition did not hold. */
   async function write(operation: string, key: string, item: Write, lifeMs: number | undefined) {
-    const { id, condition, ...rest } = item
-    const wanted = conditionArgument(condition)
-    if (wanted === undefined) return undefined
-    const row = encodeRow({ ...rest, id, sequence: 1 })
+    const condition = conditionArgument(item.condition)
+    if (condition === undefined) return undefined
+    const row = encodeRow({ ...item, sequence: 1 })
     const life = lifeMs === undefined ? "" : String(lifeMs)
-    const call = { operation, key, effect: "write" } as const
-    const sequence = await script(call, WRITE, [row, Buffer.from(id, "hex"), life, wanted])
-    return sequence === 0 ? undefined : makeVersion(sequence, id)
+    const sequence = await script({ operation, key, effect: "write" }, WRITE, [row, life, condition])
+    return sequence === 0 ? undefined : makeVersion(sequence, item.id)
   }
 
   async function put(operation: string, key: string, item: Write): Promise<WriteResult> {
