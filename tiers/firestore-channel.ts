@@ -14,7 +14,7 @@ export interface Channel {
 }
 
 /** Of the stub that the SDK's `v1.FirestoreClient` makes: the calls that are used here. */
-export interface FirestoreStub {
+interface FirestoreStub {
   batchGetDocuments(request: object, metadata: Metadata, options: CallOptions): ResponseStream
   runQuery(request: object, metadata: Metadata, options: CallOptions): ResponseStream
   commit(

@@ -7,7 +7,7 @@ export interface WireDocument {
   updateTime: WireTime
 }
 
-export interface WireValue {
+interface WireValue {
   stringValue?: string
   bytesValue?: Uint8Array
   timestampValue?: WireTime
