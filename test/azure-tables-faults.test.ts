@@ -1,10 +1,13 @@
+import { TableClient } from "@azure/data-tables"
 import { beforeEach, describe, expect, test, vi } from "vitest"
 import { azureTables } from "../tiers/azure-tables.ts"
+import { partitionOf } from "../tiers/azure-tables-row.ts"
 import type { StoredEntry } from "../tiers/backend.ts"
 import { systemRuntime } from "../tiers/runtime.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "./azure-tables-fixture.ts"
 import { testRuntime } from "./runtime.ts"
 import { azuriteConnectionString } from "./servers/azurite.ts"
+import { httpResponse } from "./servers/fault-proxy.ts"
 import { requireServer } from "./servers/server.ts"
 
 const VALUE = new TextEncoder().encode("a secret value")
@@ -112,6 +115,27 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       )
       expect([...removed.values()]).toEqual([first, second].map((key) => expect.objectContaining({ key })))
       expect(await direct.get(first)).toBeUndefined()
+    })
+
+    test("is sent once, even over a client of the caller's that retries", async () => {
+      const connectionString = azuriteConnectionString(proxy.port)
+      const retrying = TableClient.fromConnectionString(connectionString, table, {
+        allowInsecureConnection: true,
+      })
+      const borrowed = azureTables(retrying, { table })
+      await borrowed.open()
+      for (const [fault, code] of [
+        [{ kind: "drop-reply" }, "OUTCOME_UNKNOWN"],
+        [{ kind: "respond", response: httpResponse(429, {}, "") }, "THROTTLED"],
+      ] as const) {
+        const { requests } = proxy
+        proxy.inject(fault)
+        await expect(borrowed.put(key, write())).rejects.toMatchObject({ code })
+        expect(proxy.requests).toBe(requests + 1)
+      }
+      await borrowed.put(key, write())
+      await borrowed.close()
+      expect(await retrying.getEntity(partitionOf(key), key)).toMatchObject({ rowKey: key })
     })
 
     test("one that the server never got is in doubt as well, and not carried", async () => {

@@ -55,6 +55,28 @@ export async function leaseClient(
   }
 }
 
+/**
+ * The caller's client, which is not ours to close. If it retries, then one with its pipeline, so its credential and its
+ * policies, less the retries; a custom `httpClient` is beyond reach, and stays in use only if the caller has removed the
+ * policy `defaultRetryPolicy` from the pipeline.
+ */
+export async function borrowClient(client: TableClient, table: string): Promise<ClientLease> {
+  if (client.tableName !== table) {
+    throw new KvError("BINDING_INVALID", `the client is for table ${client.tableName}, not for ${table}`, {
+      operation: "open",
+      backend: KIND,
+    })
+  }
+  const release = () => {}
+  const retries = client.pipeline.getOrderedPolicies().some(({ name }) => name === RETRIES)
+  if (!retries) return { client, release }
+  const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
+  const pipeline = client.pipeline.clone()
+  pipeline.removePolicy({ name: RETRIES })
+  const options = { pipeline, allowInsecureConnection: client.url.startsWith("http:") }
+  return { client: new sdk.TableClient(client.url, table, options), release }
+}
+
 interface SharedClient {
   readonly client: Promise<TableClient>
   users: number
@@ -76,13 +98,15 @@ async function makeClient(target: Target, table: string, runtime: Runtime): Prom
   return tuned(new sdk.TableClient(endpoint, table, credential, options))
 }
 
+/** They would hide that an earlier attempt may still land. */
+const RETRIES = "defaultRetryPolicy"
+
 /**
- * What the SDK does to every request that this backend has no use for: retries would hide that an earlier attempt may
- * still land; forms and redirects do not occur; spans of their own nobody asked for. Together they are a tenth of the
- * client's work on a read.
+ * What the SDK does to every request that this backend has no use for: forms and redirects do not occur, and spans of their
+ * own nobody asked for. Without them a read costs the client a tenth less.
  */
 const NEEDLESS_POLICIES: readonly string[] = [
-  "defaultRetryPolicy",
+  RETRIES,
   "formDataPolicy",
   "multipartPolicy",
   "redirectPolicy",

@@ -1,6 +1,6 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./azure-tables-batches.ts"
-import { type ClientLease, leaseClient } from "./azure-tables-client.ts"
+import { borrowClient, type ClientLease, leaseClient } from "./azure-tables-client.ts"
 import { decoding, KIND } from "./azure-tables-errors.ts"
 import { tableRequests } from "./azure-tables-requests.ts"
 import {
@@ -47,8 +47,7 @@ const MAX_ROUNDS = 8
 
 /**
  * Azure Table Storage as a backend, over a client of the caller's for the same table, which stays open, or over one that
- * is made on demand and shared by every backend of this process with the same settings. A client of the caller's keeps its
- * own policy of retries: `retryOptions: { maxRetries: 0 }` lets what wraps the backend know of every attempt.
+ * is made on demand and shared by every backend of this process with the same settings.
  *
  * Deleting under a condition leaves an expired row until the sweep takes it away, see `tombstoneOf`.
  */
@@ -65,7 +64,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   const sweep = expirySweep(openTable, runtime, sweepIntervalMs)
 
   async function open(): Promise<void> {
-    lease = isClient(client) ? borrowed(client, table) : await leaseClient(client, table, runtime)
+    lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
     sweep.start()
   }
 
@@ -185,15 +184,6 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
 
 function isClient(source: TableClient | AzureTablesSettings): source is TableClient {
   return "getEntity" in source
-}
-
-/** A client of the caller's, which is not ours to close. */
-function borrowed(client: TableClient, table: string): ClientLease {
-  if (client.tableName === table) return { client, release() {} }
-  throw new KvError("BINDING_INVALID", `the client is for table ${client.tableName}, not for ${table}`, {
-    operation: "open",
-    backend: KIND,
-  })
 }
 
 function traitsOf(table: string): BackendTraits {
