@@ -128,6 +128,17 @@ await requireServer("redis", startRedisServer, (server) => {
       await vi.waitFor(async () => expect(await backend.get("hole")).toBeDefined(), 3_000)
     })
 
+    test("in the handshake of a new connection is left behind, too", async () => {
+      const proxy = await faultProxy(server.port, "chunks")
+      proxies.push(proxy)
+      const backend = await open(`redis://127.0.0.1:${proxy.port}`, { timeoutMs: 400 })
+      await put(backend, "handshake")
+      const hole = proxy.inject({ kind: "black-hole", when: (request) => request.includes("info") })
+      proxy.cut()
+      await expect.poll(() => hole.hits, { timeout: 3_000 }).toBe(1)
+      await vi.waitFor(async () => expect(await backend.get("handshake")).toBeDefined(), 3_000)
+    })
+
     test("at the first connection ends the opening within its time", async () => {
       const proxy = await faultProxy(server.port, "chunks")
       proxies.push(proxy)
@@ -137,6 +148,48 @@ await requireServer("redis", startRedisServer, (server) => {
       await expect(opening).rejects.toMatchObject({ code: "UNAVAILABLE", operation: "open" })
       expect(performance.now() - started).toBeLessThan(600)
     })
+  })
+
+  test.each([
+    ["LOADING Redis is loading the dataset in memory", "UNAVAILABLE"],
+    ["BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", "UNAVAILABLE"],
+    [
+      "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist",
+      "UNAVAILABLE",
+    ],
+    ["NOREPLICAS Not enough good replicas to write.", "UNAVAILABLE"],
+    ["MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "UNAVAILABLE"],
+    ["CLUSTERDOWN Hash slot not served", "UNAVAILABLE"],
+    ["READONLY You can't write against a read only replica.", "UNAVAILABLE"],
+    ["ERR max number of clients reached", "UNAVAILABLE"],
+    ["ERR something of a release to come", "UNAVAILABLE"],
+    ["OOM command not allowed when used memory > 'maxmemory'.", "THROTTLED"],
+    ["NOAUTH Authentication required.", "ACCESS_DENIED"],
+    ["NOPERM this user has no permissions to run the 'get' command", "ACCESS_DENIED"],
+    ["MOVED 3999 127.0.0.1:6381", "BINDING_INVALID"],
+    ["WRONGTYPE Operation against a key holding the wrong kind of value", "CORRUPT_ENTRY"],
+    [
+      "ERR Error running script (call to f_0): @user_script:9: WRONGTYPE Operation against a key",
+      "CORRUPT_ENTRY",
+    ],
+  ])("the answer %j is %s, to a write, too: nothing was applied", async (answer, code) => {
+    const proxy = await faultProxy(server.port, "chunks")
+    proxies.push(proxy)
+    const backend = await open(`redis://127.0.0.1:${proxy.port}`)
+    const response = `-${answer}\r\n`
+    proxy.inject({
+      kind: "respond",
+      response,
+      when: (request) => request.includes("\nget\r\n"),
+    })
+    await expect(backend.get("key")).rejects.toMatchObject({
+      code,
+      backend: "redis",
+      operation: "get",
+      key: "key",
+    })
+    proxy.inject({ kind: "respond", response, when: isWrite })
+    await expect.poll(() => put(backend, "key").catch((error) => error.code)).toBe(code)
   })
 
   test("a server that is slow is waited for", async () => {

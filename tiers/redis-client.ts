@@ -69,6 +69,7 @@ export function makeClient(sdk: IoRedis, settings: RedisSettings, timing: Client
     if (client.status !== "ready") client.disconnect()
   }
   const connect = () => {
+    silence.watch()
     client.connect().catch((error: unknown) => {
       lastError ??= error
     })
@@ -88,7 +89,9 @@ export function makeClient(sdk: IoRedis, settings: RedisSettings, timing: Client
 
   const processHold = setInterval(() => {}, 2 ** 30).unref()
   let underWay = 0
-  const silence = watchSilence(timing, () => (underWay > 0 ? nodesOf(client) : []))
+  const silence = watchSilence(timing, () =>
+    underWay > 0 || client.status !== "ready" ? nodesOf(client) : [],
+  )
   forEachNode(client, (node) => {
     node.on("connecting", () => setImmediate(() => node.stream?.unref()))
   })
@@ -150,10 +153,7 @@ function gatherWrites(nodes: () => readonly Redis[]): () => void {
   }
 }
 
-function nodeOptions(
-  { username, password, database, tls }: RedisSettings,
-  { timeoutMs }: ClientTiming,
-): RedisOptions {
+function nodeOptions({ username, password, database, tls }: RedisSettings, { timeoutMs }: ClientTiming) {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -171,10 +171,10 @@ function nodeOptions(
     ...(password === undefined ? {} : { password }),
     ...(database === undefined ? {} : { db: database }),
     ...(tls === undefined || tls === false ? {} : { tls: tls === true ? {} : tls }),
-  }
+  } satisfies RedisOptions
 }
 
-function clusterOptions(settings: RedisSettings, timing: ClientTiming): ClusterOptions {
+function clusterOptions(settings: RedisSettings, timing: ClientTiming) {
   return {
     redisOptions: nodeOptions(settings, timing),
     lazyConnect: true,
@@ -186,9 +186,11 @@ function clusterOptions(settings: RedisSettings, timing: ClientTiming): ClusterO
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     // The certificate of a node bears its name, not its address.
-    ...(settings.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {}),
-  }
+    ...(settings.tls ? { dnsLookup } : {}),
+  } satisfies ClusterOptions
 }
+
+const dnsLookup: NonNullable<ClusterOptions["dnsLookup"]> = (host, callback) => callback(null, host)
 
 /** The connections of a client: one, or one for each node of a cluster. */
 export function nodesOf(client: RedisClient): Redis[] {

@@ -16,7 +16,7 @@ interface LifeSign {
 /**
  * Replaces connections that have gone dead without being closed: a command waits on them, and not a byte comes. Without
  * it every later command would wait for the kernel to give up, which takes a quarter of an hour. Looks only while there
- * are `connections` to look at; {@link watch} makes it look again.
+ * are `connections` to look at; `watch` makes it look again.
  */
 export function watchSilence(
   { runtime, timeoutMs }: ClientTiming,
