@@ -172,10 +172,8 @@ async function load<Module>(name: string, importModule: () => Promise<Module>): 
 
 /** Connections at once to one host: a burst of point reads queues for them instead of opening one each. */
 const MAX_SOCKETS = 128
-/** Azure's load balancers forget an idle connection after 4 minutes, without telling; a write sent on one is left unanswered. */
-const IDLE_SOCKET_MS = 60_000
-
-const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS, timeout: IDLE_SOCKET_MS }
+/** `keepAlive` probes idle connections as well, so that no load balancer on the way forgets them. */
+const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS }
 let httpAgent: http.Agent | undefined
 let httpsAgent: https.Agent | undefined
 
