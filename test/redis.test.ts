@@ -160,6 +160,13 @@ await requireServer(
       expect(() => redis(text)).toThrow(expect.objectContaining({ code: "BINDING_INVALID" }))
     })
 
+    test("a URL names hosts, database and prefix, and none of its secrets is shown", () => {
+      const targetOf = (text: string) => redis(text).traits.target
+      expect(targetOf("redis://localhost")).toBe("localhost:6379")
+      expect(targetOf("rediss://user:pa%2Fss@host:6380/2?prefix=a%3A")).toBe("host:6380/2#a:")
+      expect(targetOf("redis://:secret@[::1]:7000,b/?cluster")).toBe("::1:7000,b:6379")
+    })
+
     test("a cluster is asked for where there is none", async () => {
       await expect(redis(`${url}?cluster`).open()).rejects.toMatchObject({ code: "BINDING_INVALID" })
     })

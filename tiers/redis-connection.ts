@@ -1,13 +1,7 @@
 import { within } from "./deadline.ts"
 import { KvError } from "./errors.ts"
-import {
-  isClient,
-  isCluster,
-  loadIoRedis,
-  makeClient,
-  type OwnClient,
-  type RedisClient,
-} from "./redis-client.ts"
+import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./redis-client.ts"
+import { type Connected, keepConnected } from "./redis-connected.ts"
 import { connectionError, KIND, type RedisCall, redisError } from "./redis-errors.ts"
 import type { ClientTiming, RedisSettings } from "./redis-settings.ts"
 import type { Runtime } from "./runtime.ts"
@@ -146,7 +140,7 @@ function checkBorrowed(client: RedisClient): void {
 }
 
 interface SharedClient {
-  own: OwnClient
+  own: Connected
   users: number
 }
 
@@ -159,7 +153,10 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   sharedClients.set(timing.runtime, clients)
   // Options of TLS may hold functions, of which JSON would know nothing: such a client is not shared.
   const identity = typeof settings.tls === "object" ? timing.runtime.id() : identityOf(settings, timing)
-  const shared = clients.get(identity) ?? { own: makeClient(sdk, settings, timing), users: 0 }
+  const shared = clients.get(identity) ?? {
+    own: keepConnected(newClient(sdk, settings, timing), timing),
+    users: 0,
+  }
   clients.set(identity, shared)
   shared.users++
   let released = false
