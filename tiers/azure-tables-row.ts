@@ -127,11 +127,10 @@ function bytesOf({ Value: value }: Row): Uint8Array {
   if (typeof value !== "string") throw new CorruptRow("the row's Value is neither base64 text nor binary")
   if (value.length % 4 !== 0) throw new CorruptRow("the row's Value is not base64")
   const padding = value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0
-  const bytes = new Uint8Array((value.length / 4) * 3 - padding)
+  const { buffer, byteOffset, length } = Buffer.from(value, "base64")
   // The decoder skips what is no base64, so a length that is short tells.
-  const decoded = Buffer.from(bytes.buffer).write(value, "base64")
-  if (decoded !== bytes.length) throw new CorruptRow("the row's Value is not base64")
-  return bytes
+  if (length !== (value.length / 4) * 3 - padding) throw new CorruptRow("the row's Value is not base64")
+  return new Uint8Array(buffer, byteOffset, length)
 }
 
 /** The rows of a partition whose key starts with `prefix`: `~` comes after every character that a key may hold. */
