@@ -5,6 +5,7 @@ import { abortable } from "./abort.ts"
 import type { GetOrSetOptions, Loader } from "./api.ts"
 import { describe } from "./keys.ts"
 import { expiryOf } from "./options.ts"
+import { type Answer, ofAnswer, ofLoad } from "./outcomes.ts"
 import type { Load, TwoTier } from "./two-tier.ts"
 import { encodeJson, encodeValue, jsonOf, mutableJsonOf, textOf } from "./values.ts"
 
@@ -77,11 +78,20 @@ export async function getOrSet(
   const form = as === "json" && mutable ? mutableJson : FORMS[as]
   const request = { key, loader, form, ttlMs }
 
-  const read = consistency === "strong" ? tiers.readStrong(key) : tiers.get(key, true)
-  if (read instanceof Promise) {
-    return tiers.runSteps(async () => orLoaded(tiers, request, await abortable(read, signal), options))
+  const held = consistency === "strong" ? undefined : tiers.lookUp(key)
+  if (held) {
+    tiers.listener.onHit?.(OPERATION, key, held)
+    refreshAhead(tiers, request, held, refreshAheadMs)
+    return form.decode(held, key)
   }
-  return orLoaded(tiers, request, read, options)
+  const read = () => (consistency === "strong" ? tiers.readStrong(key) : tiers.read(key, true))
+  const answer = () => {
+    const entry = held === null ? undefined : read()
+    if (!(entry instanceof Promise)) return orLoaded(tiers, request, entry, options)
+    return tiers.runSteps(async () => orLoaded(tiers, request, await abortable(entry, signal), options))
+  }
+  const { entry } = await tiers.listener.operation(OPERATION, key, answer, ofAnswer)
+  return entry && form.decode(entry, key)
 }
 
 /** What was read, loaded ahead of its expiry if that is near; or what is loaded now, if it was absent. */
@@ -90,17 +100,23 @@ function orLoaded(
   request: Omit<LoadRequest, "condition">,
   entry: L1Entry | undefined,
   { refreshAheadMs = 0, signal }: GetOrSetOptions,
-): MaybePromise<unknown> {
-  const { key, form } = request
+): MaybePromise<Answer> {
   if (entry === undefined) {
     const loading = load(tiers, { ...request, condition: { absent: true } }, signal)
-    return loading.then((loaded) => loaded && form.decode(loaded, key))
+    return loading.then((loaded) => ({ tier: "loader", entry: loaded }))
   }
-  const expiresAt = entry.expiresAt ?? Number.POSITIVE_INFINITY
-  if (expiresAt - tiers.runtime.now() < refreshAheadMs) {
-    refresh(tiers, { ...request, condition: { version: entry.version } })
-  }
-  return form.decode(entry, key)
+  refreshAhead(tiers, request, entry, refreshAheadMs)
+  return { tier: "l2", entry }
+}
+
+function refreshAhead(
+  tiers: TwoTier,
+  request: Omit<LoadRequest, "condition">,
+  { expiresAt = Number.POSITIVE_INFINITY, version }: L1Entry,
+  refreshAheadMs: number,
+): void {
+  if (expiresAt - tiers.runtime.now() >= refreshAheadMs) return
+  refresh(tiers, { ...request, condition: { version } })
 }
 
 /** Waits for the load of the key under way, or starts one. The load is aborted once nobody waits for it any more. */
@@ -111,11 +127,12 @@ async function load(
 ): Promise<L1Entry | undefined> {
   const underWay = tiers.loads.get(request.key)
   if (underWay !== undefined) tiers.counters.loadsCoalesced++
-  const joined = underWay ?? start(tiers, request)
+  const joined = underWay ?? start(tiers, request, false)
   if (joined.promise === undefined) {
     const message = "The loader asks for the key that it loads, and would wait for itself"
     throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key: request.key })
   }
+  if (underWay !== undefined) tiers.listener.joined(underWay.captured)
   joined.waiters++
   try {
     return await abortable(joined.promise, signal)
@@ -129,9 +146,7 @@ async function load(
 function refresh(tiers: TwoTier, request: LoadRequest): void {
   if (tiers.loads.has(request.key)) return
   tiers.counters.refreshes++
-  const started = start(tiers, request)
-  started.background = true
-  started.promise?.catch(() => {})
+  start(tiers, request, true).promise?.catch(() => {})
 }
 
 /** Stops a load that nobody waits for. What it still brings is not stored, since no later write can find it here. */
@@ -141,22 +156,26 @@ function abandon(tiers: TwoTier, key: string, load: Load): void {
   if (tiers.loads.get(key) === load) tiers.loads.delete(key)
 }
 
-function start(tiers: TwoTier, request: LoadRequest): Load {
+function start(tiers: TwoTier, request: LoadRequest, background: boolean): Load {
   const load: Load = {
     dirty: false,
     waiters: 0,
-    background: false,
+    background,
     settled: false,
+    captured: undefined,
     controller: new AbortController(),
     promise: undefined,
   }
   tiers.loads.set(request.key, load)
-  load.promise = tiers.runLoad(request.key, load, () => run(tiers, request, load))
+  load.promise = tiers.runLoad(request.key, load, () =>
+    tiers.listener.load(request.key, background, () => run(tiers, request, load), ofLoad),
+  )
   return load
 }
 
 async function run(tiers: TwoTier, request: LoadRequest, load: Load): Promise<L1Entry | undefined> {
   const { key, form, condition } = request
+  load.captured = tiers.listener.capture()
   const value = await callLoader(tiers, request, load.controller.signal)
   const abandoned = load.waiters === 0 && !load.background
   if (value === undefined || abandoned) return undefined
@@ -166,6 +185,7 @@ async function run(tiers: TwoTier, request: LoadRequest, load: Load): Promise<L1
 
   // A write or a delete since the load began is newer than what it brought, and stays.
   if (!load.dirty) {
+    tiers.counters.bytesWritten += bytes.length
     const write = { value: bytes, condition, ...(expiresAt === undefined ? {} : { expiresAt }) }
     const result = await tiers.write(key, (id) => tiers.backend.put(key, { ...write, id }), load)
     if (result.applied) return loaded
@@ -181,7 +201,10 @@ async function callLoader(
   const startedAt = tiers.runtime.monotonic()
   tiers.counters.loads++
   try {
-    return await loader({ key, signal })
+    const value = await loader({ key, signal })
+    if (value === undefined) tiers.counters.loadMisses++
+    else tiers.counters.loadHits++
+    return value
   } catch (error) {
     tiers.counters.loadErrors++
     throw error

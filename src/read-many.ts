@@ -1,7 +1,9 @@
+import type { MaybePromise } from "../tiers/backend.ts"
 import type { L1Entry } from "../tiers/l1-entry.ts"
 import { abortable } from "./abort.ts"
 import type { GetManyOptions } from "./api.ts"
 import { checkIterable, checkKey } from "./keys.ts"
+import type { Outcome } from "./listener.ts"
 import type { TwoTier } from "./two-tier.ts"
 
 /**
@@ -21,17 +23,44 @@ export async function readMany(
   const strong = options?.consistency === "strong"
   const fill = options?.fill ?? false
   const present = new Map<string, L1Entry>()
-  const pending: Promise<void>[] = []
+  const unheld: string[] = []
   for (const key of distinct) {
+    const held = strong ? undefined : tiers.lookUp(key)
+    if (held === undefined) unheld.push(key)
+    else if (held !== null) present.set(key, held)
+  }
+  const l1 = present.size
+  if (unheld.length === 0) {
+    tiers.listener.onHit?.("getMany", undefined, undefined, { l1, l2: 0, absent: distinct.size - l1 })
+    return present
+  }
+
+  const read = (key: string) => (strong ? tiers.readStrong(key) : tiers.read(key, fill))
+  const readAll = () => abortable(readInto(present, unheld, read), options?.signal)
+  await tiers.listener.operation("getMany", undefined, readAll, (): Outcome => {
+    const hit = present.size === distinct.size
+    const keys = { l1, l2: present.size - l1, absent: distinct.size - present.size }
+    return { tier: "l2", result: strong ? "bypass" : hit ? "hit" : "miss", hit, keys }
+  })
+  return present
+}
+
+/** Reads `keys` into `present`, all at once. */
+async function readInto(
+  present: Map<string, L1Entry>,
+  keys: readonly string[],
+  read: (key: string) => MaybePromise<L1Entry | undefined>,
+): Promise<void> {
+  const pending: Promise<void>[] = []
+  for (const key of keys) {
     const keep = (entry: L1Entry | undefined) => void (entry !== undefined && present.set(key, entry))
     try {
-      const read = strong ? tiers.readStrong(key) : tiers.get(key, fill)
-      if (read instanceof Promise) pending.push(read.then(keep))
-      else keep(read)
+      const answer = read(key)
+      if (answer instanceof Promise) pending.push(answer.then(keep))
+      else keep(answer)
     } catch (error) {
       pending.push(Promise.reject(error))
     }
   }
-  if (pending.length > 0) await abortable(Promise.all(pending), options?.signal)
-  return present
+  if (pending.length > 0) await Promise.all(pending)
 }

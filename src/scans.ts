@@ -40,7 +40,11 @@ export async function scanPage(
     ...(position === undefined ? {} : { cursor: position }),
     ...(signal === undefined ? {} : { signal }),
   }
-  const page = await abortable(tiers.readPage(prefix, request, fill), signal)
+  const read = () => abortable(tiers.readPage(prefix, request, fill), signal)
+  const page = await tiers.listener.operation("scan", undefined, read, ({ entries }) => ({
+    tier: "l2",
+    keys: { l2: entries.length },
+  }))
   return {
     entries: page.entries.map(toEntry),
     ...(page.next === undefined ? {} : { nextCursor: cursorToken(store, prefix, page.next) }),

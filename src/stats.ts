@@ -37,7 +37,7 @@ export interface StoreStats {
     latency: LatencyStats
   }
   l2: {
-    /** Keys read from the backend, by what came of them. */
+    /** Keys that the backend was asked for, by what came of them. */
     hits: number
     misses: number
     readErrors: number
@@ -47,12 +47,18 @@ export interface StoreStats {
     writes: number
     refused: number
     writeErrors: number
+    /** Bytes of the values read, and of those sent to be written. */
+    bytesRead: number
+    bytesWritten: number
     /** Time of reads, each one on a networked backend, one in 16 on an embedded one. */
     readLatency: LatencyStats
     writeLatency: LatencyStats
   }
   loader: {
     loads: number
+    /** Loads that ended, by what they brought: a value, nothing, an error. */
+    hits: number
+    misses: number
     errors: number
     /** Callers that waited for a load under way. */
     coalesced: number
@@ -105,6 +111,10 @@ export class Counters {
   loadErrors = 0
   loadsCoalesced = 0
   refreshes = 0
+  loadHits = 0
+  loadMisses = 0
+  bytesRead = 0
+  bytesWritten = 0
   readonly l1Latency = new Latency()
   readonly readLatency = new Latency()
   readonly writeLatency = new Latency()
@@ -145,11 +155,15 @@ export function snapshot(
       writes: counters.writes,
       refused: counters.refused,
       writeErrors: counters.writeErrors,
+      bytesRead: counters.bytesRead,
+      bytesWritten: counters.bytesWritten,
       readLatency: counters.readLatency.snapshot(),
       writeLatency: counters.writeLatency.snapshot(),
     },
     loader: {
       loads: counters.loads,
+      hits: counters.loadHits,
+      misses: counters.loadMisses,
       errors: counters.loadErrors,
       coalesced: counters.loadsCoalesced,
       refreshes: counters.refreshes,

@@ -22,8 +22,10 @@ import type {
   WriteOptions,
 } from "./api.ts"
 import { checkKey } from "./keys.ts"
+import type { Listener } from "./listener.ts"
 import { getOrSet } from "./loads.ts"
 import { type Checks, checkOptions, OPTIONS } from "./options.ts"
+import { ofExists, ofRead, ofStrongExists, ofStrongRead } from "./outcomes.ts"
 import { readMany } from "./read-many.ts"
 import { scanPage, scanPages } from "./scans.ts"
 import { type StoreStats, snapshot } from "./stats.ts"
@@ -41,6 +43,7 @@ import { deleteMany, deleteOne, put, setMany } from "./writes.ts"
 export class Store implements Kv {
   readonly name: string
   readonly #tiers: TwoTier
+  readonly #listener: Listener
   /** L1, or once the handle is closed one that holds nothing: a hit need not ask. */
   #l1: L1
   readonly #closedL1: L1
@@ -50,6 +53,7 @@ export class Store implements Kv {
   constructor(name: string, tiers: TwoTier, closedL1: L1, release: () => Promise<void>) {
     this.name = name
     this.#tiers = tiers
+    this.#listener = tiers.listener
     this.#l1 = tiers.l1
     this.#closedL1 = closedL1
     this.#release = release
@@ -58,7 +62,10 @@ export class Store implements Kv {
   async get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined> {
     if (options === undefined) {
       const hit = this.#l1.get(key)
-      if (hit !== undefined) return hit.copyBytes()
+      if (hit !== undefined) {
+        this.#listener.onHit?.("get", key, hit)
+        return hit.copyBytes()
+      }
     }
     const read = this.#read("get", key, options)
     return (read instanceof Promise ? await read : read)?.copyBytes()
@@ -67,7 +74,10 @@ export class Store implements Kv {
   async getText(key: string, options?: ReadOptions): Promise<string | undefined> {
     if (options === undefined) {
       const hit = this.#l1.get(key)
-      if (hit !== undefined) return hit.text ?? this.#decodeText("getText", key, hit)
+      if (hit !== undefined) {
+        this.#listener.onHit?.("get", key, hit)
+        return hit.text ?? this.#decodeText("getText", key, hit)
+      }
     }
     const read = this.#read("getText", key, options)
     const entry = read instanceof Promise ? await read : read
@@ -77,7 +87,10 @@ export class Store implements Kv {
   async getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
     if (options === undefined) {
       const hit = this.#l1.get(key)
-      if (hit !== undefined) return (hit.json ?? this.#decodeJson("getJson", key, hit)) as T
+      if (hit !== undefined) {
+        this.#listener.onHit?.("get", key, hit)
+        return (hit.json ?? this.#decodeJson("getJson", key, hit)) as T
+      }
     }
     const read = this.#read("getJson", key, options, OPTIONS.readJson)
     const entry = read instanceof Promise ? await read : read
@@ -86,6 +99,7 @@ export class Store implements Kv {
 
   async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
     const hit = options === undefined ? this.#l1.get(key) : undefined
+    if (hit !== undefined) this.#listener.onHit?.("get", key, hit)
     const read = hit ?? this.#read("getEntry", key, options)
     const entry = read instanceof Promise ? await read : read
     if (entry === undefined) return undefined
@@ -132,7 +146,14 @@ export class Store implements Kv {
 
   async exists(key: string, options?: ReadOptions): Promise<boolean> {
     this.#check("exists", key, options, OPTIONS.read)
-    return abortable(this.#tiers.exists(key, options?.consistency !== "strong"), options?.signal)
+    const strong = options?.consistency === "strong"
+    const held = strong ? undefined : this.#tiers.lookUp(key)
+    if (held === undefined) {
+      const ask = () => abortable(this.#tiers.exists(key, !strong), options?.signal)
+      return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
+    }
+    this.#listener.onHit?.("exists", key, held ?? undefined)
+    return held !== null
   }
 
   async set(key: string, value: KvValue, options?: PutOptions): Promise<boolean> {
@@ -210,10 +231,19 @@ export class Store implements Kv {
     checks: Checks = OPTIONS.read,
   ): MaybePromise<L1Entry | undefined> {
     this.#check(operation, key, options, checks)
-    if (options === undefined) return this.#tiers.getUnheld(key, true)
-    const strong = options.consistency === "strong"
-    const read = strong ? this.#tiers.readStrong(key) : this.#tiers.get(key, true)
-    return read instanceof Promise ? abortable(read, options.signal) : read
+    const strong = options?.consistency === "strong"
+    // Without options the caller has just asked L1 for an entry in vain.
+    const held =
+      options === undefined ? this.#tiers.lookUpAbsent(key) : strong ? undefined : this.#tiers.lookUp(key)
+    if (held === undefined) {
+      const ask = () => {
+        const read = strong ? this.#tiers.readStrong(key) : this.#tiers.read(key, true)
+        return read instanceof Promise ? abortable(read, options?.signal) : read
+      }
+      return this.#listener.operation("get", key, ask, strong ? ofStrongRead : ofRead)
+    }
+    this.#listener.onHit?.("get", key, held ?? undefined)
+    return held ?? undefined
   }
 
   async #readMany<T>(

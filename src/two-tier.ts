@@ -12,6 +12,7 @@ import { L1Entry } from "../tiers/l1-entry.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import { Fences } from "./fences.ts"
 import { Floors } from "./floors.ts"
+import { type Listener, silent } from "./listener.ts"
 import type { Counters } from "./stats.ts"
 
 /** A read of the backend under way. */
@@ -20,6 +21,8 @@ interface Flight {
   fill: boolean
   /** A write of the key began or ended since the read started: what it brings may be older. */
   dirty: boolean
+  /** What the listener knows it by. */
+  readonly captured: unknown
   promise: Promise<L1Entry | undefined>
 }
 
@@ -32,6 +35,8 @@ export interface Load {
   /** A refresh: goes on though nobody waits. */
   background: boolean
   settled: boolean
+  /** What the listener knows it by. */
+  captured: unknown
   readonly controller: AbortController
   /** Absent while the loader is being called. */
   promise: Promise<L1Entry | undefined> | undefined
@@ -65,6 +70,7 @@ export class TwoTier {
   readonly backend: Backend
   readonly runtime: Runtime
   readonly counters: Counters
+  readonly listener: Listener
   readonly loads = new Map<string, Load>()
   readonly #flights = new Map<string, Flight>()
   readonly #running = new Set<Load>()
@@ -77,32 +83,41 @@ export class TwoTier {
   #inFlight = 0
   readonly #whenIdle: (() => void)[] = []
 
-  constructor(l1: L1, backend: Backend, runtime: Runtime, quarantineMs: number, counters: Counters) {
+  constructor(
+    l1: L1,
+    backend: Backend,
+    runtime: Runtime,
+    quarantineMs: number,
+    counters: Counters,
+    listener: Listener = silent,
+  ) {
     this.l1 = l1
     this.backend = backend
     this.runtime = runtime
     this.counters = counters
+    this.listener = listener
     this.#fences = new Fences(runtime, quarantineMs)
     this.#floors = new Floors(backend)
   }
 
-  /** The entry under `key`: from L1 if it is fresh there, else from the backend. `fill` lets it enter L1. */
-  get(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
-    return this.l1.get(key) ?? this.getUnheld(key, fill)
+  /** What L1 says of `key`: its entry if it is fresh, `null` if it is known to be absent, `undefined` if only the backend knows. */
+  lookUp(key: string): L1Entry | null | undefined {
+    return this.l1.get(key) ?? this.lookUpAbsent(key)
   }
 
-  /** As {@link get}, right after L1 was asked for the key in vain. */
-  getUnheld(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
-    if (this.l1.isAbsent(key)) return undefined
+  /** As {@link lookUp}, right after L1 was asked for an entry in vain. */
+  lookUpAbsent(key: string): null | undefined {
+    if (this.l1.isAbsent(key)) return null
     this.counters.l1Misses++
-    return this.read(key, fill)
+    return undefined
   }
 
-  /** Reads `key` from the backend; joins the read under way if there is one. */
+  /** Reads `key` from the backend; joins the read under way if there is one. `fill` lets the entry enter L1. */
   read(key: string, fill: boolean): MaybePromise<L1Entry | undefined> {
     const flight = this.#flights.get(key)
     if (flight !== undefined) {
       this.counters.coalesced++
+      this.listener.joined(flight.captured)
       flight.fill ||= fill
       return flight.promise
     }
@@ -136,21 +151,18 @@ export class TwoTier {
     }
   }
 
-  /** Whether `key` is there, by L1 if `cached` and it knows, else by the backend, which reads no value for it. */
+  /** Whether `key` is there, by the backend, which reads no value for it; if `cached`, by a read under way. */
   async exists(key: string, cached: boolean): Promise<boolean> {
     if (!cached) this.counters.l1Bypasses++
-    else if (this.l1.get(key) !== undefined) return true
-    else if (this.l1.isAbsent(key)) return false
-    else this.counters.l1Misses++
-
     const flight = cached ? this.#flights.get(key) : undefined
     this.#begin()
     try {
       if (flight !== undefined) {
         this.counters.coalesced++
+        this.listener.joined(flight.captured)
         return (await flight.promise) !== undefined
       }
-      const there = await this.backend.exists(key)
+      const there = await this.#askWhether(key)
       if (!cached) this.#supersede(key, (version) => (version !== null) === there)
       return there
     } finally {
@@ -202,6 +214,7 @@ export class TwoTier {
     try {
       const page = await this.backend.scan(prefix, request)
       for (const stored of page.entries) {
+        this.counters.bytesRead += stored.value.length
         const clean = fill && pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
         this.#supersede(stored.key, (version) => version === stored.version)
         if (clean) this.#fill(stored.key, this.#toEntry(stored), startedAt)
@@ -293,9 +306,24 @@ export class TwoTier {
     }
   }
 
+  async #askWhether(key: string): Promise<boolean> {
+    try {
+      const there = await this.backend.exists(key)
+      if (there) this.counters.l2Hits++
+      else this.counters.l2Misses++
+      return there
+    } catch (error) {
+      this.counters.readErrors++
+      throw error
+    }
+  }
+
   #countRead(stored: StoredEntry | undefined, startedAt: number): void {
     if (stored === undefined) this.counters.l2Misses++
-    else this.counters.l2Hits++
+    else {
+      this.counters.l2Hits++
+      this.counters.bytesRead += stored.value.length
+    }
     if (startedAt !== UNTIMED) this.counters.readLatency.record(this.runtime.monotonic() - startedAt)
   }
 
@@ -306,7 +334,7 @@ export class TwoTier {
     startedAt: number,
   ): Promise<L1Entry | undefined> {
     this.#begin()
-    const flight: Flight = { fill, dirty: false, promise: PENDING }
+    const flight: Flight = { fill, dirty: false, captured: this.listener.capture(), promise: PENDING }
     const epoch = this.#epoch
     // L1's time to live runs from the question: the answer may have been true no longer than that.
     const askedAt = startedAt === UNTIMED ? this.runtime.monotonic() : startedAt

@@ -5,6 +5,7 @@ import { abortable } from "./abort.ts"
 import type { CallOptions, DeleteOptions, KvValue, PutOptions, PutResult, WriteOptions } from "./api.ts"
 import { checkIterable, checkKey } from "./keys.ts"
 import { expiryOf } from "./options.ts"
+import { ofWrite } from "./outcomes.ts"
 import { versionFrom, versionToken } from "./tokens.ts"
 import type { TwoTier } from "./two-tier.ts"
 import { encodeValue } from "./values.ts"
@@ -24,8 +25,12 @@ export async function put(
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(condition === undefined ? {} : { condition }),
   }
-  const written = tiers.write(key, (id) => tiers.backend.put(key, { ...write, id }))
-  const { applied, version } = await abortable(written, options?.signal)
+  tiers.counters.bytesWritten += write.value.length
+  const send = () => {
+    const written = tiers.write(key, (id) => tiers.backend.put(key, { ...write, id }))
+    return abortable(written, options?.signal)
+  }
+  const { applied, version } = await tiers.listener.operation("set", key, send, ofWrite)
   return {
     applied,
     ...(applied && version !== undefined ? { version: versionToken(key, version) } : {}),
@@ -48,6 +53,7 @@ export async function setMany(
     checkKey(key, operation)
     writes.set(key, { value: encodeValue(value, operation, key), id: tiers.runtime.id(), ...expiry })
   }
+  for (const { value } of writes.values()) tiers.counters.bytesWritten += value.length
   await writeMany(tiers, operation, writes, (batch) => tiers.backend.putMany(batch), options)
 }
 
@@ -59,8 +65,11 @@ export async function deleteOne(
 ): Promise<boolean> {
   const version = options?.ifVersion === undefined ? undefined : versionFrom(options.ifVersion, key, "delete")
   const removal = version === undefined ? {} : { condition: { version } }
-  const removed = tiers.write(key, (id) => tiers.backend.delete(key, { ...removal, id }))
-  return (await abortable(removed, options?.signal)).applied
+  const send = () => {
+    const removed = tiers.write(key, (id) => tiers.backend.delete(key, { ...removal, id }))
+    return abortable(removed, options?.signal)
+  }
+  return (await tiers.listener.operation("delete", key, send, ofWrite)).applied
 }
 
 /** Deletes many entries. */
@@ -79,15 +88,29 @@ export async function deleteMany(
   await writeMany(tiers, operation, removals, (batch) => tiers.backend.deleteMany(batch), options)
 }
 
-/** Performs a batch and turns the keys that failed into one error that names them and the ones applied. */
 async function writeMany<T>(
+  tiers: TwoTier,
+  operation: "setMany" | "deleteMany",
+  writes: Map<string, T>,
+  perform: (batch: ReadonlyMap<string, T>) => Promise<Map<string, WriteResult | KvError>>,
+  options: CallOptions | undefined,
+): Promise<void> {
+  if (writes.size === 0) return
+  const send = () => sendMany(tiers, operation, writes, perform, options)
+  await tiers.listener.operation(operation, undefined, send, () => ({
+    tier: "l2",
+    keys: { l2: writes.size },
+  }))
+}
+
+/** Performs a batch and turns the keys that failed into one error that names them and the ones applied. */
+async function sendMany<T>(
   tiers: TwoTier,
   operation: string,
   writes: Map<string, T>,
   perform: (batch: ReadonlyMap<string, T>) => Promise<Map<string, WriteResult | KvError>>,
   options: CallOptions | undefined,
 ): Promise<void> {
-  if (writes.size === 0) return
   const { kind, maxWriteBatch } = tiers.backend.traits
   const written = tiers.writeMany(writes, (all) => writeInChunks(all, maxWriteBatch, perform))
   const results = await abortable(written, options?.signal)

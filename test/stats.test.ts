@@ -37,10 +37,12 @@ describe("stats()", () => {
         writes: 0,
         refused: 0,
         writeErrors: 0,
+        bytesRead: 0,
+        bytesWritten: 0,
         readLatency: none,
         writeLatency: none,
       },
-      loader: { loads: 0, errors: 0, coalesced: 0, refreshes: 0, latency: none },
+      loader: { loads: 0, hits: 0, misses: 0, errors: 0, coalesced: 0, refreshes: 0, latency: none },
       inFlight: 0,
       quarantined: 0,
     })
