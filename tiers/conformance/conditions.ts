@@ -14,6 +14,8 @@ import {
 
 const WRITERS = 12
 const ROUNDS = 4
+/** Some compare-and-sets of a race lose; a hundred on end are never won. */
+const MOST_ATTEMPTS = 100
 
 export const conditionCases: Cases = {
   "conditions: put if absent writes where nothing is, and only there": async ({ backend }) => {
@@ -176,11 +178,12 @@ async function raced(
 }
 
 async function increment(backend: Backend, key: string): Promise<void> {
-  for (;;) {
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     const { value, version } = await entryOf(backend, key)
     const next = String(Number(new TextDecoder().decode(value)) + 1)
     if (applied(await write(backend, key, next, { condition: { version } }))) return
   }
+  assert.fail(`${MOST_ATTEMPTS} compare-and-sets on end were not applied, each under the version just read`)
 }
 
 /** Not applied, or refused as `INVALID_VERSION`. */
