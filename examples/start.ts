@@ -2,7 +2,11 @@ import { Command, InvalidArgumentError } from "commander"
 import { INTERRUPTED, interruptible } from "../src/cli/interrupt.ts"
 import { type DemonstrationOptions, demonstrate } from "./start/demonstration.ts"
 
-const options = new Command("npm start --")
+interface Options extends Omit<DemonstrationOptions, "dashboardPort"> {
+  dashboard?: number | true
+}
+
+const command = new Command("npm start --")
   .description(
     "Stores the files of installed packages in LMDB, reads them through both tiers, and says what L1 saved.",
   )
@@ -11,12 +15,24 @@ const options = new Command("npm start --")
   .option("--seed <n>", "seed of the readers' choice of documents", wholeNumber, 20_240_601)
   .option("--exponent <x>", "skew of the documents' popularity: 0 for none", number, 1)
   .option("--l1-entries <n>", "entries that L1 holds at most", wholeNumber, 200)
+  .option(
+    "--dashboard [port]",
+    "serve a live page, and read with L1 until Ctrl-C unless told --seconds",
+    port,
+  )
   .parse()
-  .opts<DemonstrationOptions>()
+const { dashboard, ...options } = command.opts<Options>()
+if (dashboard !== undefined && command.getOptionValueSource("seconds") === "default") {
+  options.seconds = Number.POSITIVE_INFINITY
+}
 
 const { signal } = interruptible()
 try {
-  await demonstrate({ ...options, signal }, process)
+  const dashboardPort = dashboard === true ? 0 : dashboard
+  await demonstrate(
+    { ...options, signal, ...(dashboardPort === undefined ? {} : { dashboardPort }) },
+    process,
+  )
 } catch (error) {
   if (!signal.aborted) throw error
   process.exitCode = INTERRUPTED
@@ -32,6 +48,12 @@ function positive(text: string): number {
   const value = number(text)
   if (value > 0) return value
   throw new InvalidArgumentError("It is not a number above 0.")
+}
+
+function port(text: string): number {
+  const value = number(text)
+  if (Number.isSafeInteger(value) && value <= 65_535) return value
+  throw new InvalidArgumentError("It is not a port: a whole number of at most 65535.")
 }
 
 function wholeNumber(text: string): number {

@@ -1,4 +1,5 @@
 import { join } from "node:path"
+import { serveDashboard } from "../../src/cli/dashboard.ts"
 import { type Io, write } from "../../src/cli/io.ts"
 import { progressBar } from "../../src/cli/progress.ts"
 import { temporaryDirectory } from "../../src/cli/temporary-directory.ts"
@@ -11,6 +12,8 @@ import { type Run, renderFilled, renderPackages, renderRuns } from "./summary.ts
 export interface DemonstrationOptions extends Reading {
   /** Entries that L1 holds at most, in the run that has one. */
   readonly l1Entries: number
+  /** Port of the live page, 0 for any free one; absent for none. */
+  readonly dashboardPort?: number
 }
 
 /** One document in so many is not stored beforehand, but loaded from its file when it is first read. */
@@ -23,6 +26,7 @@ export async function demonstrate(options: DemonstrationOptions, io: Io): Promis
   await write(io.stdout, `${renderPackages(packages)}\n\n`)
 
   const directory = await temporaryDirectory("tiered-kv-start-")
+  const live = await serveLive(options.dashboardPort, io)
   const backend = `lmdb:${join(directory.path, "store")}`
   try {
     const filled = await withStore({ backend }, (store) => fill(store, documents))
@@ -30,7 +34,8 @@ export async function demonstrate(options: DemonstrationOptions, io: Io): Promis
     await write(io.stdout, `${describeReading(options, filled.accepted.length)}\n\n`)
 
     const runs: Run[] = []
-    const bar = progressBar(io, "reading", 2 * options.seconds * 1_000)
+    const endless = options.seconds === Number.POSITIVE_INFINITY
+    const bar = progressBar(io, "reading", endless ? undefined : 2 * options.seconds * 1_000)
     try {
       for (const [title, l1] of [
         ["with L1", { maxEntries: options.l1Entries }],
@@ -47,8 +52,17 @@ export async function demonstrate(options: DemonstrationOptions, io: Io): Promis
     }
     await write(io.stdout, `${renderRuns(runs)}\n`)
   } finally {
+    await live?.close()
     await directory.remove()
   }
+}
+
+/** The live page of this process, if it is wanted. */
+async function serveLive(port: number | undefined, io: Io) {
+  if (port === undefined) return undefined
+  const served = await serveDashboard("127.0.0.1", port, { name: "npm start" })
+  await write(io.stdout, `Live page: ${served.url}\n\n`)
+  return served
 }
 
 async function run(
@@ -77,9 +91,12 @@ function describeReading(
   { readers, seconds, seed, exponent, l1Entries }: DemonstrationOptions,
   documents: number,
 ): string {
+  const endless = seconds === Number.POSITIVE_INFINITY
   return [
-    `Reading for ${seconds} s with L1, held to ${l1Entries} of ${documents} documents so that both tiers have work,`,
-    `and for ${seconds} s without. ${readers} concurrent readers; their choice is synthetic: Zipf popularity,`,
+    endless
+      ? `Reading until Ctrl-C with L1, held to ${l1Entries} of ${documents} documents so that both tiers have work.`
+      : `Reading for ${seconds} s with L1, held to ${l1Entries} of ${documents} documents so that both tiers have work,`,
+    `${endless ? "" : `and for ${seconds} s without. `}${readers} concurrent readers; their choice is synthetic: Zipf popularity,`,
     `exponent ${exponent}, seed ${seed}. Every read is compared with the file. One document in ${UNSTORED_EVERY} is not stored`,
     "beforehand: getOrSet loads it from its file when it is first read.",
   ].join("\n")

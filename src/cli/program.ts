@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs"
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
 import type { Kv } from "../api.ts"
 import * as commands from "./commands.ts"
+import type { DashboardCommand } from "./dashboard.ts"
 import { describeFailure, EXIT, exitCodeOf, InputError } from "./failure.ts"
 import { type Io, isClosedPipe, write } from "./io.ts"
 import { LOG_FORMATS } from "./log-format.ts"
@@ -48,7 +49,9 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
 
 function tieredKv(io: Io, done: (exitCode: number) => void): Command {
   const program = new Command("tiered-kv")
-    .description("Reads and writes a tiered-kv store, and replays access logs through its two tiers.")
+    .description(
+      "Reads and writes a tiered-kv store, replays access logs through its two tiers, and shows running ones.",
+    )
     .version(version())
     .helpCommand(true)
     .addHelpText("after", AFTER_HELP)
@@ -155,6 +158,24 @@ function tieredKv(io: Io, done: (exitCode: number) => void): Command {
       done(await replay(file, options, io))
     })
 
+  program
+    .command("dashboard")
+    .description("serves a live page of the stores of other processes, until Ctrl-C")
+    .argument("[urls...]", "where those processes mounted their dashboards; ?token=… gives the token of one")
+    .option("--host <address>", "the address to listen on; any but loopback asks for a token", "127.0.0.1")
+    .option("--port <n>", "the port to listen on, 0 for any free one", portNumber, 7437)
+    .addOption(
+      new Option(
+        "--token <token>",
+        "what the page asks for, and what those processes are sent that have no token of their own",
+      ).env("TIERED_KV_DASHBOARD_TOKEN"),
+    )
+    .option("--debug", "show the stack of a failure")
+    .action(async (urls: string[], options: DashboardCommand) => {
+      const { dashboard } = await import("./dashboard.ts")
+      done(await dashboard(urls, options, io))
+    })
+
   return program
 }
 
@@ -213,6 +234,12 @@ function wholeNumber(text: string): number {
 
 function wholeNumberOrZero(text: string): number {
   return text === "0" ? 0 : wholeNumber(text)
+}
+
+function portNumber(text: string): number {
+  const value = wholeNumberOrZero(text)
+  if (value <= 65_535) return value
+  throw new InvalidArgumentError("It is not a port: a whole number of at most 65535.")
 }
 
 function version(): string {

@@ -1,0 +1,150 @@
+import type { DashboardReport, ProcessReport } from "../dashboard-report.ts"
+import type { chartsOf } from "./charts.ts"
+import type { PageDocument, PageElement } from "./dom.ts"
+import type { elementsOf } from "./elements.ts"
+import type { formats } from "./format.ts"
+import type { histories, StoreHistory } from "./history.ts"
+import type { measures } from "./measures.ts"
+import type { storePanels } from "./store-panels.ts"
+import type { storeViews } from "./store-view.ts"
+
+/** The parts of the script; each names nothing outside itself, because the page gets its text alone. */
+export interface Parts {
+  formats: typeof formats
+  histories: typeof histories
+  elementsOf: typeof elementsOf
+  chartsOf: typeof chartsOf
+  measures: typeof measures
+  storePanels: typeof storePanels
+  storeViews: typeof storeViews
+}
+
+/** Asks for the numbers once a second, and shows them. */
+export function main(document: PageDocument, parts: Parts): void {
+  const POLL_MS = 1_000
+  const PATIENCE_MS = 10_000
+
+  const format = parts.formats()
+  const history = parts.histories()
+  const elements = parts.elementsOf(document)
+  const charts = parts.chartsOf(elements, history.WINDOW_MS)
+  const measure = parts.measures()
+  const panels = parts.storePanels(elements, charts, format, history, measure)
+  const { storeView } = parts.storeViews(elements, charts, format, history, measure, panels)
+  const { h, say, set } = elements
+
+  const views = new Map<string, ReturnType<typeof storeView>>()
+  let viewsMade = 0
+  let shown: readonly StoreHistory[] = []
+  let shownMs = 0
+  let paused = false
+
+  async function poll(): Promise<void> {
+    if (paused) return
+    try {
+      const report = await ask()
+      shownMs = performance.now()
+      shown = history.add(report.processes, shownMs)
+      showStores()
+      showProcesses(report.processes)
+      say(at("updated"), `Updated ${new Date().toLocaleTimeString()}`)
+      showState(report.processes)
+    } catch (error) {
+      const reason =
+        error instanceof Error && error.name === "Refusal" ? error.message : "The dashboard does not answer"
+      set(at("state"), "data-state", "lost")
+      say(at("state"), reason)
+      document.title = "Not answering · tiered-kv"
+    }
+    if (!paused) setTimeout(() => void poll(), POLL_MS)
+  }
+
+  async function ask(): Promise<DashboardReport> {
+    const response = await fetch("stats.json", { signal: AbortSignal.timeout(PATIENCE_MS) })
+    if (response.status === 401 || response.status === 403)
+      throw refusal("The dashboard asks for its token: load the page anew")
+    if (!response.ok) throw refusal(`The dashboard answers with the status ${response.status}`)
+    const report = (await response.json()) as DashboardReport
+    if (report.version !== 1) throw refusal("The dashboard has another version now: load the page anew")
+    return report
+  }
+
+  function refusal(message: string): Error {
+    return Object.assign(new Error(message), { name: "Refusal" })
+  }
+
+  function showStores(): void {
+    for (const store of shown) {
+      const known = views.get(store.name)
+      const view = known ?? storeView(store.name, `store-${++viewsMade}`)
+      if (known === undefined) {
+        views.set(store.name, view)
+        at("stores").append(view.element)
+      }
+      view.update(store, shownMs)
+    }
+    for (const [name, view] of views) {
+      if (shown.some((store) => store.name === name)) continue
+      view.element.remove()
+      views.delete(name)
+    }
+  }
+
+  function showProcesses(processes: readonly ProcessReport[]): void {
+    const silent = processes.some((one) => "failure" in one)
+    at("processes").hidden = processes.length < 2 && !silent
+    const rows = processes.map((one): { state: string; name: string; detail: string } =>
+      "failure" in one
+        ? { state: "silent", name: one.url, detail: `Not answering. ${one.failure}.` }
+        : {
+            state: "answering",
+            name: one.name,
+            detail: [
+              ...(one.url === undefined ? ["serves this page"] : [one.url]),
+              format.plural(one.stores.length, "store", "stores"),
+              `up ${format.age(one.uptimeMs)}`,
+            ].join(" · "),
+          },
+    )
+    const list = at("process-list")
+    list.replaceChildren(
+      ...rows.map(({ state, name, detail }) =>
+        h("li", { class: state }, h("b", {}, name), h("span", {}, detail)),
+      ),
+    )
+    const open = processes.some((one) => "id" in one && one.stores.length > 0)
+    at("no-process").hidden = processes.length > 0
+    at("no-store").hidden = processes.length === 0 || silent || open || shown.length > 0
+  }
+
+  function showState(processes: readonly ProcessReport[]): void {
+    const failing = shown.filter((store) => {
+      const rates = history.recent(store)
+      return store.members.length > 0 && rates !== undefined && measure.errors(rates) > 0
+    }).length
+    const silent = processes.filter((one) => "failure" in one).length
+    const troubles = [
+      ...(failing > 0 ? [`${format.plural(failing, "store", "stores")} failing`] : []),
+      ...(silent > 0 ? [`${format.plural(silent, "process", "processes")} not answering`] : []),
+    ]
+    set(at("state"), "data-state", troubles.length > 0 ? "trouble" : "live")
+    say(at("state"), ["Live", ...troubles].join(" · "))
+    document.title = troubles.length > 0 ? `${troubles.join(", ")} · tiered-kv` : "tiered-kv"
+  }
+
+  function at(id: string): PageElement {
+    const element = document.getElementById(id)
+    if (element === null) throw new Error(`the page has no #${id}`)
+    return element
+  }
+
+  charts.whenMoved(() => showStores())
+  at("pause").addEventListener("click", () => {
+    paused = !paused
+    say(at("pause"), paused ? "Resume" : "Pause")
+    set(at("state"), "data-state", "paused")
+    say(at("state"), "Paused")
+    if (!paused) void poll()
+  })
+  void poll()
+}

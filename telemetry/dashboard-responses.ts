@@ -1,0 +1,72 @@
+import { createHash } from "node:crypto"
+import { DOCUMENT, SCRIPT, STYLE } from "./dashboard-page/document.ts"
+import { refusalDocument } from "./dashboard-page/refusal.ts"
+
+/** Every answer of the dashboard, with what keeps browsers from storing, guessing at, framing or sharing it. */
+
+const HEADERS = {
+  "cache-control": "no-store",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+}
+
+const NOTHING = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+const STYLED = `${NOTHING}; img-src data:; style-src ${hashOf(STYLE)}`
+const PAGE_POLICY = `${STYLED}; script-src ${hashOf(SCRIPT)}; connect-src 'self'; form-action 'none'`
+const REFUSAL_POLICY = `${STYLED}; form-action 'self'`
+
+export function page(): Response {
+  return html(200, DOCUMENT, PAGE_POLICY)
+}
+
+export function report(json: string): Response {
+  return respond(200, "application/json", `${json}\n`)
+}
+
+/** 401: with a token it would go. 403: it would not. */
+export function refusal(status: 401 | 403, reason: string): Response {
+  const response = html(status, refusalDocument(reason, status === 401), REFUSAL_POLICY)
+  if (status === 401) response.headers.set("www-authenticate", 'Bearer realm="tiered-kv dashboard"')
+  return response
+}
+
+export function redirect(location: string, cookie?: string): Response {
+  const response = respond(303, "text/plain", `See ${location}\n`)
+  response.headers.set("location", location)
+  if (cookie !== undefined) response.headers.set("set-cookie", cookie)
+  return response
+}
+
+export function notFound(): Response {
+  return respond(404, "text/plain", "There is nothing under this address\n")
+}
+
+export function wrongMethod(): Response {
+  const response = respond(405, "text/plain", "The dashboard answers GET and HEAD alone\n")
+  response.headers.set("allow", "GET, HEAD")
+  return response
+}
+
+function html(status: number, body: string, policy: string): Response {
+  const response = respond(status, "text/html", body)
+  response.headers.set("content-security-policy", policy)
+  return response
+}
+
+function respond(status: number, type: string, body: string): Response {
+  return new Response(body, {
+    status,
+    headers: {
+      ...HEADERS,
+      "content-security-policy": NOTHING,
+      "content-type": type === "application/json" ? type : `${type}; charset=utf-8`,
+    },
+  })
+}
+
+function hashOf(text: string): string {
+  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`
+}

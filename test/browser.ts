@@ -1,0 +1,41 @@
+import { existsSync } from "node:fs"
+import { type Browser, chromium } from "playwright-core"
+import { afterAll, describe, test } from "vitest"
+
+/** Where Debian, Ubuntu and Google's own package put a Chromium; `CHROMIUM` names another. */
+const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+
+/** Without these, Chromium talks to its maker, which is of no use to a test. */
+const QUIET = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+]
+
+/**
+ * Starts a real browser and declares the tests that need it; closes it when they are through. Where there is none, one
+ * skipped test bears the reason, or fails with it where `CI` is set.
+ */
+export async function requireBrowser(declareTests: (browser: Browser) => void): Promise<void> {
+  const executablePath = PLACES.find((path) => path !== undefined && existsSync(path))
+  if (executablePath === undefined) {
+    const reason = `there is no Chromium in ${PLACES.slice(1).join(", ")}; install Debian's package chromium, or name one by CHROMIUM`
+    if (process.env.CI) {
+      test("needs a browser", () => {
+        throw new Error(reason)
+      })
+    } else {
+      test.skip(`in a browser: ${reason}`, () => {})
+    }
+    return
+  }
+  const browser = await chromium.launch({ executablePath, args: QUIET })
+  describe(`in Chromium ${browser.version()}`, () => {
+    afterAll(() => browser.close())
+    declareTests(browser)
+  })
+}
