@@ -1,0 +1,16 @@
+import fc from "fast-check"
+import { test } from "vitest"
+import { kv } from "../src/index.ts"
+import { lag, race } from "./racing/race.ts"
+
+/** As many runs, and such a seed, as the environment asks for: a nightly run may ask for more. */
+const numRuns = Number(process.env.RACE_RUNS ?? 1_500)
+const seed = process.env.RACE_SEED === undefined ? {} : { seed: Number(process.env.RACE_SEED) }
+
+test(`no promise is broken in ${numRuns} races`, { timeout: 0 }, async () => {
+  await fc.assert(race(kv), { numRuns, ...seed })
+})
+
+test("nothing older than what was acknowledged stays in L1, however the backend's reads lag", async () => {
+  await fc.assert(lag(kv), { numRuns: 300 })
+})

@@ -1,0 +1,171 @@
+import fc from "fast-check"
+import type { L1Options } from "../../src/api.ts"
+import type { kv } from "../../src/index.ts"
+import { memory } from "../../tiers/memory.ts"
+import { testRuntime } from "../runtime.ts"
+import { Caller, KEYS, type Step, step, type World } from "./calls.ts"
+import { mustBe, PromiseBroken } from "./history.ts"
+import { type Faults, RacingTable } from "./table.ts"
+
+const TTL_MS = 50
+const QUARANTINE_MS = 120
+
+export type Open = typeof kv
+
+/** L1 as a race may find it. Tiny ones evict at any moment. */
+const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<L1Options>({}) },
+  { weight: 2, arbitrary: fc.constant<L1Options>({ maxEntries: 1 }) },
+  { weight: 1, arbitrary: fc.constant<L1Options>({ maxBytes: 1 }) },
+  { weight: 1, arbitrary: fc.constant<L1Options>({ negativeTtlMs: 0 }) },
+  { weight: 1, arbitrary: fc.constant<false>(false) },
+)
+
+const faults: fc.Arbitrary<Faults> = fc.record({
+  writes: fc.array(fc.constantFrom("pass", "pass", "pass", "fail", "loseReply", "landLate"), {
+    maxLength: 8,
+  }),
+  reads: fc.array(fc.constantFrom("pass", "pass", "pass", "fail"), { maxLength: 8 }),
+})
+
+const threads = fc.array(fc.array(step, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 })
+
+/**
+ * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
+ * write to the same table. After each event the promises of the two tiers are checked; a broken one rejects.
+ */
+export function race(open: Open) {
+  return fc.asyncProperty(fc.scheduler(), threads, l1, faults, async (scheduler, threads, l1, faults) => {
+    const runtime = testRuntime(1_000_000)
+    const table = new RacingTable(scheduler, runtime, faults, { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS })
+    const client = await open("race", {
+      backend: table.backend,
+      runtime,
+      quarantineMs: QUARANTINE_MS,
+      l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
+    })
+    let texts = 0
+    const world: World = {
+      client,
+      table,
+      runtime,
+      pause: (label) => scheduler.schedule(Promise.resolve(), label),
+      texts: () => `v${++texts}`,
+      loads: new Map(),
+      acknowledged: new Map(),
+      moving: Promise.resolve(),
+    }
+    table.onPut = (key, text) => {
+      const since = world.loads.get(text)
+      if (since !== undefined && since < (world.acknowledged.get(key) ?? 0)) {
+        throw new PromiseBroken(
+          `${key}=${text} was loaded, and is stored, though the key was written meanwhile`,
+        )
+      }
+    }
+    await settleRace(
+      scheduler,
+      world,
+      threads.map((steps) => runThread(world, steps)),
+    )
+    await rest(scheduler, world)
+  })
+}
+
+async function runThread(world: World, steps: readonly Step[]): Promise<void> {
+  const caller = new Caller(world)
+  for (const step of steps) {
+    await world.pause(step.call)
+    await caller.run(step)
+  }
+}
+
+/** Lets one event happen after the other, checking L1 after each, until the threads are through. */
+async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promise<void>[]): Promise<void> {
+  let failure: { error: unknown } | undefined
+  let running = threads.length
+  for (const thread of threads) {
+    thread.catch((error: unknown) => (failure ??= { error })).finally(() => running--)
+  }
+  for (;;) {
+    await turn()
+    if (failure !== undefined) throw failure.error
+    checkL1(world)
+    if (scheduler.count() === 0) break
+    await scheduler.waitNext(1)
+    await world.moving
+  }
+  if (running > 0) throw new PromiseBroken(`${running} calls never came to an end`)
+}
+
+function checkL1({ client, table }: World): void {
+  for (const key of KEYS) {
+    const text = client.peekText(key)
+    if (text === undefined) continue
+    if (table.isFenced(key))
+      throw new PromiseBroken(`L1 holds ${key}=${text}, though a write of it may still land`)
+    table.history.held(key, text)
+  }
+}
+
+/** Once all is quiet, and every quarantine and every time to live is over, the tiers agree, and nothing is left. */
+async function rest(scheduler: fc.Scheduler, world: World): Promise<void> {
+  const { client, table, runtime } = world
+  table.calm()
+  await settleRace(scheduler, world, [Promise.all(KEYS.map((key) => client.getText(key))).then(() => {})])
+  await runtime.advance(QUARANTINE_MS)
+  client.invalidate()
+  const values = Promise.all(KEYS.map((key) => client.getText(key)))
+  await settleRace(scheduler, world, [values.then(() => {})])
+  mustBe(
+    "values at rest",
+    await values,
+    KEYS.map((key) => table.history.live(key)),
+  )
+  const { inFlight, quarantined } = client.stats()
+  mustBe("what is left", { inFlight, quarantined }, { inFlight: 0, quarantined: 0 })
+  await client.close()
+}
+
+/** Lets promises settle: nothing here waits for anything but promises and the scheduler. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+/**
+ * One client over a backend whose reads may lag behind the writes that it acknowledged, as a replica does: what L1 holds
+ * is never older than what this process wrote, and was told so.
+ */
+export function lag(open: Open) {
+  const steps = fc.array(
+    fc.oneof(
+      fc.constant({ call: "set" as const }),
+      fc.record({ call: fc.constant("get" as const), behind: fc.nat(3) }),
+    ),
+    { maxLength: 20 },
+  )
+  return fc.asyncProperty(steps, async (steps) => {
+    const runtime = testRuntime(1_000_000)
+    const table = memory({ runtime })
+    const past: Awaited<ReturnType<typeof table.get>>[] = []
+    let behind = 0
+    const client = await open("lag", {
+      backend: { ...table, get: () => past.at(-1 - behind) },
+      runtime,
+    })
+    let written = 0
+    for (const step of steps) {
+      if (step.call === "set") {
+        await client.set("a", `${++written}`)
+        past.push(await table.get("a"))
+      } else {
+        behind = step.behind
+        await client.get("a")
+      }
+      const held = client.peekText("a")
+      if (held !== undefined && Number(held) < written)
+        throw new PromiseBroken(`L1 holds ${held}, not ${written}`)
+    }
+    await client.close()
+  })
+}
