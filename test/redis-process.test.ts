@@ -1,7 +1,5 @@
-import { Redis } from "ioredis"
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
 import { redis } from "../tiers/redis.ts"
-import { systemRuntime } from "../tiers/runtime.ts"
 import { type Built, build, type Ended, shell } from "./built.ts"
 import { startRedisServer } from "./servers/redis.ts"
 import { freePort, requireServer } from "./servers/server.ts"
@@ -53,34 +51,6 @@ await requireServer("redis", startRedisServer, (server) => {
       const ended = await script(`redis://127.0.0.1:${await freePort()}`, PUT_AND_GET)
       expect(ended).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("UNAVAILABLE") })
     })
-  })
-
-  test("a read costs little more CPU than ioredis takes for it", async () => {
-    const client = new Redis(server.url)
-    const backend = redis(server.url)
-    await backend.open()
-    const keys = Array.from({ length: 100 }, (_, index) => `key:${index}`)
-    const value = new Uint8Array(100)
-    await backend.putMany(new Map(keys.map((key) => [key, { value, id: systemRuntime.id() }])))
-
-    /** The least of several runs, µs a key: other processes only ever add to it. */
-    async function cost(read: () => Promise<unknown>): Promise<number> {
-      let least = Number.POSITIVE_INFINITY
-      for (let run = 0; run < 8; run++) {
-        const before = process.cpuUsage()
-        for (let turn = 0; turn < 20; turn++) await read()
-        const { user, system } = process.cpuUsage(before)
-        least = Math.min(least, (user + system) / (20 * keys.length))
-      }
-      return least
-    }
-    const bare = await cost(() => Promise.all(keys.map((key) => client.getBuffer(key))))
-    const single = await cost(() => Promise.all(keys.map((key) => backend.get(key))))
-    const batched = await cost(async () => backend.getMany(keys))
-    expect(single).toBeLessThan(3 * bare)
-    expect(batched).toBeLessThan(bare)
-    client.disconnect()
-    await backend.close()
   })
 })
 
