@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
-import { redis } from "../tiers/redis.ts"
 import { type Built, build, type Ended, shell } from "./built.ts"
 import { startRedisServer } from "./servers/redis.ts"
 import { freePort, requireServer } from "./servers/server.ts"
