@@ -1,3 +1,4 @@
+import type { TelemetryOptions } from "../telemetry/options.ts"
 import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { StoreStats } from "./stats.ts"
@@ -209,6 +210,8 @@ export interface KvOptions {
   timeoutMs?: number
   /** How long after an unanswered write L1 keeps away from its key, ms: as long as it may still land. @default 30_000 */
   quarantineMs?: number
+  /** What the store tells OpenTelemetry; `false` for nothing. Keys are left out unless asked for. @default {} */
+  telemetry?: TelemetryOptions | false
   /** Clocks, timers and chance, for tests. @default the system's */
   runtime?: Runtime
 }

@@ -1,3 +1,4 @@
+export type { ShownKeys, TelemetryOptions, TelemetrySpanOptions } from "../telemetry/options.ts"
 export type { Backend } from "../tiers/backend.ts"
 export { KvError, type KvErrorCode, KvPartialError } from "../tiers/errors.ts"
 export type * from "./api.ts"

@@ -1,9 +1,11 @@
+import type { Telemetry } from "../telemetry/index.ts"
 import { register } from "../telemetry/registry.ts"
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1.ts"
 import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, parseUrl, resolveBinding } from "./binding.ts"
 import { checkName } from "./keys.ts"
+import { silent } from "./listener.ts"
 import { backendOf, overNetwork } from "./open-backend.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
 import { Counters, snapshot } from "./stats.ts"
@@ -94,12 +96,36 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenTiers> {
   const { runtime, timeoutMs, quarantineMs } = settings
   await backend.open()
-  const composed = backend.traits.inProcess ? backend : await overNetwork(backend, runtime, timeoutMs)
+  const telemetry = await telemetryOf(name, backend, settings)
+  const listener = telemetry ?? silent
+  const composed = backend.traits.inProcess
+    ? backend
+    : await overNetwork(backend, runtime, timeoutMs, telemetry?.calls)
   const counters = new Counters()
-  const l1 = new L1(settings.l1, runtime, (ms) => counters.l1Latency.record(ms))
-  const tiers = new TwoTier(l1, composed, runtime, quarantineMs, counters)
-  const leave = register({ stats: () => snapshot(name, composed, l1, counters, tiers) })
+  const l1 = new L1(settings.l1, runtime, (ms) => {
+    counters.l1Latency.record(ms)
+    listener.sampled(ms)
+  })
+  const tiers = new TwoTier(l1, composed, runtime, quarantineMs, counters, listener)
+  const stats = () => snapshot(name, composed, l1, counters, tiers)
+  const unregister = register({ stats })
+  telemetry?.opened(stats)
+  const leave = () => {
+    unregister()
+    telemetry?.closed()
+  }
   return { tiers, close: () => tiers.close().finally(leave) }
+}
+
+/** What listens to the store. Loads OpenTelemetry's API, some 9 MiB, with the first store that is to have any. */
+async function telemetryOf(
+  name: string,
+  backend: Backend,
+  { telemetry, runtime }: KvSettings,
+): Promise<Telemetry | undefined> {
+  if (telemetry === false) return undefined
+  const { Telemetry } = await import("../telemetry/index.ts")
+  return new Telemetry(name, backend, runtime, telemetry)
 }
 
 async function closeOwned(open: OpenTiers): Promise<void> {

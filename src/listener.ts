@@ -1,6 +1,5 @@
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
 import type { L1Entry } from "../tiers/l1-entry.ts"
-import type { Retry } from "../tiers/resilience.ts"
 
 /** The operations of a store, as they are told apart by whoever listens. Text, JSON and entry variants are one. */
 export type OperationName =
@@ -77,14 +76,16 @@ export interface Listener {
 
 /** Who watches the calls to a backend over a network. */
 export interface CallListener {
-  /** `backend`, watched. Goes around retries and below coalescing. */
+  /** `backend` with every attempt watched: goes below what tries again. */
+  metered(backend: Backend): Backend
+  /** `backend` with every call watched: goes above that, and below what lets calls travel together. */
   observed(backend: Backend): Backend
-  /** As `capture` of `CoalescingOptions`. */
+  /** Another attempt is made of the call under way here. */
+  onRetry(): void
+  /** What is under way here, for {@link CallListener.run}. */
   capture(): unknown
-  /** As `run` of `CoalescingOptions`. */
-  run<T>(captured: readonly unknown[], keys: readonly string[], send: () => T): T
-  /** As `onRetry` of `ResilienceOptions`. */
-  onRetry(retry: Retry): void
+  /** Sends, by calling `send`, the one call of several callers, of whom this was captured. */
+  run<T>(captured: readonly unknown[], send: () => T): T
 }
 
 /** Nobody watches. */

@@ -1,6 +1,7 @@
 import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { Binding } from "./binding.ts"
+import type { CallListener } from "./listener.ts"
 
 /** The backend of a binding, not yet opened. The one place that knows them all; each loads when it is first named. */
 export async function backendOf(binding: Binding, runtime: Runtime, timeoutMs: number): Promise<Backend> {
@@ -50,10 +51,21 @@ export async function backendOf(binding: Binding, runtime: Runtime, timeoutMs: n
 }
 
 /** What a backend over a network needs: calls that end in time and are tried again, and reads that travel together. */
-export async function overNetwork(backend: Backend, runtime: Runtime, timeoutMs: number): Promise<Backend> {
+export async function overNetwork(
+  backend: Backend,
+  runtime: Runtime,
+  timeoutMs: number,
+  listener: CallListener | undefined,
+): Promise<Backend> {
   const [{ coalescing }, { resilient }] = await Promise.all([
     import("../tiers/coalescing.ts"),
     import("../tiers/resilience.ts"),
   ])
-  return coalescing(resilient(backend, { runtime, timeoutMs }))
+  if (listener === undefined) return coalescing(resilient(backend, { runtime, timeoutMs }))
+  const onRetry = () => listener.onRetry()
+  const tried = resilient(listener.metered(backend), { runtime, timeoutMs, onRetry })
+  return coalescing(listener.observed(tried), {
+    capture: () => listener.capture(),
+    run: (captured, _keys, send) => listener.run(captured, send),
+  })
 }

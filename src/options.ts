@@ -1,3 +1,4 @@
+import type { TelemetryOptions } from "../telemetry/options.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1Settings } from "../tiers/l1.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
@@ -104,6 +105,22 @@ const L1_CHECKS: Checks = {
   }),
 }
 
+const TELEMETRY_CHECKS: Checks = {
+  spans: optional(
+    optionsOrFalse("telemetry.spans", {
+      l1Hits: optional(oneOf("telemetry.spans.l1Hits", ["span", "attribute", "off"])),
+      keys: optional((value, operation) => {
+        if (typeof value === "function") return
+        oneOf("telemetry.spans.keys", ["off", "prefix", "hash", "full"], " or a function")(value, operation)
+      }),
+      requireParent: optional(bool("telemetry.spans.requireParent")),
+    }),
+  ),
+  metrics: optional(bool("telemetry.metrics")),
+  tracerProvider: optional(provider("telemetry.tracerProvider", "getTracer")),
+  meterProvider: optional(provider("telemetry.meterProvider", "getMeter")),
+}
+
 const KV_CHECKS: Checks = {
   backend: optional((value, operation) => {
     if (typeof value === "string" || (typeof value === "object" && value !== null && "traits" in value))
@@ -112,12 +129,8 @@ const KV_CHECKS: Checks = {
       operation,
     })
   }),
-  l1: optional((value, operation) => {
-    if (value === false || (typeof value === "object" && value !== null)) return
-    throw new KvError("INVALID_OPTION", `l1 is an object of options, or false; got ${show(value)}`, {
-      operation,
-    })
-  }),
+  l1: optional(optionsOrFalse("l1", L1_CHECKS)),
+  telemetry: optional(optionsOrFalse("telemetry", TELEMETRY_CHECKS)),
   timeoutMs: optional(wholeNumber("timeoutMs", 1)),
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
   runtime: optional(() => {}),
@@ -125,6 +138,7 @@ const KV_CHECKS: Checks = {
 
 export interface KvSettings {
   l1: L1Settings | undefined
+  telemetry: TelemetryOptions | false
   timeoutMs: number
   quarantineMs: number
   runtime: Runtime
@@ -135,6 +149,7 @@ export function kvSettings(options: KvOptions | undefined): KvSettings {
   checkOptions(options, KV_CHECKS, "open")
   return {
     l1: l1Settings(options?.l1),
+    telemetry: options?.telemetry ?? {},
     timeoutMs: options?.timeoutMs ?? DEFAULTS.timeoutMs,
     quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
     runtime: options?.runtime ?? systemRuntime,
@@ -173,11 +188,29 @@ function bool(name: string) {
   }
 }
 
-function oneOf(name: string, allowed: readonly string[]) {
+function oneOf(name: string, allowed: readonly string[], orElse = "") {
   return (value: unknown, operation: string) => {
     if (typeof value === "string" && allowed.includes(value)) return
     const list = allowed.map((word) => `"${word}"`).join(" or ")
-    throw new KvError("INVALID_OPTION", `${name} is ${list}; got ${show(value)}`, { operation })
+    throw new KvError("INVALID_OPTION", `${name} is ${list}${orElse}; got ${show(value)}`, { operation })
+  }
+}
+
+function optionsOrFalse(name: string, checks: Checks) {
+  return (value: unknown, operation: string) => {
+    if (value === false) return
+    if (typeof value === "object" && value !== null) return checkOptions(value, checks, operation)
+    throw new KvError("INVALID_OPTION", `${name} is an object of options, or false; got ${show(value)}`, {
+      operation,
+    })
+  }
+}
+
+function provider(name: string, method: string) {
+  return (value: unknown, operation: string) => {
+    if (typeof value === "object" && value !== null && method in value) return
+    const message = `${name} is a provider of OpenTelemetry, with a method ${method}; got ${describe(value)}`
+    throw new KvError("INVALID_OPTION", message, { operation })
   }
 }
 

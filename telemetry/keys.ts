@@ -1,0 +1,21 @@
+import { createHash } from "node:crypto"
+import type { ShownKeys } from "./options.ts"
+
+const HASH_DIGITS = 16
+
+/** What `keys` lets a span show of `key`. May throw what the user's function throws. */
+export function shownKey(keys: ShownKeys, key: string): string | undefined {
+  if (typeof keys === "function") return keys(key)
+  switch (keys) {
+    case "off":
+      return undefined
+    case "prefix": {
+      const end = key.indexOf(":")
+      return end === -1 ? undefined : key.slice(0, end + 1)
+    }
+    case "hash":
+      return createHash("sha256").update(key).digest("hex").slice(0, HASH_DIGITS)
+    case "full":
+      return key
+  }
+}

@@ -1,0 +1,113 @@
+import type { Attributes, MeterProvider } from "@opentelemetry/api"
+import type { Outcome } from "../src/listener.ts"
+import type { StoreStats } from "../src/stats.ts"
+import { type Account, ErrorCounts, type Source } from "./account.ts"
+import type { Capacity } from "./capacity.ts"
+import { errorType } from "./error-type.ts"
+import { type Instruments, instrumentsOf } from "./instruments.ts"
+import { ATTRIBUTE } from "./names.ts"
+import { registeredMeterProvider } from "./providers.ts"
+import { quietly } from "./quietly.ts"
+import type { Reading } from "./rows.ts"
+
+/** L1 durations kept between two collections; a power of two. */
+const MAX_SAMPLES = 1_024
+
+/** The metrics of one store. */
+export class StoreMetrics implements Source {
+  /** Where durations go, if somebody collects metrics. */
+  instruments: Instruments | undefined
+  readonly errors = new ErrorCounts()
+  readonly #store: string
+  readonly #given: MeterProvider | undefined
+  readonly #version: string | undefined
+  readonly #capacity: Capacity | undefined
+  /** The latest durations of L1 hits, ms, in a ring. */
+  readonly #samples = new Float64Array(MAX_SAMPLES)
+  #sampled = 0
+  #stats: (() => StoreStats) | undefined
+  #provider: MeterProvider | undefined
+  #account: Account | undefined
+
+  constructor(
+    store: string,
+    provider: MeterProvider | undefined,
+    version: string | undefined,
+    capacity: Capacity | undefined,
+  ) {
+    this.#store = store
+    this.#given = provider
+    this.#version = version
+    this.#capacity = capacity
+  }
+
+  /** From now on there is something to report. */
+  open(stats: () => StoreStats): void {
+    this.#stats = stats
+    this.sync()
+  }
+
+  /** Leaves the final counts behind. */
+  close(): void {
+    this.#move(undefined)
+    this.#stats = undefined
+  }
+
+  /** Finds the instruments again, if an SDK was registered or taken away: those made before do nothing, for ever. */
+  sync(): void {
+    if (this.#stats === undefined) return
+    const provider = this.#given ?? registeredMeterProvider()
+    if (provider === this.#provider) return
+    this.#provider = provider
+    this.#move(instrumentsOf(provider, this.#version))
+  }
+
+  sample(ms: number): void {
+    this.#samples[this.#sampled++ & (MAX_SAMPLES - 1)] = ms
+  }
+
+  read(): Reading {
+    if (this.#stats === undefined) throw new Error("a store that is not open has nothing to read")
+    return { stats: this.#stats(), capacity: this.#capacity }
+  }
+
+  takeSamples(): number[] {
+    const taken = this.#samples.subarray(0, Math.min(this.#sampled, MAX_SAMPLES))
+    this.#sampled = 0
+    return Array.from(taken, seconds)
+  }
+
+  /** How long an operation took, ms, and what came of it. */
+  recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
+    this.#record(ms, operation, tier, result === undefined ? {} : { [ATTRIBUTE.result]: result })
+  }
+
+  /** The same of one that failed; its error is counted whether or not anybody collects. */
+  recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
+    const type = errorType(error)
+    this.errors.add({ operation, type })
+    this.#record(ms, operation, tier, { [ATTRIBUTE.errorType]: type })
+  }
+
+  #record(ms: number | undefined, operation: string, tier: Outcome["tier"], attributes: Attributes): void {
+    if (ms === undefined) return
+    this.instruments?.operationDuration.record(seconds(ms), {
+      [ATTRIBUTE.name]: this.#store,
+      [ATTRIBUTE.tier]: tier,
+      [ATTRIBUTE.operation]: operation,
+      ...attributes,
+    })
+  }
+
+  #move(instruments: Instruments | undefined): void {
+    quietly(() => this.#account?.leave(this))
+    this.instruments = instruments
+    this.#account = instruments?.account(this.#store)
+    this.#account?.enter(this)
+  }
+}
+
+/** Never negative, which a histogram refuses, whatever clock the store was given. */
+export function seconds(ms: number): number {
+  return Math.max(0, ms) / 1e3
+}

@@ -1,0 +1,151 @@
+import type { OperationName } from "../src/listener.ts"
+
+/** The instrumentation scope of every span and metric. */
+export const SCOPE = "tiered-kv"
+
+/** Attributes of spans and metrics: the field's own where it has one, else under `tiered_kv`. */
+export const ATTRIBUTE = {
+  /** Name of the store. */
+  name: "cache.name",
+  /** Tier that answered: `l1`, `l2`, `loader`. */
+  tier: "cache.tier",
+  /** `get`, `get_many`, `exists`, `get_or_set`, `set`, `set_many`, `delete`, `delete_many`, `scan`; of loads also `load`, `refresh`. */
+  operation: "cache.operation",
+  /** `hit`, `stale`, `negative` (known to be absent), `miss`, `bypass` (told to pass L1 by), `error`. */
+  result: "cache.result",
+  /** Whether a tier held the value. */
+  hit: "cache.hit",
+  /** Bytes of the value. */
+  itemSize: "cache.item_size",
+  /** The key, as far as the option `keys` shows it. */
+  key: "cache.key",
+  /** On a span: it waited for a read or a load of another. */
+  coalesced: "tiered_kv.coalesced",
+  /** Why a loader was called: `absent`, `refresh_ahead`. */
+  loadReason: "tiered_kv.load.reason",
+  /** Whether a conditional write took effect. */
+  applied: "tiered_kv.applied",
+  /** Keys of a batch or a page, by what became of them. */
+  keysFromL1: "tiered_kv.keys.l1",
+  keysFromL2: "tiered_kv.keys.l2",
+  keysAbsent: "tiered_kv.keys.absent",
+  /** Attempts after the first. */
+  retryCount: "tiered_kv.retry.count",
+  /** L1 hits under the span, with `l1Hits: "attribute"`. */
+  l1Hits: "tiered_kv.l1.hits",
+  /** Why L1 let an entry go: `entries`, `bytes`, `oversize`, `negatives`, `expired`. */
+  evictionReason: "tiered_kv.eviction.reason",
+  /** `read`, `write`. */
+  ioDirection: "tiered_kv.io.direction",
+  /** What the service bills: `read`, `write`, `delete`. */
+  capacityUnit: "tiered_kv.capacity.unit",
+  /** The code of a `KvError`, or the name of any other error. */
+  errorType: "error.type",
+  dbSystem: "db.system.name",
+  dbOperation: "db.operation.name",
+  dbCollection: "db.collection.name",
+  dbBatchSize: "db.operation.batch.size",
+} as const
+
+/** `cache.operation`, and the word in the name of a span. */
+export const OPERATION = {
+  get: "get",
+  getMany: "get_many",
+  exists: "exists",
+  getOrSet: "get_or_set",
+  set: "set",
+  setMany: "set_many",
+  delete: "delete",
+  deleteMany: "delete_many",
+  scan: "scan",
+} satisfies Record<OperationName, string>
+
+export interface Metric {
+  readonly name: string
+  readonly unit: string
+  readonly description: string
+}
+
+/** What is counted, and read when somebody collects. */
+export const COUNTERS = {
+  requests: {
+    name: "tiered_kv.requests",
+    unit: "{request}",
+    description: "Reads that asked a tier, by what it answered",
+  },
+  coalesced: {
+    name: "tiered_kv.coalesced",
+    unit: "{request}",
+    description: "Reads that waited for a read or a load under way instead of asking again",
+  },
+  evictions: {
+    name: "tiered_kv.evictions",
+    unit: "{entry}",
+    description: "Entries that L1 let go for want of room, or because their time was up",
+  },
+  invalidations: {
+    name: "tiered_kv.invalidations",
+    unit: "{entry}",
+    description: "Entries that a write or an invalidation dropped from L1",
+  },
+  errors: {
+    name: "tiered_kv.errors",
+    unit: "{error}",
+    description: "Operations that failed for their caller, and refreshes that failed, by type",
+  },
+  io: {
+    name: "tiered_kv.io",
+    unit: "By",
+    description: "Bytes of the values read from and written to the backend",
+  },
+  capacity: {
+    name: "tiered_kv.l2.capacity",
+    unit: "{unit}",
+    description: "Units that the service bills, computed from what was asked and answered: at least so many",
+  },
+} satisfies Record<string, Metric>
+
+/** What is so now, read when somebody collects. */
+export const LEVELS = {
+  entries: {
+    name: "tiered_kv.entries",
+    unit: "{entry}",
+    description: "Entries in L1, absent keys not counted",
+  },
+  entriesLimit: { name: "tiered_kv.entries.limit", unit: "{entry}", description: "Entries that L1 may hold" },
+  memoryUsage: {
+    name: "tiered_kv.memory.usage",
+    unit: "By",
+    description: "Bytes that the entries in L1 take",
+  },
+  memoryLimit: { name: "tiered_kv.memory.limit", unit: "By", description: "Bytes that L1 may hold" },
+  inFlight: {
+    name: "tiered_kv.inflight",
+    unit: "{operation}",
+    description: "Reads, writes and loads under way",
+  },
+} satisfies Record<string, Metric>
+
+/** Durations, s. */
+export const HISTOGRAMS = {
+  operation: {
+    name: "tiered_kv.operation.duration",
+    unit: "s",
+    description: "Operations that L1 could not answer, and refreshes in the background",
+    boundaries: [
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+    ],
+  },
+  l1: {
+    name: "tiered_kv.l1.operation.duration",
+    unit: "s",
+    description: "One L1 hit in 256, and of many between two collections the last 1,024",
+    boundaries: [1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3],
+  },
+  db: {
+    name: "db.client.operation.duration",
+    unit: "s",
+    description: "Duration of database client operations",
+    boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
+  },
+} satisfies Record<string, Metric & { boundaries: number[] }>

@@ -1,0 +1,232 @@
+import {
+  type Attributes,
+  type Context,
+  context,
+  isSpanContextValid,
+  type Link,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  type TracerProvider,
+  trace,
+} from "@opentelemetry/api"
+import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
+import type { L1Entry } from "../tiers/l1-entry.ts"
+import { errorType, isKvError } from "./error-type.ts"
+import { shownKey } from "./keys.ts"
+import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
+import type { TelemetrySpanOptions } from "./options.ts"
+import { registeredTracerProvider } from "./providers.ts"
+import { quietly, report } from "./quietly.ts"
+
+/** A span under way, and the context in which what belongs to it runs. */
+export interface Spanned {
+  readonly span: Span
+  readonly context: Context
+}
+
+/** L1 hits under each span, with `l1Hits: "attribute"`; of all stores, because the span has one such attribute. */
+const hitsUnder = new WeakMap<Span, number>()
+
+/** The spans of one store. */
+export class Spans {
+  /** The tracer of the SDK that is registered, if one is. */
+  tracer: Tracer | undefined
+  readonly l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
+  readonly #store: string
+  readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
+  readonly #requireParent: boolean
+  readonly #given: TracerProvider | undefined
+  readonly #version: string | undefined
+  #provider: TracerProvider | undefined
+
+  constructor(
+    store: string,
+    { l1Hits = "span", keys = "off", requireParent = false }: TelemetrySpanOptions,
+    provider: TracerProvider | undefined,
+    version: string | undefined,
+  ) {
+    this.#store = store
+    this.l1Hits = l1Hits
+    this.#keys = keys
+    this.#requireParent = requireParent
+    this.#given = provider
+    this.#version = version
+  }
+
+  /** Finds the tracer again, if an SDK was registered or taken away. */
+  sync(): void {
+    const provider = this.#given ?? registeredTracerProvider()
+    if (provider === this.#provider) return
+    this.#provider = provider
+    this.tracer = provider && quietly(() => provider.getTracer(SCOPE, this.#version))
+  }
+
+  /** The span of an operation that L1 cannot answer. */
+  operation(name: OperationName, key: string | undefined): Spanned | undefined {
+    return this.start(() => this.#cacheSpan(OPERATION[name], key))
+  }
+
+  /** The span of a load for a caller who waits for it. */
+  load(key: string): Spanned | undefined {
+    return this.start(() => this.#cacheSpan("load", key, { [ATTRIBUTE.loadReason]: "absent" }))
+  }
+
+  /** The span of a load in the background: a trace of its own, linked to what set it off. */
+  refresh(key: string): Spanned | undefined {
+    return this.start(() => {
+      const cause = context.active()
+      const span = this.#cacheSpan("refresh", key, { [ATTRIBUTE.loadReason]: "refresh_ahead" })
+      return { ...span, parent: trace.deleteSpan(cause), links: linksTo([cause]) }
+    })
+  }
+
+  /** Starts a span, unless nobody traces, or it must belong to another and does not. */
+  start(describe: () => SpanStart): Spanned | undefined {
+    const { tracer } = this
+    if (tracer === undefined) return undefined
+    return quietly(() => {
+      const { name, parent, ...options } = describe()
+      const belongs = trace.getSpan(parent) !== undefined || (options.links ?? []).length > 0
+      if (this.#requireParent && !belongs) return undefined
+      const span = tracer.startSpan(name, options, parent)
+      return { span, context: trace.setSpan(parent, span) }
+    })
+  }
+
+  #cacheSpan(word: string, key: string | undefined, more: Attributes = {}): SpanStart {
+    const attributes = {
+      [ATTRIBUTE.name]: this.#store,
+      [ATTRIBUTE.operation]: word,
+      ...this.#shown(key),
+      ...more,
+    }
+    return {
+      name: `cache.${word} ${this.#store}`,
+      parent: context.active(),
+      kind: SpanKind.INTERNAL,
+      attributes,
+    }
+  }
+
+  /** What is under way here, if anybody traces. */
+  capture(): Context | undefined {
+    return this.tracer && quietly(() => context.active())
+  }
+
+  /** Told of an answer from L1. On the hot path: without a recording span it looks that up and no more. */
+  readonly onHit = (
+    operation: OperationName,
+    key: string | undefined,
+    entry: L1Entry | undefined,
+    keys?: KeyCounts,
+  ): void => {
+    try {
+      const active = trace.getActiveSpan()
+      if (active?.isRecording()) this.#hit(active, operation, key, entry, keys)
+    } catch (error) {
+      report(error)
+    }
+  }
+
+  #hit(
+    active: Span,
+    operation: OperationName,
+    key: string | undefined,
+    entry: L1Entry | undefined,
+    keys: KeyCounts | undefined,
+  ): void {
+    if (this.l1Hits === "attribute") {
+      const hits = (hitsUnder.get(active) ?? 0) + 1
+      hitsUnder.set(active, hits)
+      active.setAttribute(ATTRIBUTE.l1Hits, hits)
+      return
+    }
+    const hit = keys === undefined ? entry !== undefined : keys.absent === 0
+    const result = hit ? "hit" : "negative"
+    const started = this.operation(operation, key)
+    if (started !== undefined)
+      end(
+        started,
+        outcomeAttributes({ tier: "l1", result, hit, size: entry?.bytes.length, ...(keys && { keys }) }),
+      )
+  }
+
+  #shown(key: string | undefined): Attributes {
+    if (key === undefined || this.#keys === "off") return {}
+    const shown = quietly(() => shownKey(this.#keys, key))
+    return typeof shown === "string" ? { [ATTRIBUTE.key]: shown } : {}
+  }
+}
+
+/** What a span starts with. */
+export interface SpanStart {
+  name: string
+  parent: Context
+  kind: SpanKind
+  attributes: Attributes
+  links?: Link[]
+}
+
+/** Ends a span that came to something. */
+export function end({ span }: Spanned, attributes: Attributes): void {
+  if (span.isRecording()) span.setAttributes(attributes)
+  span.end()
+}
+
+/** Ends a span whose caller sees an error. A loader's own message may say anything, so only ours are shown. */
+export function endFailed({ span }: Spanned, error: unknown, attributes: Attributes = {}): void {
+  if (span.isRecording()) {
+    span.setAttributes({ ...attributes, [ATTRIBUTE.errorType]: errorType(error) })
+    span.setStatus({ code: SpanStatusCode.ERROR, ...(isKvError(error) ? { message: error.message } : {}) })
+  }
+  span.end()
+}
+
+/** Links the span that is active to the one of `captured`, which it waits for. */
+export function waitFor(captured: unknown): void {
+  const active = trace.getActiveSpan()
+  if (!active?.isRecording()) return
+  active.setAttribute(ATTRIBUTE.coalesced, true)
+  active.addLinks(linksTo([captured]))
+}
+
+/** A link to each span of these contexts, once, but for the one in `except`. */
+export function linksTo(captured: readonly unknown[], except?: Context): Link[] {
+  const seen = new Set<string>()
+  const own = except && trace.getSpanContext(except)
+  if (own !== undefined) seen.add(own.spanId)
+  const links: Link[] = []
+  for (const one of captured) {
+    const target = isContext(one) ? trace.getSpanContext(one) : undefined
+    if (target === undefined || !isSpanContextValid(target) || seen.has(target.spanId)) continue
+    seen.add(target.spanId)
+    links.push({ context: target })
+  }
+  return links
+}
+
+export function isContext(captured: unknown): captured is Context {
+  return typeof captured === "object" && captured !== null && "getValue" in captured
+}
+
+/** What a span says of an outcome. */
+export function outcomeAttributes({ tier, result, hit, size, applied, keys }: Outcome): Attributes {
+  return {
+    [ATTRIBUTE.tier]: tier,
+    ...(result === undefined ? {} : { [ATTRIBUTE.result]: result }),
+    ...(hit === undefined ? {} : { [ATTRIBUTE.hit]: hit }),
+    ...(size === undefined ? {} : { [ATTRIBUTE.itemSize]: size }),
+    ...(applied === undefined ? {} : { [ATTRIBUTE.applied]: applied }),
+    ...(keys === undefined ? {} : countAttributes(keys)),
+  }
+}
+
+function countAttributes({ l1, l2, absent }: KeyCounts): Attributes {
+  return {
+    ...(l1 === undefined ? {} : { [ATTRIBUTE.keysFromL1]: l1 }),
+    [ATTRIBUTE.keysFromL2]: l2,
+    ...(absent === undefined ? {} : { [ATTRIBUTE.keysAbsent]: absent }),
+  }
+}
