@@ -1,7 +1,7 @@
 import { TableClient } from "@azure/data-tables"
 import { beforeEach, describe, expect, test, vi } from "vitest"
+import { partitionOf } from "../tiers/azure-tables/row.ts"
 import { azureTables } from "../tiers/azure-tables.ts"
-import { partitionOf } from "../tiers/azure-tables-row.ts"
 import type { StoredEntry } from "../tiers/backend.ts"
 import { systemRuntime } from "../tiers/runtime.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "./azure-tables-fixture.ts"

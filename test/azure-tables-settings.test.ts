@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { resolveTarget } from "../tiers/azure-tables-settings.ts"
+import { resolveTarget } from "../tiers/azure-tables/settings.ts"
 
 const KEY = "c2VjcmV0"
 const PRODUCTION = `DefaultEndpointsProtocol=https;AccountName=prod;AccountKey=${KEY};EndpointSuffix=core.windows.net`

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { unlessAborted, within } from "../tiers/deadline.ts"
+import { unlessAborted, within } from "../tiers/resilience/deadline.ts"
 import { settle, testRuntime } from "./runtime.ts"
 
 const late = () => new Error("late")

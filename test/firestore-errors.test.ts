@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend, Write } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
+import { firestoreError } from "../tiers/firestore/errors.ts"
+import { type FirestoreSettings, loadSdk } from "../tiers/firestore/settings.ts"
 import { firestore } from "../tiers/firestore.ts"
-import { firestoreError } from "../tiers/firestore-errors.ts"
-import { type FirestoreSettings, loadSdk } from "../tiers/firestore-settings.ts"
 import { systemRuntime } from "../tiers/runtime.ts"
 import { GrpcFailure, grpcServer, type Handler } from "./grpc-server.ts"
 

@@ -10,8 +10,8 @@ import {
   parseVersion,
   toDocumentId,
   toKey,
-} from "../tiers/firestore-row.ts"
-import { toDocument } from "../tiers/firestore-wire.ts"
+} from "../tiers/firestore/row.ts"
+import { toDocument } from "../tiers/firestore/wire.ts"
 
 const keyOf = (characters: string, most: number) =>
   fc.string({ unit: fc.constantFrom(...characters), minLength: 1, maxLength: most })

@@ -1,4 +1,4 @@
-import { type Gax, loadSdk } from "../tiers/firestore-settings.ts"
+import { type Gax, loadSdk } from "../tiers/firestore/settings.ts"
 
 /** A gRPC status that is not OK, to be thrown by a {@link Handler}. */
 export class GrpcFailure extends Error {

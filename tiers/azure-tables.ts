@@ -1,8 +1,8 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
-import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./azure-tables-batches.ts"
-import { borrowClient, type ClientLease, leaseClient } from "./azure-tables-client.ts"
-import { decoding, KIND } from "./azure-tables-errors.ts"
-import { tableRequests } from "./azure-tables-requests.ts"
+import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./azure-tables/batches.ts"
+import { borrowClient, type ClientLease, leaseClient } from "./azure-tables/client.ts"
+import { decoding, KIND } from "./azure-tables/errors.ts"
+import { tableRequests } from "./azure-tables/requests.ts"
 import {
   compareVersions,
   entityOf,
@@ -14,15 +14,15 @@ import {
   resultOf,
   tombstoneOf,
   versionOf,
-} from "./azure-tables-row.ts"
-import { scanPage } from "./azure-tables-scan.ts"
-import type { AzureTablesSettings } from "./azure-tables-settings.ts"
-import { expirySweep } from "./azure-tables-sweep.ts"
+} from "./azure-tables/row.ts"
+import { scanPage } from "./azure-tables/scan.ts"
+import type { AzureTablesSettings } from "./azure-tables/settings.ts"
+import { expirySweep } from "./azure-tables/sweep.ts"
 import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "./backend.ts"
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { AzureTablesSettings } from "./azure-tables-settings.ts"
+export type { AzureTablesSettings } from "./azure-tables/settings.ts"
 
 export interface AzureTablesOptions {
   /** Name of the table, as `provisionAzureTables` makes them: 3 to 63 letters and digits, a letter first. */

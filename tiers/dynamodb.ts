@@ -1,7 +1,7 @@
 import type { DynamoDBClient, WriteRequest } from "@aws-sdk/client-dynamodb"
 import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteResult } from "./backend.ts"
-import type { DynamoDbSettings } from "./dynamodb-client.ts"
-import { type Call, dynamodbRequests } from "./dynamodb-requests.ts"
+import type { DynamoDbSettings } from "./dynamodb/client.ts"
+import { type Call, dynamodbRequests } from "./dynamodb/requests.ts"
 import {
   entryOf,
   hasContentVersion,
@@ -19,13 +19,13 @@ import {
   partitionOf,
   primaryKey,
   tombstoneOf,
-} from "./dynamodb-row.ts"
-import { type BucketQuery, scanBuckets } from "./dynamodb-scan.ts"
+} from "./dynamodb/row.ts"
+import { type BucketQuery, scanBuckets } from "./dynamodb/scan.ts"
 import { KvError } from "./errors.ts"
 import { ofKey } from "./key-error.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { DynamoDbSettings } from "./dynamodb-client.ts"
+export type { DynamoDbSettings } from "./dynamodb/client.ts"
 
 export interface DynamoDbOptions {
   /** Name of a table as `provisionDynamodb` makes them. */

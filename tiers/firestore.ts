@@ -1,18 +1,18 @@
 import type { Firestore } from "@google-cloud/firestore"
 import type { Backend, BackendTraits, StoredEntry, Write, WriteResult } from "./backend.ts"
 import { KvError } from "./errors.ts"
-import type { FirestoreCalls, FirestoreDocument, FirestoreWrite, Instant } from "./firestore-calls.ts"
-import { create, type RowAccess, replace } from "./firestore-conditions.ts"
-import { firestoreError, isRefusal, Unprocessed } from "./firestore-errors.ts"
-import * as rows from "./firestore-row.ts"
-import { rpcCalls } from "./firestore-rpc.ts"
-import { scanPage } from "./firestore-scan.ts"
-import { sdkCalls } from "./firestore-sdk.ts"
-import { DEFAULT_DATABASE, type FirestoreSettings } from "./firestore-settings.ts"
+import type { FirestoreCalls, FirestoreDocument, FirestoreWrite, Instant } from "./firestore/calls.ts"
+import { create, type RowAccess, replace } from "./firestore/conditions.ts"
+import { firestoreError, isRefusal, Unprocessed } from "./firestore/errors.ts"
+import * as rows from "./firestore/row.ts"
+import { rpcCalls } from "./firestore/rpc.ts"
+import { scanPage } from "./firestore/scan.ts"
+import { sdkCalls } from "./firestore/sdk.ts"
+import { DEFAULT_DATABASE, type FirestoreSettings } from "./firestore/settings.ts"
 import { ofKey } from "./key-error.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { FirestoreSettings } from "./firestore-settings.ts"
+export type { FirestoreSettings } from "./firestore/settings.ts"
 
 export interface FirestoreOptions {
   /** The collection whose documents are the entries. */

@@ -9,10 +9,10 @@ import type {
   WriteResult,
 } from "./backend.ts"
 import { KvError } from "./errors.ts"
-import { type Environment, openEnvironment } from "./lmdb-environment.ts"
-import { KIND, type LmdbCall, toKvError } from "./lmdb-errors.ts"
-import { sweepExpired } from "./lmdb-sweep.ts"
-import type { WriteTransaction } from "./lmdb-writer.ts"
+import { type Environment, openEnvironment } from "./lmdb/environment.ts"
+import { KIND, type LmdbCall, toKvError } from "./lmdb/errors.ts"
+import { sweepExpired } from "./lmdb/sweep.ts"
+import type { WriteTransaction } from "./lmdb/writer.ts"
 import {
   CorruptRow,
   compareVersions,

@@ -10,17 +10,17 @@ import type {
 import { chunksOf } from "./chunks.ts"
 import { KvError } from "./errors.ts"
 import { ofKey } from "./key-error.ts"
-import type { RedisClient } from "./redis-client.ts"
-import { redisConnection } from "./redis-connection.ts"
-import { KIND, type RedisCall, redisError } from "./redis-errors.ts"
-import { scanRedis } from "./redis-scan.ts"
-import { PROBE, runScript, type Script, WRITE } from "./redis-scripts.ts"
-import type { RedisSettings } from "./redis-settings.ts"
-import { resolveTarget } from "./redis-target.ts"
+import type { RedisClient } from "./redis/client.ts"
+import { redisConnection } from "./redis/connection.ts"
+import { KIND, type RedisCall, redisError } from "./redis/errors.ts"
+import { scanRedis } from "./redis/scan.ts"
+import { PROBE, runScript, type Script, WRITE } from "./redis/scripts.ts"
+import type { RedisSettings } from "./redis/settings.ts"
+import { resolveTarget } from "./redis/target.ts"
 import { CorruptRow, compareVersions, decodeRow, encodeRow, makeVersion } from "./row.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { RedisNode, RedisSettings } from "./redis-settings.ts"
+export type { RedisNode, RedisSettings } from "./redis/settings.ts"
 
 export interface RedisOptions {
   /**

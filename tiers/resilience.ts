@@ -1,11 +1,11 @@
-import { sendWrite } from "./ambiguous-write.ts"
-import { type AttemptPolicy, Call, type CallKind, type Retry, start } from "./attempts.ts"
 import type { Backend, MaybePromise } from "./backend.ts"
-import { unlessAborted } from "./deadline.ts"
-import { isIncomplete, readMany, writeMany } from "./resilient-batch.ts"
+import { sendWrite } from "./resilience/ambiguous-write.ts"
+import { type AttemptPolicy, Call, type CallKind, type Retry, start } from "./resilience/attempts.ts"
+import { isIncomplete, readMany, writeMany } from "./resilience/batch.ts"
+import { unlessAborted } from "./resilience/deadline.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 
-export type { Retry } from "./attempts.ts"
+export type { Retry } from "./resilience/attempts.ts"
 
 export interface ResilienceOptions {
   /** Time a call may take in all: every attempt, every wait and every question asked in between, ms. @default 5_000 */

@@ -3,7 +3,7 @@ import type {
   TableDescription,
   TimeToLiveDescription,
 } from "@aws-sdk/client-dynamodb"
-import type { DynamoDbRequests, Send } from "../dynamodb-requests.ts"
+import type { DynamoDbRequests, Send } from "../dynamodb/requests.ts"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 

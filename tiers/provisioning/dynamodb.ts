@@ -1,6 +1,6 @@
 import type { DynamoDBClient, TableDescription } from "@aws-sdk/client-dynamodb"
-import type { DynamoDbSettings } from "../dynamodb-client.ts"
-import { dynamodbRequests } from "../dynamodb-requests.ts"
+import type { DynamoDbSettings } from "../dynamodb/client.ts"
+import { dynamodbRequests } from "../dynamodb/requests.ts"
 import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { causedBy, PROVISION, type TableControl, tableControl } from "./dynamodb-control.ts"

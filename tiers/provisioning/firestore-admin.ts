@@ -1,11 +1,11 @@
-import type { CallOptions, Metadata } from "../firestore-channel.ts"
+import type { CallOptions, Metadata } from "../firestore/channel.ts"
 import {
   clientOptions,
   DEFAULT_DATABASE,
   type FirestoreSettings,
   loadSdk,
   stubOf,
-} from "../firestore-settings.ts"
+} from "../firestore/settings.ts"
 
 export const PROVISION = "provision"
 

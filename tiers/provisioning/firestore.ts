@@ -1,6 +1,6 @@
 import { KvError } from "../errors.ts"
-import { firestoreError, GRPC, statusOf } from "../firestore-errors.ts"
-import { DEFAULT_DATABASE, type FirestoreSettings } from "../firestore-settings.ts"
+import { firestoreError, GRPC, statusOf } from "../firestore/errors.ts"
+import { DEFAULT_DATABASE, type FirestoreSettings } from "../firestore/settings.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./firestore-admin.ts"
 import type { ProvisioningReport, ProvisioningStep } from "./report.ts"

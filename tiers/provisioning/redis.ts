@@ -1,12 +1,12 @@
 import type { Redis } from "ioredis"
-import { primaryNodes, type RedisClient } from "../redis-client.ts"
-import { redisConnection } from "../redis-connection.ts"
-import type { RedisSettings } from "../redis-settings.ts"
-import { resolveTarget } from "../redis-target.ts"
+import { primaryNodes, type RedisClient } from "../redis/client.ts"
+import { redisConnection } from "../redis/connection.ts"
+import type { RedisSettings } from "../redis/settings.ts"
+import { resolveTarget } from "../redis/target.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { ProvisioningReport, ProvisioningStep } from "./report.ts"
 
-export { DATA_COMMANDS as REDIS_DATA_COMMANDS } from "../redis-errors.ts"
+export { DATA_COMMANDS as REDIS_DATA_COMMANDS } from "../redis/errors.ts"
 
 export interface RedisCheck {
   /** Number of the database, as for the backend. */

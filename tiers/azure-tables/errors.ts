@@ -1,0 +1,188 @@
+import { KvError, type KvErrorCode } from "../errors.ts"
+import { CorruptRow } from "../row.ts"
+
+export const KIND = "azure-tables"
+
+/** One request, as its errors need to know it. */
+export interface Request {
+  /** The backend's method that sends it. */
+  readonly operation: string
+  readonly key?: string
+  /** Whether the request, left unanswered, may have changed something. */
+  readonly effect: "read" | "write"
+}
+
+/**
+ * What the service says that is no failure: no entity is there, one is there already, or it is not the one expected.
+ * `ResourceNotFound` counts only in the JSON of the Table service: in XML it speaks of the account, not of an entity.
+ */
+export type Answer = "absent" | "exists" | "changed"
+
+const ANSWERS: Readonly<Record<string, Answer>> = {
+  "404 ResourceNotFound": "absent",
+  "404 EntityNotFound": "absent",
+  "409 EntityAlreadyExists": "exists",
+  "412 UpdateConditionNotSatisfied": "changed",
+  "412 ConditionNotMet": "changed",
+}
+
+export function answerOf(error: unknown): Answer | undefined {
+  if (!isRestError(error)) return undefined
+  return ANSWERS[`${error.statusCode} ${tableCode(error)}`]
+}
+
+/** No answer came within the time for one request. */
+export class RequestTimedOut extends Error {
+  constructor(timeoutMs: number) {
+    super(`no answer within ${timeoutMs} ms`)
+  }
+}
+
+/** The service's errors, the network's and the credential's, each as the one error of the store. */
+export function toKvError(error: unknown, { operation, key, effect }: Request): KvError {
+  if (error instanceof KvError) return error
+  const { code, message } = reading(error, effect)
+  if (isRestError(error)) redact(error)
+  return new KvError(code, message, { operation, backend: KIND, key, cause: error })
+}
+
+/** What `decode` makes of the row under `key`; a row that it cannot read is `CORRUPT_ENTRY`. */
+export function decoding<T>(operation: string, key: string, decode: () => T): T {
+  try {
+    return decode()
+  } catch (error) {
+    throw toKvError(error, { operation, key, effect: "read" })
+  }
+}
+
+interface Reading {
+  code: KvErrorCode
+  message: string
+}
+
+function reading(error: unknown, effect: Request["effect"]): Reading {
+  if (error instanceof CorruptRow) return { code: "CORRUPT_ENTRY", message: error.message }
+  if (error instanceof RequestTimedOut) return unanswered(effect, "TIMEOUT", error.message)
+  if (error instanceof Error && CREDENTIAL_ERRORS.has(error.name)) {
+    return {
+      code: "ACCESS_DENIED",
+      message:
+        "no Azure credential could be had: set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and " +
+        "AZURE_STORAGE_KEY, or sign in in one of the ways of DefaultAzureCredential",
+    }
+  }
+  if (!isRestError(error)) return unanswered(effect, "UNAVAILABLE", "the request to Azure Tables failed")
+  if (error.statusCode === undefined) return networkFailure(error, effect)
+  return refusal(error.statusCode, serviceCode(error), effect)
+}
+
+/** What `@azure/identity` throws; told by name, so that the package need not be there. */
+const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
+  "CredentialUnavailableError",
+  "AuthenticationError",
+  "AuthenticationRequiredError",
+  "AggregateAuthenticationError",
+])
+
+/** Codes of Node's that say that no connection came about, so that the request was never sent. */
+const NOT_CONNECTED =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_|CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/
+
+function networkFailure({ code = "", message }: RestErrorLike, effect: Request["effect"]): Reading {
+  if (code === "ENOTFOUND") {
+    return {
+      code: "UNAVAILABLE",
+      message:
+        "the host of the storage account does not resolve: check the account's name, or the name service",
+    }
+  }
+  if (NOT_CONNECTED.test(code) || message.startsWith("connect ")) {
+    return { code: "UNAVAILABLE", message: `no connection to Azure Tables (${code})` }
+  }
+  return unanswered(effect, "UNAVAILABLE", `the connection to Azure Tables failed (${code})`)
+}
+
+/** An answer that says no. Of the 5xx, only `ServerBusy` says for certain that nothing was done. */
+function refusal(status: number, code: string, effect: Request["effect"]): Reading {
+  const answer = `Azure Tables answered ${status} ${code}`.trimEnd()
+  if (status === 404 || code === "TableBeingDeleted") {
+    return {
+      code: "STORE_NOT_FOUND",
+      message: `${answer}: the table, or its account, is not there; create the table, or check both names`,
+    }
+  }
+  if (status === 401 || status === 403 || code === "InvalidAuthenticationInfo") {
+    return {
+      code: "ACCESS_DENIED",
+      message: `${answer}: check the key, or give the identity the role Storage Table Data Contributor on the account`,
+    }
+  }
+  if (status === 429 || code === "ServerBusy") {
+    return {
+      code: "THROTTLED",
+      message: `${answer}: the account or a partition of the table is over its rate`,
+    }
+  }
+  if (status >= 500 || status === 408) {
+    return unanswered(effect, code === "OperationTimedOut" ? "THROTTLED" : "UNAVAILABLE", answer)
+  }
+  return {
+    code: "BINDING_INVALID",
+    message: `${answer}, which an Azure Tables endpoint has no reason to: check that the endpoint is one`,
+  }
+}
+
+/** A failure after which a write may have been applied. */
+function unanswered(effect: Request["effect"], readCode: KvErrorCode, message: string): Reading {
+  if (effect === "read") return { code: readCode, message }
+  return { code: "OUTCOME_UNKNOWN", message: `${message}; the write may have been applied, or may yet be` }
+}
+
+/** What is read of the SDK's `RestError`; told by name, so that the SDK need not be loaded. */
+interface RestErrorLike extends Error {
+  statusCode?: number
+  code?: string
+  details?: unknown
+  request?: { url: string; body?: unknown; agent?: unknown; headers: { delete(name: string): void } }
+  response?: { headers: { get(name: string): string | undefined } }
+}
+
+/** Takes what is nobody's business out of an error that becomes a `cause`, since loggers print all of it: the value and the signature that were sent. */
+function redact(error: RestErrorLike): void {
+  // The SDK quotes the body of the answer, and with it the value.
+  if (error.code === "PARSE_ERROR") error.message = "the body of the answer could not be parsed"
+  const { request } = error
+  if (request === undefined) return
+  request.headers.delete("authorization")
+  request.url = request.url.replace(/([?&]sig=)[^&]*/, "$1…")
+  request.body = undefined
+  request.agent = undefined
+}
+
+function isRestError(error: unknown): error is RestErrorLike {
+  return error instanceof Error && error.name === "RestError"
+}
+
+/** The code in the Table service's own JSON; within a transaction the SDK has read it already. */
+function tableCode(error: RestErrorLike): string | undefined {
+  if (error.details === undefined) return error.code
+  return text(property(property(error.details, "odataError"), "code"))
+}
+
+/** The code in whatever way the service, or a front end of it, says it. */
+function serviceCode(error: RestErrorLike): string {
+  return (
+    tableCode(error) ??
+    text(property(error.details, "Code")) ??
+    error.response?.headers.get("x-ms-error-code") ??
+    ""
+  )
+}
+
+function property(of: unknown, name: string): unknown {
+  return typeof of === "object" && of !== null ? Reflect.get(of, name) : undefined
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined
+}

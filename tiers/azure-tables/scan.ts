@@ -1,0 +1,115 @@
+import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { KIND } from "./errors.ts"
+import type { TableRequests } from "./requests.ts"
+import { KEYED_ENTRY, PARTITIONS, type Row, rangeFilter } from "./row.ts"
+
+/** Partitions queried at once. */
+const PARALLEL = 8
+/** A page ends after so many rounds of queries, however little they found: a table of expired rows holds up nobody. */
+const MAX_ROUNDS = 4
+
+/** Where a scan stands: partitions are begun in order, and those begun but not finished have a continuation each. */
+interface Position {
+  /** The partitions from here on have not been begun. */
+  next: number
+  open: { partition: number; continuation: string }[]
+}
+
+/**
+ * One page over all partitions, a share of it from each of those queried. A further round is made as long as the page is
+ * not half full; then it ends, because a round for a few entries would cost as much as one for many.
+ */
+export async function scanPage(
+  requests: TableRequests,
+  prefix: string,
+  { limit, cursor, signal }: ScanRequest,
+  entryOf: (row: Row) => KeyedEntry | undefined,
+): Promise<ScanPage> {
+  const position = cursor === undefined ? { next: 0, open: [] } : parseCursor(cursor, prefix)
+  const entries: KeyedEntry[] = []
+  for (let round = 0; round < MAX_ROUNDS && !isFinished(position) && entries.length * 2 < limit; round++) {
+    const room = limit - entries.length
+    const queried = takeQueries(position, Math.min(PARALLEL, room))
+    const pages = await Promise.all(
+      queried.map(({ partition, continuation }) =>
+        requests.page("scan", {
+          filter: rangeFilter(PARTITIONS[partition] ?? "", prefix),
+          select: KEYED_ENTRY,
+          top: Math.floor(room / queried.length),
+          continuation,
+          signal,
+        }),
+      ),
+    )
+    for (const [index, page] of pages.entries()) {
+      for (const row of page) {
+        const entry = entryOf(row)
+        if (entry !== undefined) entries.push(entry)
+      }
+      const { continuationToken: continuation } = page
+      const partition = queried[index]?.partition
+      if (continuation !== undefined && partition !== undefined)
+        position.open.push({ partition, continuation })
+    }
+  }
+  return isFinished(position) ? { entries } : { entries, next: makeCursor(position, prefix) }
+}
+
+function isFinished({ next, open }: Position): boolean {
+  return open.length === 0 && next === PARTITIONS.length
+}
+
+/** Takes up to `most` partitions off the position: those begun before new ones, so that a cursor stays short. */
+function takeQueries(position: Position, most: number): { partition: number; continuation?: string }[] {
+  const queries: { partition: number; continuation?: string }[] = position.open.splice(0, most)
+  while (queries.length < most && position.next < PARTITIONS.length)
+    queries.push({ partition: position.next++ })
+  return queries
+}
+
+/** JSON: the prefix, the next partition, and `[partition, continuation]` of each open one. */
+function makeCursor({ next, open }: Position, prefix: string): string {
+  return JSON.stringify([prefix, next, open.map(({ partition, continuation }) => [partition, continuation])])
+}
+
+function parseCursor(cursor: string, prefix: string): Position {
+  const parsed = parseJson(cursor)
+  if (Array.isArray(parsed) && parsed.length === 3) {
+    const [ofPrefix, next, open]: unknown[] = parsed
+    if (ofPrefix === prefix && isPartition(next, PARTITIONS.length) && Array.isArray(open)) {
+      const position: Position = { next, open: open.flatMap((item: unknown) => parseOpen(item, next)) }
+      if (position.open.length === open.length && !isFinished(position)) return position
+    }
+  }
+  throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {
+    operation: "scan",
+    backend: KIND,
+  })
+}
+
+function parseOpen(item: unknown, next: number): Position["open"] {
+  if (!Array.isArray(item)) return []
+  const [partition, continuation]: unknown[] = item
+  const valid =
+    isPartition(partition, next - 1) && typeof continuation === "string" && isContinuation(continuation)
+  return valid ? [{ partition, continuation }] : []
+}
+
+function isPartition(value: unknown, most: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most
+}
+
+/** The SDK's continuations are base64 of JSON. */
+function isContinuation(text: string): boolean {
+  const parsed = parseJson(Buffer.from(text, "base64").toString())
+  return typeof parsed === "object" && parsed !== null && "nextPartitionKey" in parsed
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,134 @@
+import type { TableClient } from "@azure/data-tables"
+import { inParallel } from "../parallel.ts"
+import type { Runtime, Timer } from "../runtime.ts"
+import { tableRequests } from "./requests.ts"
+import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.ts"
+
+/**
+ * How long a row is left alone after it was written and after it expired, ms. Until then it answers whether a write
+ * whose reply was lost has been applied, and a clock that runs ahead removes nothing that is live to others.
+ */
+const GRACE_MS = 60_000
+/** Rows removed in one pass at most. */
+const MOST_REMOVALS = 1_000
+/** Rows known to have expired that wait for the next pass at most; the passes find the rest. */
+const MOST_WAITING = 1_000
+/** The service searches for up to 5 s before it ends a page. */
+const TIMEOUT_MS = 10_000
+/** Deletes at once. */
+const PARALLEL = 4
+/**
+ * Wait before each delete, ms. It leaves most of a partition's 2,000 operations a second to the store itself, and, its
+ * timer being none that keeps a process alive, lets a script that has nothing else to do end in the middle of a pass.
+ */
+const PAUSE_MS = 5
+
+/** Takes expired rows away in the background, each under its ETag, so that a value written meanwhile survives. */
+export interface ExpirySweep {
+  /** An expired row that was come across. */
+  offer(key: string, row: Row): void
+  start(): void
+  /** Ends the pass under way after the requests that it has sent. */
+  stop(): Promise<void>
+}
+
+/**
+ * Every `intervalMs`, give or take half, a pass removes the rows that were come across, and the expired ones of one
+ * partition; a pass that found more than it may remove is followed by the next in a tenth of that time. Every process
+ * sweeps; which partition it begins with is left to chance. 0 turns the sweep off.
+ */
+export function expirySweep(table: () => TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
+  const requests = tableRequests(table, runtime, TIMEOUT_MS)
+  const waiting = new Map<string, string>()
+  const pauses = new Set<() => void>()
+  let partition = Math.floor(runtime.random() * PARTITIONS.length)
+  let continuation: string | undefined
+  let timer: Timer | undefined
+  let pass: Promise<void> | undefined
+  let stopped = true
+
+  const schedule = (delayMs: number) => {
+    timer = runtime.setTimer(() => {
+      pass = sweepOnce()
+        // Whatever failed, a later pass comes across the same rows again.
+        .catch(nextPartition)
+        .then((more) => {
+          if (!stopped) schedule(jittered(more ? intervalMs / 10 : intervalMs))
+        })
+    }, delayMs)
+  }
+  const jittered = (ms: number) => ms * (0.5 + runtime.random())
+
+  /** Whether more is left to be removed in this partition. */
+  const sweepOnce = async (): Promise<boolean> => {
+    const known = [...waiting]
+    waiting.clear()
+    await removeAll(known)
+    let removed = known.length
+    while (!stopped && removed < MOST_REMOVALS) {
+      const found = await requests.page("sweep", {
+        filter: expiredFilter(PARTITIONS[partition] ?? "", runtime.now() - GRACE_MS),
+        select: ["RowKey", "ExpiresAt"],
+        top: MOST_REMOVALS - removed,
+        continuation,
+      })
+      const due = found.flatMap((row): [string, string][] =>
+        row.rowKey !== undefined && isDue(row, runtime.now()) ? [[row.rowKey, row.etag]] : [],
+      )
+      await removeAll(due)
+      removed += due.length
+      continuation = found.continuationToken
+      if (continuation === undefined) return nextPartition()
+    }
+    return true
+  }
+
+  const nextPartition = () => {
+    continuation = undefined
+    partition = (partition + 1) % PARTITIONS.length
+    return false
+  }
+
+  const removeAll = (rows: readonly [key: string, etag: string][]) =>
+    inParallel(rows, PARALLEL, async ([key, etag]) => {
+      if (!stopped) await pause()
+      if (!stopped) await requests.remove("sweep", key, etag)
+    })
+
+  const pause = () =>
+    new Promise<void>((resolve) => {
+      const end = () => {
+        pauses.delete(end)
+        resolve()
+      }
+      pauses.add(end)
+      runtime.setTimer(end, PAUSE_MS)
+    })
+
+  return {
+    offer(key, row) {
+      if (!stopped && waiting.size < MOST_WAITING && isDue(row, runtime.now())) waiting.set(key, row.etag)
+    },
+    start() {
+      if (!stopped || intervalMs === 0) return
+      stopped = false
+      schedule(jittered(intervalMs))
+    },
+    async stop() {
+      stopped = true
+      timer?.cancel()
+      waiting.clear()
+      for (const end of pauses) end()
+      await pass
+    },
+  }
+}
+
+function isDue(row: Row, now: number): boolean {
+  try {
+    const expiresAt = expiryOf(row)
+    return expiresAt !== undefined && expiresAt <= now - GRACE_MS && writtenAt(row.etag) <= now - GRACE_MS
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,162 @@
+import { KvError, type KvErrorCode } from "../errors.ts"
+
+/** What was asked of DynamoDB, as far as its errors depend on it. */
+export interface DynamoDbCall {
+  operation: string
+  table: string
+  key?: string | undefined
+  /** The API's own name of the call, where the operation does not tell. */
+  action?: string | undefined
+  /** Whether a request without an answer may have changed something. */
+  write: boolean
+}
+
+const THROTTLED = new Set([
+  "ProvisionedThroughputExceededException",
+  "RequestLimitExceeded",
+  "Throttling",
+  "ThrottlingException",
+  "ThrottledException",
+  "TooManyRequestsException",
+  "LimitExceededException",
+])
+
+const DENIED = new Set([
+  "AccessDeniedException",
+  "AccessDenied",
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "IncompleteSignature",
+  "IncompleteSignatureException",
+  "InvalidClientTokenId",
+  "InvalidSignatureException",
+  "MissingAuthenticationToken",
+  "MissingAuthenticationTokenException",
+  "NotAuthorized",
+  "OptInRequired",
+  "SignatureDoesNotMatch",
+  "UnrecognizedClientException",
+])
+
+/** Found before anything is sent: the SDK's chain of credential providers came to its end, or one of them failed. */
+const NO_CREDENTIALS = new Set(["CredentialsProviderError", "TokenProviderError", "ProviderError"])
+
+/** Refused as a whole in favour of another request that is under way: not applied, and worth another try. */
+const CONFLICT = new Set(["TransactionConflictException", "ReplicatedWriteConflictException"])
+
+/** An SDK error, or whatever else broke a request, as the one error that leaves the backend. `cause` keeps it. */
+export function dynamodbError(error: unknown, call: DynamoDbCall): KvError {
+  if (error instanceof KvError) return error
+  const [code, message] = classify(error, call)
+  return new KvError(code, message, {
+    operation: call.operation,
+    backend: "dynamodb",
+    key: call.key,
+    cause: error,
+  })
+}
+
+function classify(error: unknown, { table, write, action }: DynamoDbCall): [KvErrorCode, string] {
+  const name = error instanceof Error ? error.name : typeof error
+  const status = httpStatusOf(error)
+  const permission = action === undefined ? "the call" : `dynamodb:${action}`
+
+  if (wasNotSent(error)) {
+    return [
+      "UNAVAILABLE",
+      `could not connect to DynamoDB (${describe(error)}); check the region, the endpoint and the network`,
+    ]
+  }
+  if (NO_CREDENTIALS.has(name)) {
+    return [
+      "ACCESS_DENIED",
+      "found no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached",
+    ]
+  }
+  if (isClockSkew(error)) {
+    return [
+      "UNAVAILABLE",
+      `AWS refused the time of this machine's clock (${name}), which the SDK has corrected for; try again`,
+    ]
+  }
+  if (THROTTLED.has(name) || status === 429) {
+    return [
+      "THROTTLED",
+      `DynamoDB throttled the request to table ${table} (${name}); try again later, or raise its limits`,
+    ]
+  }
+  if (CONFLICT.has(name)) {
+    return [
+      "UNAVAILABLE",
+      `DynamoDB refused a write that conflicts with another to table ${table} (${name}); try again`,
+    ]
+  }
+  if (DENIED.has(name) || status === 401 || status === 403) {
+    return [
+      "ACCESS_DENIED",
+      `AWS denied access to table ${table} (${name}); check the credentials, and that their policy allows ${permission}`,
+    ]
+  }
+  if (name === "ResourceNotFoundException") {
+    return [
+      "STORE_NOT_FOUND",
+      `there is no table ${table} in this AWS account and region; provision it, or check the region`,
+    ]
+  }
+  if (name === "ValidationException") {
+    return [
+      "BINDING_INVALID",
+      action === undefined
+        ? `DynamoDB refused the request to table ${table} as invalid; the table needs the partition key pk and the sort key sk, both strings`
+        : `DynamoDB refused ${action} for table ${table} as invalid: ${error instanceof Error ? error.message : name}`,
+    ]
+  }
+  if (status !== undefined && status >= 400 && status < 500) {
+    return ["UNAVAILABLE", `DynamoDB refused the request to table ${table} (${name}, HTTP ${status})`]
+  }
+  if (write) {
+    return [
+      "OUTCOME_UNKNOWN",
+      `the write to table ${table} got no answer that says whether it was applied (${describe(error)})`,
+    ]
+  }
+  return isTimeout(name)
+    ? ["TIMEOUT", `DynamoDB did not answer in time for table ${table}`]
+    : ["UNAVAILABLE", `DynamoDB did not serve the request to table ${table} (${describe(error)})`]
+}
+
+/** `AbortError`: our own deadline, on a client that was passed in. */
+function isTimeout(name: string): boolean {
+  return name === "TimeoutError" || name === "AbortError"
+}
+
+/** Whether the connection was never made. Anything less certain counts as sent. */
+function wasNotSent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(wasNotSent)
+  if ("syscall" in error) return error.syscall === "connect" || error.syscall === "getaddrinfo"
+  // The SDK's timeout for a connection has no code of its own.
+  return error.name === "TimeoutError" && error.message.includes("did not establish a connection")
+}
+
+function isClockSkew(error: unknown): boolean {
+  const metadata = metadataOf(error)
+  return metadata !== undefined && "clockSkewCorrected" in metadata && metadata.clockSkewCorrected === true
+}
+
+function httpStatusOf(error: unknown): number | undefined {
+  const metadata = metadataOf(error)
+  if (metadata === undefined || !("httpStatusCode" in metadata)) return undefined
+  return typeof metadata.httpStatusCode === "number" ? metadata.httpStatusCode : undefined
+}
+
+function metadataOf(error: unknown): object | undefined {
+  if (!(error instanceof Error) || !("$metadata" in error)) return undefined
+  return typeof error.$metadata === "object" && error.$metadata !== null ? error.$metadata : undefined
+}
+
+/** A code or a class, never the SDK's message, which may quote the request. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  return "code" in error && typeof error.code === "string" ? error.code : error.name
+}

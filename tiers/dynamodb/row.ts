@@ -1,0 +1,175 @@
+import { createHash } from "node:crypto"
+import type { AttributeValue, GetItemCommandInput, PutItemCommandInput } from "@aws-sdk/client-dynamodb"
+import type { StoredEntry, Write } from "../backend.ts"
+import { bucketOf } from "../bucket.ts"
+import { KvError } from "../errors.ts"
+
+/**
+ * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share
+ * the table; their rows lack the last two.
+ *
+ * | attribute | type | holds |
+ * | --- | --- | --- |
+ * | `pk` | S | `bucket_N` with N of {@link bucketOf}; partition key |
+ * | `sk` | S | the key; sort key |
+ * | `value` | B | the bytes |
+ * | `ttl` | N | expiry in Unix seconds, rounded up; absent if there is none. The table's TTL is on it |
+ * | `exp` | N | expiry in Unix ms; absent: `ttl` × 1000 |
+ * | `version` | S | identity of the write, new on every one |
+ */
+export type Item = Record<string, AttributeValue>
+
+export function partitionOf(bucket: number): AttributeValue.SMember {
+  return { S: `bucket_${bucket}` }
+}
+
+export function primaryKey(key: string): Item {
+  return { pk: partitionOf(bucketOf(key)), sk: { S: key } }
+}
+
+export function itemOf(key: string, { value, id, expiresAt }: Write): Item {
+  return {
+    ...primaryKey(key),
+    value: { B: value },
+    version: { S: id },
+    ...(expiresAt === undefined
+      ? {}
+      : { exp: { N: String(expiresAt) }, ttl: { N: String(Math.ceil(expiresAt / 1_000)) } }),
+  }
+}
+
+/**
+ * What a conditional delete leaves: an expired row without a value that carries the removal's id, so that a lost
+ * reply can be told from a lost race. The table's TTL takes it away. It expired a day ago, so that no clock takes it
+ * for live, and no earlier, because DynamoDB does not sweep what expired more than five years ago.
+ */
+export function tombstoneOf(key: string, id: string, now: number): Item {
+  return itemOf(key, { value: new Uint8Array(), id, expiresAt: now - 86_400_000 })
+}
+
+export type Projection = Pick<GetItemCommandInput, "ProjectionExpression" | "ExpressionAttributeNames">
+
+/** The attributes that say whether a row is live, for reads that leave out its value. */
+export const LIVENESS_PROJECTION: Projection = {
+  ProjectionExpression: "sk, #exp, #ttl",
+  ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl" },
+}
+
+/** The attributes that say which write left a row. */
+export const IDENTITY_PROJECTION: Projection = {
+  ProjectionExpression: "#version",
+  ExpressionAttributeNames: { "#version": "version" },
+}
+
+export function isLive(item: Item, now: number, operation: string): boolean {
+  const expiresAt = expiryOf(item, operation)
+  return expiresAt === undefined || expiresAt > now
+}
+
+/** The entry in a row, or `undefined` if it has expired; throws `CORRUPT_ENTRY`. */
+export function entryOf(item: Item, now: number, operation: string): StoredEntry | undefined {
+  const expiresAt = expiryOf(item, operation)
+  if (expiresAt !== undefined && expiresAt <= now) return undefined
+  const value = item.value?.B
+  if (value === undefined) throw corrupt(item, operation, "`value` is not of type B")
+  return {
+    value: ownBytes(value),
+    version: item.version === undefined ? contentVersion(value, item.ttl?.N) : versionOf(item, operation),
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  }
+}
+
+/** Small values come as a view into a slab that Node shares between them; an entry kept in L1 would keep all of it. */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
+}
+
+function expiryOf({ exp, ttl, sk }: Item, operation: string): number | undefined {
+  if (exp === undefined && ttl === undefined) return undefined
+  const expiresAt = exp === undefined ? Number(ttl?.N) * 1_000 : Number(exp.N)
+  if (Number.isFinite(expiresAt)) return expiresAt
+  throw corrupt(sk && { sk }, operation, `\`${exp === undefined ? "ttl" : "exp"}\` is not of type N`)
+}
+
+const VERSION = /^[\x21-\x7e]{1,120}$/
+
+function versionOf(item: Item, operation: string): string {
+  const version = item.version?.S
+  if (version !== undefined && VERSION.test(version)) return version
+  throw corrupt(item, operation, "`version` is not 1 to 120 characters of visible ASCII")
+}
+
+const CONTENT_VERSION = "content-"
+
+/** Whether a version stands for a row of Alien's, which has no identity but its content. */
+export function isContentVersion(version: string): boolean {
+  return version.startsWith(CONTENT_VERSION)
+}
+
+/** Whether that version is of this row. */
+export function hasContentVersion(item: Item, version: string): boolean {
+  return item.value?.B !== undefined && contentVersion(item.value.B, item.ttl?.N) === version
+}
+
+function contentVersion(value: Uint8Array, ttl = ""): string {
+  return CONTENT_VERSION + createHash("sha256").update(`${ttl}\n`).update(value).digest("base64url")
+}
+
+function corrupt(item: Item | undefined, operation: string, what: string): KvError {
+  return new KvError(
+    "CORRUPT_ENTRY",
+    `the row is not one of a key-value store: ${what}; delete it, or write the key anew`,
+    { operation, backend: "dynamodb", key: item?.sk?.S },
+  )
+}
+
+/** The condition of a `PutItem`; what it found instead comes back, so that a write recognises its own row. */
+export type ItemCondition = Pick<
+  PutItemCommandInput,
+  | "ConditionExpression"
+  | "ExpressionAttributeNames"
+  | "ExpressionAttributeValues"
+  | "ReturnValuesOnConditionCheckFailure"
+>
+
+// An expiry is `exp`, and only without it `ttl`; comparing an attribute that is absent is false.
+const EXPIRED = "(#exp <= :now OR (attribute_not_exists(#exp) AND #ttl <= :nowSeconds))"
+const LIVE =
+  "(#exp > :now OR (attribute_not_exists(#exp) AND (attribute_not_exists(#ttl) OR #ttl > :nowSeconds)))"
+
+/** No row is there, or an expired one. */
+export function ifAbsent(now: number): ItemCondition {
+  return condition(`attribute_not_exists(sk) OR ${EXPIRED}`, {}, clockValues(now))
+}
+
+/** The row there has this version, and is live. */
+export function ifVersion(version: string, now: number): ItemCondition {
+  return condition(
+    `#version = :version AND ${LIVE}`,
+    { "#version": "version" },
+    { ":version": { S: version }, ...clockValues(now) },
+  )
+}
+
+/** The row there is a live one of Alien's with exactly the content of `item`. */
+export function ifUnchanged({ value, ttl }: Item, now: number): ItemCondition {
+  const sameTtl = ttl ? "#ttl = :ttl" : "attribute_not_exists(#ttl)"
+  return condition(
+    `attribute_not_exists(#version) AND #value = :value AND ${sameTtl} AND ${LIVE}`,
+    { "#version": "version", "#value": "value" },
+    { ...(value && { ":value": value }), ...(ttl && { ":ttl": ttl }), ...clockValues(now) },
+  )
+}
+
+function clockValues(now: number): Item {
+  return { ":now": { N: String(now) }, ":nowSeconds": { N: String(Math.floor(now / 1_000)) } }
+}
+
+function condition(expression: string, names: Record<string, string>, values: Item): ItemCondition {
+  return {
+    ConditionExpression: expression,
+    ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl", ...names },
+    ExpressionAttributeValues: values,
+    ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+  }
+}

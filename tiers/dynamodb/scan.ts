@@ -1,0 +1,104 @@
+import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
+import { BUCKETS, hashKey } from "../bucket.ts"
+import { KvError } from "../errors.ts"
+import { inParallel } from "../parallel.ts"
+
+/** Reads up to `limit` rows of one bucket, in the order of their keys, from the key after `after` (`""`: the first). */
+export type BucketQuery = (bucket: number, after: string, limit: number) => Promise<BucketPage>
+
+export interface BucketPage {
+  /** The live ones among the rows read. */
+  entries: KeyedEntry[]
+  /** The key of the last row read, live or not, if there may be more after it. */
+  last: string | undefined
+}
+
+/** Queries of one scan at a time. */
+const PARALLEL_QUERIES = 8
+/** How often one page looks again when all the rows that it read had expired. Each time it reads four times as many. */
+const ROUNDS = 6
+/** Rows one query reads at most. */
+const MAX_ROWS = 1_000
+
+/**
+ * One page of a scan over the buckets: each gives its share of the page. A page is empty, though there are more to
+ * come, only where thousands of expired rows lie in its way.
+ */
+export async function scanBuckets(
+  query: BucketQuery,
+  table: string,
+  prefix: string,
+  { limit, cursor }: ScanRequest,
+): Promise<ScanPage> {
+  const positions = cursor === undefined ? START : readCursor(cursor, table, prefix)
+  const reached = [...positions]
+  const entries: KeyedEntry[] = []
+  for (let round = 0; round < ROUNDS && entries.length === 0; round++) {
+    const open = bucketsLeft(reached).slice(0, limit)
+    if (open.length === 0) break
+    const share = Math.floor(limit / open.length)
+    const rows = Math.max(share, Math.min(share * 4 ** round, MAX_ROWS))
+    await inParallel(open, PARALLEL_QUERIES, async (bucket) => {
+      const found = await query(bucket, reached[bucket] ?? "", rows)
+      const kept = found.entries.slice(0, share)
+      entries.push(...kept)
+      reached[bucket] = kept.length < found.entries.length ? kept.at(-1)?.key : found.last
+    })
+  }
+  return bucketsLeft(reached).length === 0
+    ? { entries }
+    : { entries, next: writeCursor(reached, table, prefix) }
+}
+
+/** The key up to which each bucket has been read: `""` at its start, `undefined` when it is through. */
+type Positions = readonly (string | undefined)[]
+
+const START: Positions = new Array(BUCKETS).fill("")
+
+function bucketsLeft(positions: Positions): number[] {
+  return [...positions.keys()].filter((bucket) => positions[bucket] !== undefined)
+}
+
+const FROM_START = 0
+const THROUGH = null
+
+/** A JSON array of the scan's tag and a field for each bucket: where it stands, as what follows the prefix in a key. */
+function writeCursor(positions: Positions, table: string, prefix: string): string {
+  const fields = positions.map((position) => {
+    if (position === undefined) return THROUGH
+    return position === "" ? FROM_START : position.slice(prefix.length)
+  })
+  return JSON.stringify([scanTag(table, prefix), ...fields])
+}
+
+function readCursor(cursor: string, table: string, prefix: string): Positions {
+  const [tag, ...fields] = parseArray(cursor)
+  if (tag !== scanTag(table, prefix) || fields.length !== BUCKETS) throw invalidCursor()
+  return fields.map((field) => {
+    if (field === THROUGH) return undefined
+    if (field === FROM_START) return ""
+    if (typeof field === "string") return prefix + field
+    throw invalidCursor()
+  })
+}
+
+function parseArray(json: string): unknown[] {
+  try {
+    const parsed: unknown = JSON.parse(json)
+    return Array.isArray(parsed) ? parsed : []
+  } catch {
+    return []
+  }
+}
+
+function invalidCursor(): KvError {
+  return new KvError(
+    "INVALID_CURSOR",
+    "the cursor is not of a scan of this table and prefix; begin without one, or pass `next` of the page before",
+    { operation: "scan", backend: "dynamodb" },
+  )
+}
+
+function scanTag(table: string, prefix: string): string {
+  return hashKey(`${table}/${prefix}`).toString(36)
+}

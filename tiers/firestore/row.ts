@@ -1,0 +1,163 @@
+import type { StoredEntry, Write, WriteResult } from "../backend.ts"
+import type { FieldValue, FirestoreDocument, Instant } from "./calls.ts"
+
+/**
+ * How an entry lies in Firestore: a document of the collection, its id the key, with these fields.
+ *
+ * | field | holds |
+ * | --- | --- |
+ * | `value` | string: the bytes in standard base64. A bytes field is read, too |
+ * | `expires_at` | timestamp: the expiry, exact to the ms; a TTL policy on it cleans up. Absent: no expiry |
+ * | `version` | string: identity of the write, 32 hex digits. Rows of other writers have none |
+ * | `created_at` | timestamp: when the row was written |
+ */
+export interface Row {
+  /** Identity of the write that left the row; empty if another program wrote it. */
+  writeId: string
+  version: string
+  expiresAt: number | undefined
+  updateTime: Instant
+}
+
+/** All that tells whether a row is live. */
+export const LIVENESS_FIELDS: readonly string[] = ["expires_at"]
+
+/** A document that is no row. The backend's edge makes it `CORRUPT_ENTRY`. */
+export class CorruptRow extends Error {
+  override get name(): string {
+    return "CorruptRow"
+  }
+}
+
+/** 9999-12-31, the end of Firestore's timestamps. An expiry after it is stored as this. */
+const LAST_MS = 253_402_300_799_999
+/** All that tells which write left a row, and whether it is live. */
+export const IDENTITY_FIELDS: readonly string[] = ["version", "expires_at"]
+
+const WRITE_ID = /^[0-9a-f]{32}$/
+
+export function encodeRow({ value, id, expiresAt }: Write, now: number): Record<string, string | Instant> {
+  return {
+    value: Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64"),
+    version: id,
+    created_at: toInstant(now),
+    ...(expiresAt === undefined ? {} : { expires_at: toInstant(expiresAt) }),
+  }
+}
+
+/** What a conditional delete leaves: a row that expired in 1970 and bears the identity of the delete. */
+export function encodeTombstone(id: string, now: number): Record<string, string | Instant> {
+  return { value: "", version: id, created_at: toInstant(now), expires_at: toInstant(0) }
+}
+
+/** Throws {@link CorruptRow}. */
+export function decodeRow({ fields, updateTime }: FirestoreDocument): Row {
+  const { version, expires_at: expiry } = fields
+  const writeId = typeof version === "string" && WRITE_ID.test(version) ? version : ""
+  const expiresAt = expiry === undefined ? undefined : toMs(expiry)
+  return { writeId, version: makeVersion(updateTime, writeId, expiresAt), expiresAt, updateTime }
+}
+
+/** The entry in a document, `undefined` if it has expired by `now`. Throws {@link CorruptRow}. */
+export function liveEntry(document: FirestoreDocument, now: number): StoredEntry | undefined {
+  const { version, expiresAt } = decodeRow(document)
+  if (!isLive(expiresAt, now)) return undefined
+  const value = decodeValue(document.fields.value)
+  return expiresAt === undefined ? { value, version } : { value, version, expiresAt }
+}
+
+export function isLive(expiresAt: number | undefined, now: number): boolean {
+  return expiresAt === undefined || expiresAt > now
+}
+
+/** The result of a write that was applied at this time. */
+export function applied(
+  { id, expiresAt }: Pick<Write, "id" | "expiresAt">,
+  time: Instant | undefined,
+): WriteResult {
+  if (time === undefined) return { applied: true }
+  const stored = expiresAt === undefined ? undefined : Math.min(expiresAt, LAST_MS)
+  return { applied: true, version: makeVersion(time, id, stored) }
+}
+
+/**
+ * A version: the update time of the document, the identity of the write and the expiry. The time alone tells the writes
+ * of a key apart and puts them in order; as a precondition, together with the expiry, it spares the read before a
+ * compare-and-set.
+ */
+function makeVersion({ seconds, nanos }: Instant, writeId: string, expiresAt: number | undefined): string {
+  const time = `${String(seconds).padStart(10, "0")}.${String(nanos).padStart(9, "0")}`
+  return `${time}-${writeId}-${expiresAt ?? ""}`
+}
+
+const VERSION = /^(\d{10,})\.(\d{9})-(?:[0-9a-f]{32})?-(\d{1,15})?$/
+
+export interface VersionParts {
+  updateTime: Instant
+  expiresAt: number | undefined
+}
+
+/** What a version says, or `undefined` if no backend of this kind gave it. */
+export function parseVersion(version: string): VersionParts | undefined {
+  const [, seconds, nanos, expiresAt] = VERSION.exec(version) ?? []
+  if (seconds === undefined || nanos === undefined) return undefined
+  return {
+    updateTime: { seconds: Number(seconds), nanos: Number(nanos) },
+    expiresAt: expiresAt === undefined ? undefined : Number(expiresAt),
+  }
+}
+
+/** As text: the time comes first, in as many digits until the year 2286. */
+export function compareVersions(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
+}
+
+const RESERVED_ID = /^(?:\.\.?|__.*__)$/
+
+/** Whether Firestore does not take this for a document id. */
+export function isReserved(id: string): boolean {
+  return RESERVED_ID.test(id)
+}
+
+/** The document id of a key: reserved ones get a `~` before them, which no key contains. */
+export function toDocumentId(key: string): string {
+  return isReserved(key) ? `~${key}` : key
+}
+
+const KEY = /^[A-Za-z0-9\-_:.]{1,512}$/
+
+/** The key of a document id, or `undefined` if it is none: the document is not of this store then. */
+export function toKey(id: string): string | undefined {
+  const key = id.startsWith("~") ? id.slice(1) : id
+  return KEY.test(key) && toDocumentId(key) === id ? key : undefined
+}
+
+function toInstant(ms: number): Instant {
+  const within = Math.min(ms, LAST_MS)
+  const seconds = Math.floor(within / 1_000)
+  return { seconds, nanos: (within - seconds * 1_000) * 1_000_000 }
+}
+
+/** In whole ms, rounded down, so that an entry is never served past its expiry. */
+function toMs(expiry: FieldValue): number {
+  if (expiry === null || typeof expiry === "string" || expiry instanceof Uint8Array) {
+    throw new CorruptRow("its `expires_at` is not a timestamp")
+  }
+  return expiry.seconds * 1_000 + Math.floor(expiry.nanos / 1_000_000)
+}
+
+function decodeValue(value: FieldValue | undefined): Uint8Array {
+  if (typeof value === "string") return decodeBase64(value)
+  if (value instanceof Uint8Array) return new Uint8Array(value)
+  throw new CorruptRow("its `value` is neither a string nor bytes")
+}
+
+function decodeBase64(text: string): Uint8Array {
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0
+  const digits = text.length - padding
+  const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
+  // Node skips what is not base64, so that anything else in the text leaves bytes unwritten.
+  const written = Buffer.from(bytes.buffer).write(text, "base64")
+  if (written !== bytes.length || digits % 4 === 1) throw new CorruptRow("its `value` is not base64")
+  return bytes
+}

@@ -1,0 +1,91 @@
+import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
+import { KvError } from "../errors.ts"
+import type { FirestoreCalls, FirestoreDocument, IdRange } from "./calls.ts"
+import { firestoreError } from "./errors.ts"
+import { isReserved, liveEntry, toKey } from "./row.ts"
+
+/** Documents asked for at a time, at most, to get past expired rows. */
+const MAX_SKIP = 500
+/** No key holds it, so that a cursor is never mistaken for one of another backend. */
+const CURSOR_MARK = ">"
+/** Comes before every character of a key but itself. */
+const LEAST = "-"
+/** Comes after every character of a key, and begins the ids of reserved ones. */
+const ESCAPE = "~"
+
+/**
+ * One page of the keys with this prefix, in the order of their document ids; behind expired rows it looks on until it has
+ * found something or seen all. Rejects with `INVALID_CURSOR` if no scan of this prefix gave the cursor.
+ */
+export async function scanPage(
+  calls: FirestoreCalls,
+  prefix: string,
+  { limit, cursor, signal }: ScanRequest,
+  now: () => number,
+): Promise<ScanPage> {
+  const [first, ...later] = rangesFrom(prefix, cursor)
+  let range: IdRange | undefined = first
+  let size = limit
+  while (range !== undefined) {
+    const documents = await calls.query(range, size, signal)
+    const found = documents.flatMap((document) => toFound(document, now()))
+    const exhausted = documents.length < size
+    const last = found.length > limit ? found[limit - 1]?.id : documents.at(-1)?.id
+    if (found.length > 0) {
+      const more = found.length > limit || !exhausted || later.length > 0
+      const entries = found.slice(0, limit).map(({ entry }) => entry)
+      return more && last !== undefined ? { entries, next: CURSOR_MARK + last } : { entries }
+    }
+    range = exhausted || last === undefined ? later.shift() : { ...range, after: last }
+    size = Math.max(limit, Math.min(2 * size, MAX_SKIP))
+  }
+  return { entries: [] }
+}
+
+/** The live entry in a document, if it is one of this store. */
+function toFound(document: FirestoreDocument, now: number): { id: string; entry: KeyedEntry }[] {
+  const { id } = document
+  const key = toKey(id)
+  if (key === undefined) return []
+  try {
+    const entry = liveEntry(document, now)
+    return entry === undefined ? [] : [{ id, entry: { key, ...entry } }]
+  } catch (error) {
+    throw firestoreError(error, { operation: "scan", key, effect: "read" })
+  }
+}
+
+/** Where a scan finds the keys with this prefix, in order: behind the document that the cursor names, or from the start. */
+function rangesFrom(prefix: string, cursor: string | undefined): IdRange[] {
+  const ranges = rangesOf(prefix)
+  if (cursor === undefined) return ranges
+  const after = cursor.slice(CURSOR_MARK.length)
+  const at = ranges.findIndex((range) => holds(range, after))
+  if (!cursor.startsWith(CURSOR_MARK) || !isDocumentId(after) || at < 0) {
+    throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {
+      operation: "scan",
+      backend: "firestore",
+    })
+  }
+  return ranges.slice(at).map((range, index) => (index === 0 ? { ...range, after } : range))
+}
+
+function rangesOf(prefix: string): IdRange[] {
+  if (prefix === "") return [{}]
+  const plain = { from: isReserved(prefix) ? prefix + LEAST : prefix, before: prefix + ESCAPE }
+  const escaped = { from: ESCAPE + prefix, before: ESCAPE + prefix + ESCAPE }
+  return beginsReserved(prefix) ? [plain, escaped] : [plain]
+}
+
+/** Whether a reserved key (`.`, `..`, `__…__`) may begin so. */
+function beginsReserved(prefix: string): boolean {
+  return "..".startsWith(prefix) || "__".startsWith(prefix) || prefix.startsWith("__")
+}
+
+function holds({ from, before }: IdRange, id: string): boolean {
+  return (from === undefined || id >= from) && (before === undefined || id < before)
+}
+
+function isDocumentId(id: string): boolean {
+  return id !== "" && !id.includes("/") && !isReserved(id)
+}

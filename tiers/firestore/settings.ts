@@ -1,0 +1,115 @@
+import { createRequire } from "node:module"
+import { KvError } from "../errors.ts"
+
+/** Where a database is, and who asks. */
+export interface FirestoreSettings {
+  /** Id of the Google Cloud project. */
+  projectId: string
+  /** Id of the database. @default "(default)" */
+  databaseId?: string
+  /**
+   * `host:port` or an `http:` URL of an emulator, asked without credentials; an `https:` URL of another address of the
+   * service. @default the environment's `FIRESTORE_EMULATOR_HOST`, else the service itself
+   */
+  endpoint?: string
+  /** Path of a service account's key file. @default application-default credentials */
+  keyFilename?: string
+  /** A service account's key itself. */
+  credentials?: { client_email: string; private_key: string }
+}
+
+export const DEFAULT_DATABASE = "(default)"
+
+export type Sdk = typeof import("@google-cloud/firestore")
+type ClientParameters = ConstructorParameters<Sdk["v1"]["FirestoreClient"]>
+type ClientOptions = NonNullable<ClientParameters[0]>
+/** `google-gax`, the SDK's transport; of its two kinds the one over gRPC. */
+export type Gax = Extract<ClientParameters[1], { grpc: unknown }>
+
+/** Loads the SDK. `DEPENDENCY_MISSING` if it is not installed. */
+export async function loadSdk(
+  load: () => Promise<{ default: Sdk }> = () => import("@google-cloud/firestore"),
+): Promise<{ sdk: Sdk; gax: Gax }> {
+  try {
+    const sdk = (await load()).default
+    const require = createRequire(import.meta.url)
+    // A dependency of the SDK's own: nothing says that it can be found from here.
+    const gax: Gax = createRequire(require.resolve("@google-cloud/firestore"))("google-gax")
+    return { sdk, gax }
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && /MODULE_NOT_FOUND/.test(String(cause.code))))
+      throw cause
+    throw new KvError(
+      "DEPENDENCY_MISSING",
+      "the package @google-cloud/firestore is not installed; run `npm install @google-cloud/firestore`",
+      { operation: "open", backend: "firestore", cause },
+    )
+  }
+}
+
+/** Options of the SDK's generated clients. `BINDING_INVALID` if the endpoint is not one. */
+export function clientOptions(settings: FirestoreSettings, { grpc, googleAuthLibrary }: Gax): ClientOptions {
+  const { projectId, keyFilename, credentials } = settings
+  const endpoint = endpointOf(settings)
+  return {
+    projectId,
+    ...CHANNEL_OPTIONS,
+    ...(endpoint === undefined ? {} : { servicePath: endpoint.host, port: endpoint.port }),
+    ...(endpoint?.emulator
+      ? // Without an auth client, one is looked for in the machine's metadata service, for seconds.
+        { sslCreds: grpc.credentials.createInsecure(), authClient: new googleAuthLibrary.PassThroughClient() }
+      : {
+          ...(keyFilename === undefined ? {} : { keyFilename }),
+          ...(credentials === undefined ? {} : { credentials }),
+        }),
+  }
+}
+
+/** The stub of a generated client, which sends what it is told, once. `ACCESS_DENIED` without credentials. */
+export async function stubOf(client: { initialize(): Promise<unknown> }): Promise<unknown> {
+  try {
+    return await client.initialize()
+  } catch (cause) {
+    throw new KvError(
+      "ACCESS_DENIED",
+      "no credentials for Google Cloud could be loaded; set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run " +
+        "`gcloud auth application-default login`",
+      { operation: "open", backend: "firestore", cause },
+    )
+  }
+}
+
+const CHANNEL_OPTIONS = {
+  // A connection that has gone dead is found out by pings while calls wait on it; the service allows one in 30 s.
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  // From 1 s to 2 min by default, in which every call fails though the service may be back.
+  "grpc.initial_reconnect_backoff_ms": 200,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  // Node's 64 KiB would stall every batch of values once a round trip.
+  "grpc-node.flow_control_window": 1_048_576,
+}
+
+export interface Endpoint {
+  host: string
+  port: number
+  /** Neither encrypted nor authenticated. */
+  emulator: boolean
+}
+
+/** `undefined`: the service's own address. `BINDING_INVALID` if it is no `host:port` and no URL. */
+export function endpointOf({ endpoint }: FirestoreSettings): Endpoint | undefined {
+  const given = endpoint ?? process.env.FIRESTORE_EMULATOR_HOST
+  if (given === undefined || given === "") return undefined
+  const text = /^https?:\/\//.test(given) ? given : `http://${given}`
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || url.pathname !== "/" || url.search !== "" || url.username !== "") {
+    throw new KvError(
+      "BINDING_INVALID",
+      `${endpoint === undefined ? "FIRESTORE_EMULATOR_HOST" : "the endpoint of Firestore"} has to be host:port, or a URL without a path`,
+      { operation: "open", backend: "firestore" },
+    )
+  }
+  const emulator = url.protocol === "http:"
+  return { host: url.hostname, port: Number(url.port) || (emulator ? 80 : 443), emulator }
+}

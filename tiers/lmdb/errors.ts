@@ -1,0 +1,114 @@
+import { constants } from "node:os"
+import { KvError, type KvErrorCode } from "../errors.ts"
+import { CorruptRow } from "../row.ts"
+import { CommitInDoubt } from "./writer.ts"
+
+export const KIND = "lmdb"
+
+/** The call that met an error. */
+export interface LmdbCall {
+  readonly operation: string
+  readonly key?: string | undefined
+  /** Whether it may have changed something. */
+  readonly effect: "open" | "read" | "write"
+}
+
+const { EACCES, EDQUOT, EFBIG, EIO, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT } = constants.errno
+const { ENOMEM, ENOSPC, ENOTDIR, EEXIST, EPERM, EROFS } = constants.errno
+
+/** What LMDB calls its own errors (lmdb.h). */
+const MDB_PAGE_NOTFOUND = -30797
+const MDB_CORRUPTED = -30796
+const MDB_VERSION_MISMATCH = -30794
+const MDB_INVALID = -30793
+const MDB_MAP_FULL = -30792
+const MDB_READERS_FULL = -30790
+
+type Answer = readonly [code: KvErrorCode, message: string]
+
+const DENIED: Answer = [
+  "ACCESS_DENIED",
+  "the directory or its files may not be written: check their owner and mode",
+]
+const NO_DIRECTORY: Answer = [
+  "BINDING_INVALID",
+  "the path cannot be a directory: give one that can be created",
+]
+const NO_ROOM: Answer = [
+  "UNAVAILABLE",
+  "no room is left for the write on the disk or in the quota; nothing was written",
+]
+const NOT_LMDB: Answer = [
+  "BINDING_INVALID",
+  "data.mdb in the directory is no file that this LMDB reads: give another path, or restore the file from a copy",
+]
+const DAMAGED: Answer = ["CORRUPT_ENTRY", "the file of the store is damaged: restore it from a copy"]
+const NO_HANDLES: Answer = ["UNAVAILABLE", "the process or the system has no file handle or memory left"]
+
+/** Errors by number: `errno`, positive, or LMDB's own, negative. */
+const ANSWERS: ReadonlyMap<number, Answer> = new Map([
+  [EACCES, DENIED],
+  [EPERM, DENIED],
+  [EROFS, DENIED],
+  [ENOENT, NO_DIRECTORY],
+  [ENOTDIR, NO_DIRECTORY],
+  [EEXIST, NO_DIRECTORY],
+  [EISDIR, NO_DIRECTORY],
+  [ELOOP, NO_DIRECTORY],
+  [ENAMETOOLONG, NO_DIRECTORY],
+  [ENOSPC, NO_ROOM],
+  [EDQUOT, NO_ROOM],
+  [EFBIG, NO_ROOM],
+  [MDB_MAP_FULL, NO_ROOM],
+  [EMFILE, NO_HANDLES],
+  [ENFILE, NO_HANDLES],
+  [ENOMEM, NO_HANDLES],
+  [EIO, ["UNAVAILABLE", "the disk is full, or fails; nothing was written"]],
+  [MDB_READERS_FULL, ["UNAVAILABLE", "too many processes read the store at once"]],
+  [MDB_CORRUPTED, DAMAGED],
+  [MDB_PAGE_NOTFOUND, DAMAGED],
+  [MDB_INVALID, NOT_LMDB],
+  [MDB_VERSION_MISMATCH, NOT_LMDB],
+])
+
+/** Maps what LMDB, the file system or the row codec threw: the one place where that is done. */
+export function toKvError(error: unknown, { operation, key, effect }: LmdbCall): KvError {
+  if (error instanceof KvError) return error
+  const details = { operation, backend: KIND, key, cause: error }
+  if (error instanceof CorruptRow) {
+    return new KvError(
+      "CORRUPT_ENTRY",
+      `what lies under the key cannot be read: ${error.message}; write over it or delete it`,
+      details,
+    )
+  }
+  if (hasCode(error, "ERR_MODULE_NOT_FOUND")) {
+    return new KvError("DEPENDENCY_MISSING", "the package lmdb is not installed: npm install lmdb", details)
+  }
+  if (error instanceof CommitInDoubt) {
+    return new KvError(
+      "OUTCOME_UNKNOWN",
+      "the disk failed in the last step of the commit: close the store and open it anew",
+      details,
+    )
+  }
+  const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(effect)
+  return new KvError(code, message, details)
+}
+
+function unnamed(effect: LmdbCall["effect"]): Answer {
+  if (effect === "open") return ["UNAVAILABLE", "the store cannot be opened; see the error's cause"]
+  if (effect === "read") return ["UNAVAILABLE", "the store cannot be read; see the error's cause"]
+  return ["UNAVAILABLE", "nothing could be written; see the error's cause"]
+}
+
+/** The number of an error: Node has it as `errno`, negated; LMDB as `code`. */
+function numberOf(error: unknown): number {
+  if (!(error instanceof Error)) return 0
+  if ("errno" in error && typeof error.errno === "number") return Math.abs(error.errno)
+  return "code" in error && typeof error.code === "number" ? error.code : 0
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code
+}

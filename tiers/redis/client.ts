@@ -1,0 +1,90 @@
+import type { Cluster, ClusterOptions, Redis, RedisOptions } from "ioredis"
+import { KvError } from "../errors.ts"
+import { KIND } from "./errors.ts"
+import type { ClientTiming, RedisSettings } from "./settings.ts"
+
+export type RedisClient = Redis | Cluster
+type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster">
+
+/** How long a connection may be idle before the first TCP keep-alive probe, ms: less than any load balancer's patience. */
+const KEEP_ALIVE_MS = 10_000
+/** How long a connection that is closed, with nothing under way, may take to say goodbye, ms. */
+const DISCONNECT_MS = 100
+
+export async function loadIoRedis(): Promise<IoRedis> {
+  try {
+    return await import("ioredis")
+  } catch (cause) {
+    throw new KvError("DEPENDENCY_MISSING", "Redis needs the package ioredis: npm install ioredis", {
+      operation: "open",
+      backend: KIND,
+      cause,
+    })
+  }
+}
+
+/**
+ * A client, not connected yet, that never sends a command twice and never keeps one back for later: so the outcome of each is
+ * known, or known to be unknown. It does not reconnect by itself: redis-connected.ts does that.
+ */
+export function newClient(sdk: IoRedis, settings: RedisSettings, timing: ClientTiming): RedisClient {
+  if (settings.cluster) return new sdk.Cluster([...settings.nodes], clusterOptions(settings, timing))
+  return new sdk.Redis({ ...settings.nodes[0], ...nodeOptions(settings, timing), retryStrategy: null })
+}
+
+function nodeOptions({ username, password, database, tls }: RedisSettings, { timeoutMs }: ClientTiming) {
+  return {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: timeoutMs,
+    disconnectTimeout: DISCONNECT_MS,
+    keepAlive: KEEP_ALIVE_MS,
+    connectionName: "tiered-kv",
+    disableClientInfo: true,
+    // After a failover behind one address, the next connection may lead to the new primary.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(database === undefined ? {} : { db: database }),
+    ...(tls === undefined || tls === false ? {} : { tls: tls === true ? {} : tls }),
+  } satisfies RedisOptions
+}
+
+function clusterOptions(settings: RedisSettings, timing: ClientTiming) {
+  return {
+    redisOptions: nodeOptions(settings, timing),
+    lazyConnect: true,
+    clusterRetryStrategy: null,
+    // The connection to a node is made when a command needs it, which then waits for it.
+    enableOfflineQueue: true,
+    slotsRefreshTimeout: timing.timeoutMs,
+    // Never sent again after the connection was lost; after a refusal (MOVED, ASK, TRYAGAIN) it is.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    // The certificate of a node bears its name, not its address.
+    ...(settings.tls ? { dnsLookup } : {}),
+  } satisfies ClusterOptions
+}
+
+const dnsLookup: NonNullable<ClusterOptions["dnsLookup"]> = (host, callback) => callback(null, host)
+
+/** The connections of a client: one, or one for each node of a cluster. */
+export function nodesOf(client: RedisClient): Redis[] {
+  return isCluster(client) ? client.nodes("all") : [client]
+}
+
+/** The connections that read and write: one, or one for each primary of a cluster. */
+export function primaryNodes(client: RedisClient): Redis[] {
+  return isCluster(client) ? client.nodes("master") : [client]
+}
+
+export function isClient(target: RedisClient | RedisSettings): target is RedisClient {
+  return !("nodes" in target) || typeof target.nodes === "function"
+}
+
+export function isCluster(client: RedisClient): client is Cluster {
+  return client.isCluster === true
+}

@@ -1,0 +1,130 @@
+import { KvError, type KvErrorCode } from "../errors.ts"
+import { CorruptRow } from "../row.ts"
+
+/** The call that met an error. */
+export interface RedisCall {
+  readonly operation: string
+  readonly key?: string | undefined
+  /** Whether it may have changed something: then a lost reply leaves its outcome unknown. */
+  readonly effect: "read" | "write"
+}
+
+export const KIND = "redis"
+
+/** What a user of the server has to be allowed, in the words of `ACL SETUSER`, beside the keys of the store's prefix. */
+export const DATA_COMMANDS = [
+  ...["+get", "+mget", "+strlen", "+exists", "+getrange", "+set", "+setrange", "+time", "+unlink"],
+  ...["+evalsha", "+eval", "+scan", "+info", "+select", "+client|setname", "+cluster|slots", "+cluster|info"],
+] as const
+
+/**
+ * What the server answers, by the word that its error begins with (a script's error has it further on). An answer is
+ * never in doubt: a write that got one of these was not applied.
+ */
+const ANSWERS: Readonly<Record<string, readonly [code: KvErrorCode, message: string]>> = {
+  NOAUTH: ["ACCESS_DENIED", "the server wants a password: put it in the URL, redis://USER:PASSWORD@HOST"],
+  WRONGPASS: ["ACCESS_DENIED", "the server refused the user name or the password"],
+  NOPERM: [
+    "ACCESS_DENIED",
+    `the user may not do this: allow it the keys of the prefix and ${DATA_COMMANDS.join(" ")}`,
+  ],
+  WRONGTYPE: [
+    "CORRUPT_ENTRY",
+    "another type than a string lies under the key: another program's, use a prefix",
+  ],
+  OOM: [
+    "THROTTLED",
+    "the server is at its maxmemory and may evict nothing: raise maxmemory, or give entries a time to live",
+  ],
+  LOADING: ["UNAVAILABLE", "the server is still loading its data"],
+  READONLY: [
+    "UNAVAILABLE",
+    "the server is a replica: after a failover, its address has to lead to the primary",
+  ],
+  MASTERDOWN: ["UNAVAILABLE", "the server is a replica that has lost its primary"],
+  NOREPLICAS: ["UNAVAILABLE", "the server has fewer replicas in reach than min-replicas-to-write asks for"],
+  CLUSTERDOWN: ["UNAVAILABLE", "the cluster is down, or nobody serves the slot of the key"],
+  TRYAGAIN: ["UNAVAILABLE", "the slot of the key is being moved to another node"],
+  BUSY: ["UNAVAILABLE", "a script or function keeps the server busy: SCRIPT KILL or FUNCTION KILL ends it"],
+  MISCONF: [
+    "UNAVAILABLE",
+    "the server refuses writes because it cannot write its snapshot: see its log, and stop-writes-on-bgsave-error",
+  ],
+  MOVED: ["BINDING_INVALID", "the server is a node of a cluster: add ?cluster to the URL"],
+  CROSSSLOT: ["BINDING_INVALID", "the server is a node of a cluster: add ?cluster to the URL"],
+}
+
+/** Answers that begin with `ERR`, by what they say. */
+const SENTENCES: readonly (readonly [RegExp, code: KvErrorCode, message: string])[] = [
+  [/invalid (username-)?password|AUTH.*called without/i, "ACCESS_DENIED", "the server refused the password"],
+  [/DB index is out of range/i, "STORE_NOT_FOUND", "the server has no database of this number"],
+  [/SELECT is not allowed in cluster mode/i, "BINDING_INVALID", "a cluster has database 0 alone"],
+  [/cluster support disabled/i, "BINDING_INVALID", "the server is not of a cluster: leave ?cluster out"],
+  [/max number of clients/i, "UNAVAILABLE", "the server has as many clients as its maxclients allows"],
+]
+
+const WORDS = new RegExp(`\\b(${Object.keys(ANSWERS).join("|")})\\b`)
+
+/** What ioredis says of a command that it never wrote to a socket. */
+const NOT_SENT = /enableOfflineQueue options is false|None of startup nodes|Failed to refresh slots cache/
+
+/** Maps what ioredis, the server or the row codec threw: the one place where that is done. */
+export function redisError(cause: unknown, call: RedisCall): KvError {
+  if (cause instanceof KvError) return cause
+  const failure = (code: KvErrorCode, message: string) =>
+    new KvError(code, message, { operation: call.operation, backend: KIND, key: call.key, cause })
+
+  if (cause instanceof CorruptRow)
+    return failure("CORRUPT_ENTRY", `what lies under the key is no entry: ${cause.message}`)
+  const text = textOf(cause)
+  // ioredis gives up redirecting: the last answer is known, but not what became of those before it.
+  const answer = /Too many Cluster redirections/.test(text) ? undefined : answerOf(cause)
+  if (answer !== undefined) return failure(...answer)
+  if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
+  if (NOT_SENT.test(text))
+    return failure("UNAVAILABLE", "there is no connection to the server; nothing was sent")
+  if (call.effect === "write") {
+    return failure(
+      "OUTCOME_UNKNOWN",
+      "the connection was lost before the server's reply: the write may have been applied",
+    )
+  }
+  if (/timed out/i.test(text)) return failure("TIMEOUT", "the server did not answer in time")
+  return failure("UNAVAILABLE", "the connection was lost before the server's reply")
+}
+
+/** Why there is no connection, as far as the last error of the client tells. Whatever was asked was not sent. */
+export function connectionError(cause: unknown, operation: string, key?: string): KvError {
+  const [code, message] = answerOf(cause) ?? ["UNAVAILABLE" as const, notConnected(cause)]
+  return new KvError(code, message, { operation, backend: KIND, key, cause })
+}
+
+/** Whether waiting will not mend it: the settings have to change. */
+export function isFatal(cause: unknown): boolean {
+  const code = answerOf(cause)?.[0]
+  return code === "ACCESS_DENIED" || code === "BINDING_INVALID" || code === "STORE_NOT_FOUND"
+}
+
+function answerOf(cause: unknown): readonly [KvErrorCode, string] | undefined {
+  const text = textOf(cause)
+  const word = WORDS.exec(text)?.[1]
+  if (word !== undefined && Object.hasOwn(ANSWERS, word)) return ANSWERS[word]
+  const sentence = SENTENCES.find(([pattern]) => pattern.test(text))
+  return sentence && [sentence[1], sentence[2]]
+}
+
+function isAnswer(cause: unknown): boolean {
+  return cause instanceof Error && cause.name === "ReplyError"
+}
+
+function notConnected(cause: unknown): string {
+  const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
+  return `there is no connection to the server${code}; nothing was sent`
+}
+
+/** The message, and that of the error which ioredis wraps when no node of a cluster answered. */
+function textOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  const inner = "lastNodeError" in cause ? cause.lastNodeError : undefined
+  return inner instanceof Error ? `${cause.message} ${inner.message}` : cause.message
+}
