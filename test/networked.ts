@@ -23,6 +23,8 @@ export interface NetworkedServer extends TestServer {
   /** URL of the store through the proxy, and straight to the server. */
   proxied: string
   direct: string
+  /** One more proxy, and the URL of the store through it. */
+  newProxy(): Promise<{ lane: FaultProxy; url: string }>
   /** Puts a row under the key that is no entry. */
   corrupt(key: string): Promise<unknown>
 }
@@ -179,6 +181,10 @@ async function proxiedServer(
     corrupt,
     proxied: urlOf(proxy.port),
     direct: urlOf(server.port),
+    async newProxy() {
+      const lane = await faultProxy(server.port, protocol)
+      return { lane, url: urlOf(lane.port) }
+    },
     async stop() {
       await close?.()
       await proxy.close()

@@ -44,9 +44,32 @@ async function startProcess(url: string) {
   }
 }
 
-/** What comes of writes through `kv()`, whatever becomes of replies, processes and expired rows. */
+/** Time that a call may take in all, where a test waits it out, and what a busy machine takes on top, ms. */
+const TIMEOUT_MS = 600
+const SLACK_MS = 500
+
+const READ = /^(TIMEOUT|UNAVAILABLE)$/
+const WRITE = /^(OUTCOME_UNKNOWN|TIMEOUT|UNAVAILABLE)$/
+const BATCH = /^(PARTIAL_FAILURE|OUTCOME_UNKNOWN|TIMEOUT|UNAVAILABLE)$/
+
+/** Every kind of call, and with what it may end while the server is away. */
+const CALLS: Readonly<Record<string, [codes: RegExp, call: (store: Kv) => Promise<unknown>]>> = {
+  get: [READ, (store) => store.get("key")],
+  "get, strong": [READ, (store) => store.get("key", { consistency: "strong" })],
+  getMany: [READ, (store) => store.getMany(["key", "other"])],
+  exists: [READ, (store) => store.exists("key")],
+  scan: [READ, (store) => store.scan("").next()],
+  getOrSet: [READ, (store) => store.getOrSet("key", () => "loaded")],
+  set: [WRITE, (store) => store.set("key", "value")],
+  create: [WRITE, (store) => store.set("key", "value", { ifNotExists: true })],
+  delete: [WRITE, (store) => store.delete("key")],
+  setMany: [BATCH, (store) => store.setMany([["key", "value"]])],
+  deleteMany: [BATCH, (store) => store.deleteMany(["key"])],
+}
+
+/** What comes of calls through `kv()`, whatever becomes of replies, servers, processes and expired rows. */
 for (const [kind, networked] of Object.entries(NETWORKED)) {
-  await requireServer(kind, networked.start, ({ proxy, proxied, direct }) => {
+  await requireServer(kind, networked.start, ({ proxy, proxied, direct, newProxy }) => {
     const opened: Kv[] = []
     let behindProxy: Kv
     let other: Kv
@@ -174,6 +197,36 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       expect(won.filter(Boolean)).toHaveLength(1)
       expect(await stored()).toBe(`by ${won.indexOf(true)}`)
     })
+
+    test.each(["silent", "gone"])(
+      "while the server is %s, every call ends in time, and none is a miss",
+      async (outage) => {
+        const { lane, url } = await newProxy()
+        const store = await open({ backend: url, timeoutMs: TIMEOUT_MS })
+        await expect.poll(() => store.set("key", "value").catch(String), { timeout: 10_000 }).toBe(true)
+        if (outage === "silent") lane.inject({ kind: "black-hole", times: Number.POSITIVE_INFINITY })
+        else await lane.close()
+
+        const started = performance.now()
+        const ended = Object.entries(CALLS).map(async ([name, [codes, call]]) => {
+          const outcome = await call(store).then(
+            (value) => `answered ${String(value)}`,
+            (error) => error.code,
+          )
+          expect(outcome, name).toMatch(codes)
+          expect(performance.now() - started, name).toBeLessThan(TIMEOUT_MS + SLACK_MS)
+        })
+        await Promise.all(ended)
+
+        lane.clear()
+        lane.cut()
+        if (outage === "silent")
+          await expect
+            .poll(() => store.exists("key").catch(String), { timeout: 10_000 })
+            .toEqual(expect.any(Boolean))
+        await lane.close()
+      },
+    )
 
     test("what another process wrote: at once with a strong read, else once the time to live of L1 is over", async () => {
       const ttlMs = 400
