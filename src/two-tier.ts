@@ -19,7 +19,7 @@ import type { Counters } from "./stats.ts"
 interface Flight {
   /** Whether what it brings may enter L1, unless it is dirty by then. */
   fill: boolean
-  /** A write of the key began or ended since the read started: what it brings may be older. */
+  /** The key was written, or shown by another read, since the read started: what it brings may be older. */
   dirty: boolean
   /** What the listener knows it by. */
   readonly captured: unknown
@@ -141,7 +141,7 @@ export class TwoTier {
       const stored = await this.backend.get(key)
       this.#countRead(stored, startedAt)
       const entry = this.#toEntry(stored)
-      this.#supersede(key, (version) => version === (entry?.version ?? null))
+      this.#shown(key, entry)
       return entry
     } catch (error) {
       this.counters.readErrors++
@@ -163,7 +163,7 @@ export class TwoTier {
         return (await flight.promise) !== undefined
       }
       const there = await this.#askWhether(key)
-      if (!cached) this.#supersede(key, (version) => (version !== null) === there)
+      if (!cached) this.#supersede(key, there ? (this.l1.versionOf(key) ?? "") : null)
       return there
     } finally {
       this.#end()
@@ -216,7 +216,7 @@ export class TwoTier {
       for (const stored of page.entries) {
         this.counters.bytesRead += stored.value.length
         const clean = fill && pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
-        this.#supersede(stored.key, (version) => version === stored.version)
+        this.#shown(stored.key, stored)
         if (clean) this.#fill(stored.key, this.#toEntry(stored), startedAt)
       }
       return page
@@ -347,11 +347,13 @@ export class TwoTier {
         leave()
         this.#countRead(stored, startedAt)
         const entry = this.#toEntry(stored)
-        this.#dirtyPages(key)
-        if (flight.fill) {
-          if (flight.dirty || epoch !== this.#epoch) this.counters.refusedFills++
-          else this.#fill(key, entry, askedAt)
+        if (flight.dirty || epoch !== this.#epoch) {
+          if (flight.fill) this.counters.refusedFills++
+          this.#shown(key, entry)
+          return entry
         }
+        this.#dirtyPages(key)
+        if (flight.fill) this.#fill(key, entry, askedAt)
         return entry
       },
       (error: unknown) => {
@@ -379,13 +381,16 @@ export class TwoTier {
     else this.l1.fill(key, entry, askedAt)
   }
 
-  /**
-   * After a read that passed L1 by: drops what L1 holds unless it `agrees`, by its version, `null` for absent. Other reads
-   * under way may bring something older than the caller has now seen, so they no longer fill.
-   */
-  #supersede(key: string, agrees: (version: string | null) => boolean): void {
+  /** A read that does not fill showed `entry` to its callers. Unless it is known to be old, L1 must not fall behind it. */
+  #shown(key: string, entry: { version: string } | undefined): void {
+    if (entry !== undefined && this.#floors.isBelow(key, entry.version)) return
+    this.#supersede(key, entry?.version ?? null)
+  }
+
+  /** Drops what L1 holds unless it is `version`, `null` for absent, and keeps out what other reads under way may bring. */
+  #supersede(key: string, version: string | null): void {
     const held = this.l1.versionOf(key)
-    if (held !== undefined && !agrees(held)) this.l1.drop(key)
+    if (held !== undefined && held !== version) this.l1.drop(key)
     this.#dirtyFlight(key)
     this.#dirtyPages(key)
   }

@@ -1,5 +1,5 @@
 import fc from "fast-check"
-import type { Kv, LoadContext } from "../../src/api.ts"
+import type { Kv } from "../../src/api.ts"
 import { KvError } from "../../tiers/errors.ts"
 import type { TestRuntime } from "../runtime.ts"
 import { mustBe, PromiseBroken } from "./history.ts"
@@ -238,11 +238,11 @@ export class Caller {
   async #getOrSet(key: string, ttlMs: number | undefined, abort: boolean): Promise<void> {
     const expected = this.#expect(key, false)
     const acknowledged = this.#acknowledged.get(key) ?? 0
-    const load = async ({ signal }: LoadContext) => {
+    const load = async () => {
       const text = this.#texts()
       this.#loads.set(text, this.#acknowledged.get(key) ?? 0)
       await this.#pause("load")
-      return signal.aborted ? undefined : text
+      return text
     }
     const options = { as: "text" as const, ...(ttlMs === undefined ? {} : { ttlMs }) }
     const text = await this.#maybeAborted(abort, (signal) =>

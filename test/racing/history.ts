@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util"
 
 /** One value that a key had in the table, or its absence. */
 export interface State {
-  /** Texts are never written twice; `undefined` is a deletion. */
+  /** No two writes have the same; `undefined` is a deletion. */
   readonly text: string | undefined
   /** Unix ms. */
   readonly expiresAt: number | undefined
@@ -100,8 +100,9 @@ export class History {
     }
   }
 
+  /** The last state with this text: a write may arrive twice. */
   indexOf(key: string, text: string): number {
-    const index = this.#of(key).findIndex((state) => state.text === text)
+    const index = this.#of(key).findLastIndex((state) => state.text === text)
     if (index < 0) throw this.#violation(key, "a value that was never in the table", text)
     return index
   }

@@ -22,7 +22,7 @@ const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
 )
 
 const faults: fc.Arbitrary<Faults> = fc.record({
-  writes: fc.array(fc.constantFrom("pass", "pass", "pass", "fail", "loseReply", "landLate"), {
+  writes: fc.array(fc.constantFrom("pass", "pass", "pass", "fail", "loseReply", "landLate", "echo"), {
     maxLength: 8,
   }),
   reads: fc.array(fc.constantFrom("pass", "pass", "pass", "fail"), { maxLength: 8 }),
@@ -121,6 +121,13 @@ async function rest(scheduler: fc.Scheduler, world: World): Promise<void> {
     "values at rest",
     await values,
     KEYS.map((key) => table.history.live(key)),
+  )
+  const loaded = Promise.all(KEYS.map((key) => client.getOrSet(key, () => "loaded", { as: "text" })))
+  await settleRace(scheduler, world, [loaded.then(() => {})])
+  mustBe(
+    "values loaded at rest",
+    await loaded,
+    (await values).map((text) => text ?? "loaded"),
   )
   const { inFlight, quarantined } = client.stats()
   mustBe("what is left", { inFlight, quarantined }, { inFlight: 0, quarantined: 0 })

@@ -5,8 +5,11 @@ import { memory, memoryStore } from "../../tiers/memory.ts"
 import type { TestRuntime } from "../runtime.ts"
 import { type Expectation, History, PromiseBroken } from "./history.ts"
 
-/** What befalls one write of the client. */
-export type WriteFault = "pass" | "fail" | "loseReply" | "landLate"
+/**
+ * What befalls one write of the client: nothing; it fails; it is applied, and its reply is lost; its reply is lost, and it
+ * is applied later; it is applied, and a copy of it arrives later.
+ */
+export type WriteFault = "pass" | "fail" | "loseReply" | "landLate" | "echo"
 export type ReadFault = "pass" | "fail"
 
 export interface Faults {
@@ -108,8 +111,15 @@ export class RacingTable {
       try {
         await pause(`${operation} ${keys} sent`)
         if (fault === "fail") throw new KvError("UNAVAILABLE", "down", { operation, backend: "memory" })
-        if (fault === "landLate") throw this.#landing(operation, keys, apply, unknown)
+        if (fault === "landLate") {
+          this.#landLate(operation, keys, apply)
+          throw unknown
+        }
         const result = await apply()
+        if (fault === "echo" && !(result instanceof Map)) {
+          this.#landLate(operation, keys, apply)
+          return { ...result, mayLandLate: true }
+        }
         await pause(`${operation} ${keys} answered`)
         if (fault === "loseReply") throw unknown
         return result
@@ -139,13 +149,8 @@ export class RacingTable {
     }
   }
 
-  /** Leaves a write without an answer; it lands when the scheduler says so, unless the quarantine is over by then. */
-  #landing(
-    operation: string,
-    keys: readonly string[],
-    apply: () => Promise<unknown>,
-    error: KvError,
-  ): KvError {
+  /** Lets a write land when the scheduler says so, unless the quarantine is over by then. */
+  #landLate(operation: string, keys: readonly string[], apply: () => Promise<unknown>): void {
     const until = this.#runtime.monotonic() + this.#quarantineMs
     for (const key of keys) this.#doubtful.set(key, Math.max(until, this.#doubtful.get(key) ?? 0))
     void this.#scheduler.schedule(Promise.resolve(), `${operation} ${keys} lands late`).then(async () => {
@@ -157,12 +162,12 @@ export class RacingTable {
         for (const [key, index] of landed) this.history.raise(key, index)
       }, until - this.#runtime.monotonic())
     })
-    return error
   }
 
   async #put(key: string, item: Write): Promise<WriteResult> {
+    const before = await this.#table.carries(key, item.id)
     const result = await this.#table.put(key, item)
-    if (result.applied) this.history.apply(key, Buffer.from(item.value).toString(), item.expiresAt)
+    if (result.applied && !before) this.history.apply(key, Buffer.from(item.value).toString(), item.expiresAt)
     return result
   }
 
