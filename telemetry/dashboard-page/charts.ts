@@ -1,8 +1,8 @@
 import type { PageElement } from "./dom.ts"
 import type { Elements } from "./elements.ts"
 
-/** Draws in SVG, one pixel a unit. Part of the page's script: it names nothing outside itself. */
-export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
+/** Draws in SVG, one pixel a unit, the last `spanMs()` before now. Part of the page's script: it names nothing outside itself. */
+export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
   interface Point {
     atMs: number
     /** One a series, `undefined` where nothing is known. */
@@ -38,14 +38,19 @@ export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
     return {
       element: plot.element,
       draw(points, nowMs, says) {
-        const runs = runsOf(points.map((point) => ({ atMs: point.atMs, values: runningSums(point.values) })))
+        const sums = points.map(({ atMs, values }) => ({ atMs, values: runningSums(values) }))
+        const runs = runsOf(sums)
         const top = niceTop(Math.max(0, ...runs.flat().map(({ values }) => values.at(-1) ?? 0)))
         const y = (value: number) => BOTTOM - (value / top) * (BOTTOM - TOP)
         const x = plot.prepare([0, top / 2, top], y, label, nowMs, says)
         bands.forEach(({ area, line }, index) => {
           const upper = (run: Point[]) => pathOf(run, index, x, y)
           const lower = (run: Point[]) => pathOf([...run].reverse(), index - 1, x, y).replace("M", "L")
-          set(line, "d", runs.map(upper).join(""))
+          // An empty band would paint its colour over the one below.
+          const filled = runsOf(
+            sums.map((point, at) => (points[at]?.values[index] ? point : { ...point, values: [] })),
+          )
+          set(line, "d", filled.map(upper).join(""))
           set(area, "d", runs.map((run) => `${upper(run)}${lower(run)}Z`).join(""))
         })
       },
@@ -87,17 +92,19 @@ export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
     const area = svg("path", { class: `area ${className}` })
     const line = svg("path", { class: `line ${className}` })
     const box = { class: "spark", viewBox: "0 0 300 32", preserveAspectRatio: "none", "aria-hidden": "true" }
+    const foot = svg("line", { class: "foot", x1: "0", x2: "300", y1: "31", y2: "31" })
     return {
-      element: svg("svg", box, area, line),
+      element: svg("svg", box, foot, area, line),
       draw(points, nowMs) {
         const runs = runsOf(points)
         const highest = top ?? Math.max(1e-9, ...runs.flat().map(({ values }) => values[0] ?? 0))
-        const x = (atMs: number) => 300 - ((nowMs - atMs) / windowMs) * 300
+        const x = (atMs: number) => 300 - ((nowMs - atMs) / spanMs()) * 300
         const y = (value: number) => 31 - (value / highest) * 29
         const upper = runs.map((run) => pathOf(run, 0, x, y))
-        set(line, "d", upper.join(""))
-        const foot = (run: Point[]) => pathOf([...run].reverse(), -1, x, y).replace("M", "L")
-        set(area, "d", runs.map((run, index) => `${upper[index]}${foot(run)}Z`).join(""))
+        const some = runsOf(points.map((point) => (point.values[0] ? point : { ...point, values: [] })))
+        set(line, "d", some.map((run) => pathOf(run, 0, x, y)).join(""))
+        const back = (run: Point[]) => pathOf([...run].reverse(), -1, x, y).replace("M", "L")
+        set(area, "d", runs.map((run, index) => `${upper[index]}${back(run)}Z`).join(""))
       },
     }
   }
@@ -112,24 +119,19 @@ export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
       { class: "plot", role: "slider", tabindex: "0", "aria-label": `${title}: moment shown` },
       drawing,
     )
-    const times = h(
-      "div",
-      { class: "times", "aria-hidden": "true" },
-      h("span", {}, "5 min ago"),
-      h("span", {}, "now"),
-    )
-    set(plot, "aria-valuemin", String(-windowMs / 1_000))
+    const oldest = h("span", {})
+    const times = h("div", { class: "times", "aria-hidden": "true" }, oldest, h("span", {}, "now"))
     set(plot, "aria-valuemax", "0")
 
     let saidMs = -1
 
     const moveTo = (ms: number) => {
-      agoMs = Math.min(windowMs, Math.max(0, Math.round(ms / 1_000) * 1_000))
+      agoMs = Math.min(spanMs(), Math.max(0, Math.round(ms / 1_000) * 1_000))
       onMove()
     }
     const point = ({ clientX }: { clientX: number }) => {
       const { left, width } = plot.getBoundingClientRect()
-      moveTo((1 - (clientX - left) / width) * windowMs)
+      moveTo((1 - (clientX - left) / width) * spanMs())
     }
     plot.addEventListener("pointerdown", point)
     plot.addEventListener("pointermove", point)
@@ -143,7 +145,7 @@ export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
         ArrowUp: agoMs - 1_000,
         PageDown: agoMs + 10_000,
         PageUp: agoMs - 10_000,
-        Home: windowMs,
+        Home: spanMs(),
         End: 0,
         Escape: 0,
       }
@@ -162,15 +164,21 @@ export function chartsOf({ h, svg, set, say }: Elements, windowMs: number) {
       says = "",
     ): Scale {
       const width = Math.max(1, Math.round(plot.getBoundingClientRect().width))
+      set(plot, "aria-valuemin", String(-spanMs() / 1_000))
+      say(oldest, `${spanMs() / 60_000} min ago`)
       set(drawing, "viewBox", `0 0 ${width} ${HEIGHT}`)
       set(drawing, "width", String(width))
       const lines = ticks.map((tick) => {
         const at = String(Math.round(y(tick)) + 0.5)
-        const text = svg("text", { x: "0", y: String(Math.round(y(tick)) - 4) }, label(tick))
+        const text = svg(
+          "text",
+          { x: "0", y: String(Math.round(y(tick)) - 4) },
+          label(tick).replace(/\.0+(?=\D)/, ""),
+        )
         return [svg("line", { x1: "0", x2: String(width), y1: at, y2: at }), text]
       })
       grid.replaceChildren(...lines.flat())
-      const x = (atMs: number) => width - ((nowMs - atMs) / windowMs) * width
+      const x = (atMs: number) => width - ((nowMs - atMs) / spanMs()) * width
       const at = x(nowMs - agoMs).toFixed(1)
       set(cursor, "x1", at)
       set(cursor, "x2", at)

@@ -5,8 +5,10 @@ import type { AnsweringProcess, ProcessReport, StoreReport } from "../dashboard-
  * outside itself.
  */
 export function histories() {
-  /** How far the charts go back, ms. */
+  /** How far back all is kept, ms. */
   const WINDOW_MS = 300_000
+  /** How far the charts go back: as far as is needed for what there is. */
+  const SPANS_MS = [60_000, 120_000, WINDOW_MS]
   /** What the numbers beside the charts are averaged over, ms. */
   const RECENT_MS = 10_000
 
@@ -76,6 +78,7 @@ export function histories() {
 
   const baselines = new Map<string, Baseline>()
   const stores = new Map<string, StoreHistory>()
+  let firstReportMs: number | undefined
   let lastReportMs: number | undefined
 
   /** Takes a report that came `atMs` on the page's monotonic clock; gives the stores in the order of their names. */
@@ -89,6 +92,7 @@ export function histories() {
       if (history.lastSeenMs < atMs - WINDOW_MS) stores.delete(history.name)
     }
     for (const [id, { seenMs }] of baselines) if (seenMs < atMs - WINDOW_MS) baselines.delete(id)
+    firstReportMs ??= atMs
     lastReportMs = atMs
     return [...stores.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
@@ -163,7 +167,13 @@ export function histories() {
     return sum(members.map(({ store }) => numbersOf(store)))
   }
 
-  return { add, recent, totals, WINDOW_MS, RECENT_MS }
+  /** How far the charts go back at the moment, ms. */
+  function spanMs(): number {
+    const age = (lastReportMs ?? 0) - (firstReportMs ?? 0)
+    return SPANS_MS.find((span) => span >= age) ?? WINDOW_MS
+  }
+
+  return { add, recent, totals, spanMs, RECENT_MS }
 }
 
 export type Histories = ReturnType<typeof histories>

@@ -27,7 +27,7 @@ export function main(document: PageDocument, parts: Parts): void {
   const format = parts.formats()
   const history = parts.histories()
   const elements = parts.elementsOf(document)
-  const charts = parts.chartsOf(elements, history.WINDOW_MS)
+  const charts = parts.chartsOf(elements, history.spanMs)
   const measure = parts.measures()
   const panels = parts.storePanels(elements, charts, format, history, measure)
   const { storeView } = parts.storeViews(elements, charts, format, history, measure, panels)
@@ -40,23 +40,25 @@ export function main(document: PageDocument, parts: Parts): void {
   let paused = false
 
   async function poll(): Promise<void> {
+    const report = paused ? undefined : await ask().catch(lose)
+    setTimeout(() => void poll(), POLL_MS)
+    if (report !== undefined && !paused) show(report.processes)
+  }
+
+  function lose(error: Error): void {
     if (paused) return
-    try {
-      const report = await ask()
-      shownMs = performance.now()
-      shown = history.add(report.processes, shownMs)
-      showStores()
-      showProcesses(report.processes)
-      say(at("updated"), `Updated ${new Date().toLocaleTimeString()}`)
-      showState(report.processes)
-    } catch (error) {
-      const reason =
-        error instanceof Error && error.name === "Refusal" ? error.message : "The dashboard does not answer"
-      set(at("state"), "data-state", "lost")
-      say(at("state"), reason)
-      document.title = "Not answering · tiered-kv"
-    }
-    if (!paused) setTimeout(() => void poll(), POLL_MS)
+    set(at("state"), "data-state", "lost")
+    say(at("state"), error.name === "Refusal" ? error.message : "The dashboard does not answer")
+    document.title = "Not answering · tiered-kv"
+  }
+
+  function show(processes: readonly ProcessReport[]): void {
+    shownMs = performance.now()
+    shown = history.add(processes, shownMs)
+    showStores()
+    showProcesses(processes)
+    showState(processes)
+    say(at("updated"), `Updated ${new Date().toLocaleTimeString()}`)
   }
 
   async function ask(): Promise<DashboardReport> {
@@ -142,9 +144,8 @@ export function main(document: PageDocument, parts: Parts): void {
   at("pause").addEventListener("click", () => {
     paused = !paused
     say(at("pause"), paused ? "Resume" : "Pause")
-    set(at("state"), "data-state", "paused")
-    say(at("state"), "Paused")
-    if (!paused) void poll()
+    set(at("state"), "data-state", paused ? "paused" : "live")
+    say(at("state"), paused ? "Paused" : "Live")
   })
   void poll()
 }

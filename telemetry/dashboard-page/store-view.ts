@@ -114,9 +114,7 @@ export function storeViews(
       const totals = histories.totals(history)
       const shown = conditionsOf(history, totals)
       set(element, "data-state", shown.some(({ state }) => state === "failing") ? "failing" : "")
-      const places = new Set(
-        history.members.map(({ store }) => `${store.backend.kind} · ${store.backend.target}`),
-      )
+      const places = new Set(history.members.map(({ store }) => placeOf(store.backend)))
       if (places.size > 0) say(backend, [...places].join(", "))
       if (conditions.getAttribute("data-shown") !== JSON.stringify(shown)) {
         conditions.replaceChildren(...shown.map(({ text, state }) => h("li", { class: state }, text)))
@@ -126,6 +124,10 @@ export function storeViews(
       for (const panel of parts) panel.update(history, totals, nowMs)
     }
     return { element, update }
+  }
+
+  function placeOf({ kind, target }: { kind: string; target: string }): string {
+    return kind === target ? kind : `${kind} · ${target}`
   }
 
   /** What is worth a word. The state of a circuit breaker and of a bus belong here, once a report carries them. */

@@ -26,11 +26,13 @@ export const STYLE = `
 html { background: var(--ground); color: var(--text); -webkit-text-size-adjust: 100% }
 body {
   font: 14px/1.45 Inter, ui-sans-serif, system-ui, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; max-width: 1320px; margin: 0 auto; padding: 0 20px 32px;
+  font-variant-numeric: tabular-nums; max-width: 1320px; margin: 0 auto; padding: 0 20px;
+  min-height: 100vh; display: flex; flex-direction: column;
 }
 code, pre, .backend { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 4px }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
+main { flex: 1 }
 .skip { position: absolute; left: -999px }
 .skip:focus { left: 20px; top: 8px; background: var(--card); padding: 8px 12px; z-index: 2 }
 
@@ -103,6 +105,8 @@ h3 { font-size: 12.5px; font-weight: 550; color: var(--soft) }
 .line { fill: none; stroke: var(--c); stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke }
 .grid line { stroke: var(--grid); shape-rendering: crispEdges }
 .grid text { fill: var(--soft); font-size: 11px; paint-order: stroke; stroke: var(--card); stroke-width: 3px }
+.foot { vector-effect: non-scaling-stroke }
+.foot { stroke: var(--grid) }
 .cursor { stroke: var(--text); stroke-dasharray: 3 3 }
 .cursor.off { display: none }
 .times { display: flex; justify-content: space-between; font-size: 11px; color: var(--soft); margin: 2px 0 8px }
@@ -131,7 +135,7 @@ summary { cursor: pointer; font-size: 13px; font-weight: 600; min-height: 24px }
 pre { background: var(--sunk); border: 1px solid var(--edge); border-radius: 8px; padding: 12px 14px; font-size: 12.5px; line-height: 1.6; overflow-x: auto }
 form { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin: 16px 0 }
 input { font: inherit; color: var(--text); background: var(--sunk); border: 1px solid var(--soft); border-radius: 7px; padding: 5px 10px; min-height: 32px; flex: 1 1 160px }
-footer { color: var(--soft); font-size: 12px; padding: 4px 2px; display: flex; flex-wrap: wrap; gap: 2px 24px; justify-content: space-between }
+footer { color: var(--soft); font-size: 12px; padding: 8px 2px 20px; display: flex; flex-wrap: wrap; gap: 2px 24px; justify-content: space-between }
 
 @media (max-width: 900px) {
   .figures { grid-template-columns: repeat(6, 1fr) }
@@ -143,7 +147,9 @@ footer { color: var(--soft); font-size: 12px; padding: 4px 2px; display: flex; f
   .panel:nth-child(2) { border-top: 1px solid var(--edge) }
 }
 @media (max-width: 560px) {
-  body { padding: 0 10px 24px }
+  body { padding: 0 10px }
+  #pause { margin-left: auto }
+  #updated { order: 1; flex-basis: 100%; margin: 0; font-size: 12px }
   .store > header, .figure, .panel { padding-left: 14px; padding-right: 14px }
   .figures { grid-template-columns: 1fr 1fr }
   .figure, .figure:nth-child(n+4) { grid-column: auto; border-top: 1px solid var(--edge) }
