@@ -1,6 +1,6 @@
 import { join } from "node:path"
 import { KvError } from "../tiers/errors.ts"
-import { parseRedisUrl } from "../tiers/redis-settings.ts"
+import { parseRedisUrl } from "../tiers/redis/settings.ts"
 import { describe } from "./keys.ts"
 
 /** Where a store lies: what the URLs, the environment variables and the bindings all come down to. */
