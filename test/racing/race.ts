@@ -3,12 +3,12 @@ import type { L1Options } from "../../src/api.ts"
 import type { kv } from "../../src/index.ts"
 import { memory } from "../../tiers/memory.ts"
 import { testRuntime } from "../runtime.ts"
-import { Caller, KEYS, type Step, step, type World } from "./calls.ts"
+import { Caller, KEYS, type Step, threads, type World } from "./calls.ts"
 import { mustBe, PromiseBroken } from "./history.ts"
 import { type Faults, RacingTable } from "./table.ts"
 
 const TTL_MS = 50
-const QUARANTINE_MS = 120
+const QUARANTINE_MS = 60
 
 export type Open = typeof kv
 
@@ -27,8 +27,6 @@ const faults: fc.Arbitrary<Faults> = fc.record({
   }),
   reads: fc.array(fc.constantFrom("pass", "pass", "pass", "fail"), { maxLength: 8 }),
 })
-
-const threads = fc.array(fc.array(step, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 })
 
 /**
  * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
@@ -113,8 +111,7 @@ async function rest(scheduler: fc.Scheduler, world: World): Promise<void> {
   const { client, table, runtime } = world
   table.calm()
   await settleRace(scheduler, world, [Promise.all(KEYS.map((key) => client.getText(key))).then(() => {})])
-  await runtime.advance(QUARANTINE_MS)
-  client.invalidate()
+  await runtime.advance(QUARANTINE_MS + TTL_MS)
   const values = Promise.all(KEYS.map((key) => client.getText(key)))
   await settleRace(scheduler, world, [values.then(() => {})])
   mustBe(

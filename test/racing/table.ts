@@ -116,7 +116,7 @@ export class RacingTable {
           throw unknown
         }
         const result = await apply()
-        if (fault === "echo" && !(result instanceof Map)) {
+        if (fault === "echo" && isApplied(result)) {
           this.#landLate(operation, keys, apply)
           return { ...result, mayLandLate: true }
         }
@@ -190,4 +190,8 @@ export class RacingTable {
       this.#writing.set(key, count)
     }
   }
+}
+
+function isApplied(result: unknown): result is WriteResult {
+  return typeof result === "object" && result !== null && "applied" in result && result.applied === true
 }
