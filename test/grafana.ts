@@ -11,7 +11,7 @@ export interface Dashboard {
   panels: Panel[]
 }
 
-export interface Variable {
+interface Variable {
   name: string
   type: string
   label?: string
@@ -23,7 +23,7 @@ export interface Variable {
   current: { value?: string | string[] }
 }
 
-export interface Panel {
+interface Panel {
   id: number
   type: string
   title: string

@@ -6,13 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { freePort, startProcess, type TestServer } from "./server.ts"
 
 /** One series of an instant query's answer. */
-export interface Sample {
+interface Sample {
   labels: Readonly<Record<string, string>>
   value: number
 }
 
 /** A rule as Prometheus loaded it. */
-export interface LoadedRule {
+interface LoadedRule {
   name: string
   query: string
   type: "alerting" | "recording"
@@ -27,7 +27,7 @@ export interface LoadedRule {
 }
 
 /** An alert that is pending or firing, its texts filled in. */
-export interface ActiveAlert {
+interface ActiveAlert {
   state: "pending" | "firing"
   labels: Readonly<Record<string, string>>
   annotations: Readonly<Record<string, string>>
@@ -47,6 +47,7 @@ export interface PrometheusServer extends TestServer {
   alerts(): Promise<ActiveAlert[]>
 }
 
+const PROMTOOL = "promtool"
 const REMEDY = "install Prometheus with promtool, version 2.42 or later (`apt-get install prometheus`)"
 
 /** @param rules paths of rule files that it evaluates every second */
@@ -124,7 +125,7 @@ export async function startPrometheus(rules: readonly string[] = []): Promise<Pr
 /** Runs promtool; resolves with what it printed, and rejects with it if promtool finds a fault. */
 export function promtool(...parameters: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    execFile("promtool", parameters, (error, stdout, stderr) => {
+    execFile(PROMTOOL, parameters, (error, stdout, stderr) => {
       const printed = stdout + stderr
       if (error === null) resolve(printed)
       else reject(new Error(`promtool ${parameters.join(" ")}:\n${printed}`, { cause: error }))
