@@ -1,12 +1,12 @@
 import { KvError } from "../tiers/errors.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
-import { admitLoopback, type Peer, TokenGate } from "./dashboard-access.ts"
-import { askProcesses, type OtherProcess } from "./dashboard-processes.ts"
-import { ownReport, type ProcessReport, REPORT_VERSION, serializeReport } from "./dashboard-report.ts"
-import { notFound, page, redirect, refusal, report, wrongMethod } from "./dashboard-responses.ts"
+import { admitLoopback, type Peer, TokenGate } from "./dashboard/access.ts"
+import { askProcesses, type OtherProcess } from "./dashboard/processes.ts"
+import { ownReport, type ProcessReport, REPORT_VERSION, serializeReport } from "./dashboard/report.ts"
+import { notFound, page, redirect, refusal, report, wrongMethod } from "./dashboard/responses.ts"
 
-export { nodeListener } from "./dashboard-node.ts"
-export type { DashboardReport } from "./dashboard-report.ts"
+export { nodeListener } from "./dashboard/node.ts"
+export type { DashboardReport } from "./dashboard/report.ts"
 
 export interface DashboardOptions {
   /**

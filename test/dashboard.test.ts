@@ -3,8 +3,8 @@ import { request as httpRequest, type IncomingMessage } from "node:http"
 import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Kv } from "../src/api.ts"
 import { kv } from "../src/kv.ts"
+import type { AnsweringProcess, SilentProcess } from "../telemetry/dashboard/report.ts"
 import { type DashboardOptions, dashboard, nodeListener } from "../telemetry/dashboard.ts"
-import type { AnsweringProcess, SilentProcess } from "../telemetry/dashboard-report.ts"
 import { otherProcess, serve, serveDashboard, storeReport } from "./dashboard-fixture.ts"
 import { settle, testRuntime } from "./runtime.ts"
 import { freePort } from "./servers/server.ts"
@@ -380,6 +380,7 @@ describe("options", () => {
   })
 
   test("that are undefined are as if not given", async () => {
-    expect((await get("/", { token: undefined, name: undefined } as DashboardOptions)).status).toBe(200)
+    const options: object = { token: undefined, name: undefined, processes: undefined }
+    expect((await get("/", options)).status).toBe(200)
   })
 })

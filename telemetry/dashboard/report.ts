@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
-import { snapshotAll } from "./registry.ts"
+import { snapshotAll } from "../registry.ts"
 
 /** What the live page is told, as `stats.json` has it: counters and sizes, no key and no value. */
 export interface DashboardReport {
@@ -66,10 +66,12 @@ const STORE = {
     writes: 0,
     refused: 0,
     writeErrors: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
     readLatency: LATENCY,
     writeLatency: LATENCY,
   },
-  loader: { loads: 0, errors: 0, coalesced: 0, refreshes: 0, latency: LATENCY },
+  loader: { loads: 0, hits: 0, misses: 0, errors: 0, coalesced: 0, refreshes: 0, latency: LATENCY },
   inFlight: 0,
   quarantined: 0,
 }

@@ -1,4 +1,4 @@
-import type { DashboardReport, ProcessReport } from "../dashboard-report.ts"
+import type { DashboardReport, ProcessReport } from "../report.ts"
 import type { chartsOf } from "./charts.ts"
 import type { PageDocument, PageElement } from "./dom.ts"
 import type { elementsOf } from "./elements.ts"

@@ -20,7 +20,7 @@ export function storePanels(
   const NUMBER_COLUMNS = [{ label: "A second" }, { label: "Since opened" }]
 
   function requestsPanel(): Panel {
-    const chart = charts.stacked("Requests a second", RESULTS, (tick) => `${rate(tick)} /s`)
+    const chart = charts.stacked("Requests by result", RESULTS, (tick) => `${rate(tick)} /s`)
     const columns = [
       { label: "Result", text: true },
       { label: "A second" },
@@ -58,7 +58,7 @@ export function storePanels(
   }
 
   function latencyPanel(): Panel {
-    const chart = charts.logarithmic("Latency", TIERS, duration)
+    const chart = charts.logarithmic("Latency by tier", TIERS, duration)
     const columns = [
       { label: "Tier", text: true },
       { label: "Mean" },
@@ -202,7 +202,7 @@ export function storePanels(
 
   function panel(title: string, unit: string, ...children: PageElement[]) {
     const moment = h("span", { class: "moment" })
-    const heading = h("h3", {}, title, h("span", { class: "unit" }, unit))
+    const heading = h("h3", {}, `${title} `, h("span", { class: "unit" }, unit))
     return {
       element: h("div", { class: "panel" }, h("div", { class: "title" }, heading, moment), ...children),
       moment,
@@ -211,12 +211,16 @@ export function storePanels(
 
   function fillEvents(
     events: ReturnType<typeof table>,
-    rows: readonly { label: string; of(numbers: Numbers): number }[],
+    rows: Measures["L2_EVENTS"],
     rates: Numbers | undefined,
     totals: Numbers,
   ): void {
     events.fill(
-      rows.map(({ label, of }) => [label, rates === undefined ? NONE : rate(of(rates)), count(of(totals))]),
+      rows.map(({ label, of, bytes: isBytes }) => [
+        label,
+        rates === undefined ? NONE : isBytes ? bytes(of(rates)) : rate(of(rates)),
+        isBytes ? bytes(of(totals)) : count(of(totals)),
+      ]),
     )
     rows.forEach(({ of }, index) => {
       for (const cell of events.cells[index] ?? []) set(cell, "data-zero", String(of(totals) === 0))

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { DOCUMENT, SCRIPT, STYLE } from "./dashboard-page/document.ts"
-import { refusalDocument } from "./dashboard-page/refusal.ts"
+import { DOCUMENT, SCRIPT, STYLE } from "./page/document.ts"
+import { refusalDocument } from "./page/refusal.ts"
 
 /** Every answer of the dashboard, with what keeps browsers from storing, guessing at, framing or sharing it. */
 

@@ -1,5 +1,5 @@
-import type { Runtime } from "../tiers/runtime.ts"
-import { type AnsweringProcess, type ProcessReport, parseReport } from "./dashboard-report.ts"
+import type { Runtime } from "../../tiers/runtime.ts"
+import { type AnsweringProcess, type ProcessReport, parseReport } from "./report.ts"
 
 /** Another process that serves a dashboard. */
 export interface OtherProcess {

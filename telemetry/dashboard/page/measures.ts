@@ -1,10 +1,12 @@
-import type { StoreReport } from "../dashboard-report.ts"
+import type { StoreReport } from "../report.ts"
 import type { Numbers } from "./history.ts"
 
 /** What the page makes of the counters. Part of the page's script: it names nothing outside itself. */
 export function measures() {
   interface Measure {
     label: string
+    /** Counts bytes. */
+    bytes?: true
     of(numbers: Numbers): number
   }
   interface Result extends Measure {
@@ -72,7 +74,10 @@ export function measures() {
     { label: "Writes applied", of: (n) => n.writes },
     { label: "Writes refused by their condition", of: (n) => n.refused },
     { label: "Write errors", of: (n) => n.writeErrors },
+    { label: "Value bytes read", bytes: true, of: (n) => n.bytesRead },
+    { label: "Value bytes written", bytes: true, of: (n) => n.bytesWritten },
     { label: "Loads", of: (n) => n.loads },
+    { label: "Loads that brought nothing", of: (n) => n.loadsEmpty },
     { label: "Loads coalesced", of: (n) => n.loadsJoined },
     { label: "Refreshes ahead", of: (n) => n.refreshes },
     { label: "Loader errors", of: (n) => n.loadErrors },

@@ -1,4 +1,4 @@
-import type { AnsweringProcess, ProcessReport, StoreReport } from "../dashboard-report.ts"
+import type { AnsweringProcess, ProcessReport, StoreReport } from "../report.ts"
 
 /**
  * Makes rates of counters: each report is set against the one before. Part of the page's script: it names nothing
@@ -23,7 +23,10 @@ export function histories() {
     writes: ({ l2 }: StoreReport) => l2.writes,
     refused: ({ l2 }: StoreReport) => l2.refused,
     writeErrors: ({ l2 }: StoreReport) => l2.writeErrors,
+    bytesRead: ({ l2 }: StoreReport) => l2.bytesRead,
+    bytesWritten: ({ l2 }: StoreReport) => l2.bytesWritten,
     loads: ({ loader }: StoreReport) => loader.loads,
+    loadsEmpty: ({ loader }: StoreReport) => loader.misses,
     loadErrors: ({ loader }: StoreReport) => loader.errors,
     loadsJoined: ({ loader }: StoreReport) => loader.coalesced,
     refreshes: ({ loader }: StoreReport) => loader.refreshes,

@@ -47,10 +47,8 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
           const upper = (run: Point[]) => pathOf(run, index, x, y)
           const lower = (run: Point[]) => pathOf([...run].reverse(), index - 1, x, y).replace("M", "L")
           // An empty band would paint its colour over the one below.
-          const filled = runsOf(
-            sums.map((point, at) => (points[at]?.values[index] ? point : { ...point, values: [] })),
-          )
-          set(line, "d", filled.map(upper).join(""))
+          const filled = (at: number) => Boolean(points[at]?.values[index])
+          set(line, "d", runsOf(strokes(sums, filled)).map(upper).join(""))
           set(area, "d", runs.map((run) => `${upper(run)}${lower(run)}Z`).join(""))
         })
       },
@@ -101,7 +99,7 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
         const x = (atMs: number) => 300 - ((nowMs - atMs) / spanMs()) * 300
         const y = (value: number) => 31 - (value / highest) * 29
         const upper = runs.map((run) => pathOf(run, 0, x, y))
-        const some = runsOf(points.map((point) => (point.values[0] ? point : { ...point, values: [] })))
+        const some = runsOf(strokes(points, (at) => Boolean(points[at]?.values[0])))
         set(line, "d", some.map((run) => pathOf(run, 0, x, y)).join(""))
         const back = (run: Point[]) => pathOf([...run].reverse(), -1, x, y).replace("M", "L")
         set(area, "d", runs.map((run, index) => `${upper[index]}${back(run)}Z`).join(""))
@@ -213,6 +211,13 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
       say(text, says)
     }
     return { element, show }
+  }
+
+  /** The points where there is something to draw, and those that it rises from and falls to; gaps in place of the others. */
+  function strokes(points: readonly Point[], some: (at: number) => boolean): Point[] {
+    return points.map((point, at) =>
+      some(at - 1) || some(at) || some(at + 1) ? point : { ...point, values: [] },
+    )
   }
 
   /** The stretches of points without a gap. */

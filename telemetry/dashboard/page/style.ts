@@ -94,7 +94,7 @@ h3 { font-size: 12.5px; font-weight: 550; color: var(--soft) }
 .wide { grid-column: 1 / -1 }
 .title { display: flex; justify-content: space-between; gap: 12px; margin-bottom: 6px }
 .title h3 { font-size: 13px; font-weight: 600; color: var(--text) }
-.unit { font-weight: 400; color: var(--soft); margin-left: 8px }
+.unit { font-weight: 400; color: var(--soft); margin-left: 5px }
 .moment { font-size: 12.5px; color: var(--soft); white-space: nowrap }
 .note { font-size: 12px; color: var(--soft); margin-top: 6px }
 
