@@ -39,6 +39,22 @@ await requireServer(
       expect(await promtool("test", "rules", TESTS)).toContain("SUCCESS")
     })
 
+    test("the documentation tells of each alert, and its configuration is one that Prometheus takes", async () => {
+      const documentation = await readFile(new URL("../docs/telemetry.md", import.meta.url), "utf8")
+      const told = [...documentation.matchAll(/^\| `(TieredKv\w+)`/gm)].map(([, name = ""]) => name)
+      expect(told).toEqual(names)
+
+      const [, configuration = ""] = /```yaml\n(.*?)```/s.exec(documentation) ?? []
+      const folder = await mkdtemp(join(tmpdir(), "tiered-kv-documented-"))
+      const file = join(folder, "prometheus.yml")
+      await writeFile(file, configuration.replace(/\S+prometheus-alerts\.yaml/, RULES))
+      try {
+        expect(await promtool("check", "config", file)).toContain("1 rule files found")
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    })
+
     test("the tests of the rules notice each alert that never fires, and each that fires too soon", async () => {
       expect(await failing(text.replaceAll(/alert: (\S+)/g, "alert: $1Mute"))).toEqual(new Set(names))
       const patient = text.split("- alert: ").filter((rule) => /^ +for: /m.test(rule))
