@@ -82,7 +82,7 @@ export function expiryOf(ttlMs: number | undefined, now: number, operation: stri
 }
 
 /** L1's settings with their defaults; `undefined` for `l1: false`. */
-export function l1Settings(options: L1Options | false | undefined): L1Settings | undefined {
+function l1Settings(options: L1Options | false | undefined): L1Settings | undefined {
   if (options === false) return undefined
   checkOptions(options, L1_CHECKS, "open")
   return { ...DEFAULTS.l1, ...withoutUndefined(options ?? {}) }

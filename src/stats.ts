@@ -72,7 +72,7 @@ export interface StoreStats {
 }
 
 /** A histogram of durations, to two significant digits and up to ten minutes. */
-export class Latency {
+class Latency {
   readonly #histogram = createHistogram({ lowest: 1, highest: LONGEST_NS, figures: 2 })
 
   record(ms: number): void {
