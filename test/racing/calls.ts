@@ -42,24 +42,28 @@ const CALLS = [
   "deleteElsewhere",
   "wait",
 ] as const
-type StepCall = (typeof CALLS)[number]
+export type StepCall = (typeof CALLS)[number]
+
+/** Threads of steps of these kinds of call. */
+export function threadsOf(calls: readonly StepCall[]): fc.Arbitrary<Step[][]> {
+  const step: fc.Arbitrary<Step> = fc.record({
+    call: fc.constantFrom(...calls),
+    key: fc.constantFrom("a", "a", "a", "b"),
+    ttlMs: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 2 }),
+    abort: fc.nat(3).map((chance) => chance === 0),
+    waitMs: fc.constantFrom(1, 10, 30, 50),
+  })
+  const many = { minLength: 1, size: "max" } as const
+  return fc.array(fc.array(step, { ...many, maxLength: 5 }), { ...many, maxLength: 4 })
+}
 
 /**
- * Steps of a few kinds of call, which differ from race to race: what goes wrong takes a certain two or three of them, and
- * among steps of every kind these would seldom meet.
+ * Threads of a few kinds of call, which differ from race to race: what goes wrong takes a certain two or three of them, and
+ * among calls of every kind these would seldom meet.
  */
 export const threads: fc.Arbitrary<Step[][]> = fc
   .subarray([...CALLS], { minLength: 1, maxLength: 4 })
-  .chain((calls) => {
-    const step: fc.Arbitrary<Step> = fc.record({
-      call: fc.constantFrom<StepCall[]>("get", ...calls),
-      key: fc.constantFrom("a", "a", "a", "b"),
-      ttlMs: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 2 }),
-      abort: fc.nat(3).map((chance) => chance === 0),
-      waitMs: fc.integer({ min: 1, max: 70 }),
-    })
-    return fc.array(fc.array(step, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 4 })
-  })
+  .chain((calls) => threadsOf(["get", ...calls]))
 
 const aborted = new Error("the caller is gone")
 
@@ -310,6 +314,8 @@ export interface World {
   readonly acknowledged: Map<string, number>
   /** Time that is being moved. */
   moving: Promise<void>
+  /** A promise that was broken where nobody waits for the answer. */
+  broken: PromiseBroken | undefined
 }
 
 const UNAVAILABLE = Symbol("unavailable")

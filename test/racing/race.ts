@@ -3,12 +3,12 @@ import type { L1Options } from "../../src/api.ts"
 import type { kv } from "../../src/index.ts"
 import { memory } from "../../tiers/memory.ts"
 import { testRuntime } from "../runtime.ts"
-import { Caller, KEYS, type Step, threads, type World } from "./calls.ts"
+import { Caller, KEYS, type Step, type StepCall, threads, threadsOf, type World } from "./calls.ts"
 import { mustBe, PromiseBroken } from "./history.ts"
-import { type Faults, RacingTable } from "./table.ts"
+import { type Faults, RacingTable, type ReadFault, WRITE_FAULTS, type WriteFault } from "./table.ts"
 
 const TTL_MS = 50
-const QUARANTINE_MS = 60
+const QUARANTINE_MS = 30
 
 export type Open = typeof kv
 
@@ -21,19 +21,24 @@ const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<false>(false) },
 )
 
+/** Of every kind, or of one kind alone. */
 const faults: fc.Arbitrary<Faults> = fc.record({
-  writes: fc.array(fc.constantFrom("pass", "pass", "pass", "fail", "loseReply", "landLate", "echo"), {
-    maxLength: 8,
-  }),
-  reads: fc.array(fc.constantFrom("pass", "pass", "pass", "fail"), { maxLength: 8 }),
+  writes: fc.oneof(
+    fc.array(fc.constantFrom<WriteFault[]>("pass", "pass", "pass", ...WRITE_FAULTS), { maxLength: 8 }),
+    fc.constantFrom(...WRITE_FAULTS).map((fault) => Array<WriteFault>(4).fill(fault)),
+  ),
+  reads: fc.array(fc.constantFrom<ReadFault[]>("pass", "pass", "pass", "fail"), { maxLength: 8 }),
 })
 
 /**
  * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
  * write to the same table. After each event the promises of the two tiers are checked; a broken one rejects.
+ *
+ * @param calls the kinds of call to race. @default a few of all, other ones in each race
  */
-export function race(open: Open) {
-  return fc.asyncProperty(fc.scheduler(), threads, l1, faults, async (scheduler, threads, l1, faults) => {
+export function race(open: Open, calls?: readonly StepCall[]) {
+  const steps = calls === undefined ? threads : threadsOf(calls)
+  return fc.asyncProperty(fc.scheduler(), steps, l1, faults, async (scheduler, threads, l1, faults) => {
     const runtime = testRuntime(1_000_000)
     const table = new RacingTable(scheduler, runtime, faults, { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS })
     const client = await open("race", {
@@ -52,11 +57,12 @@ export function race(open: Open) {
       loads: new Map(),
       acknowledged: new Map(),
       moving: Promise.resolve(),
+      broken: undefined,
     }
     table.onPut = (key, text) => {
       const since = world.loads.get(text)
       if (since !== undefined && since < (world.acknowledged.get(key) ?? 0)) {
-        throw new PromiseBroken(
+        world.broken ??= new PromiseBroken(
           `${key}=${text} was loaded, and is stored, though the key was written meanwhile`,
         )
       }
@@ -88,6 +94,7 @@ async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promis
   for (;;) {
     await turn()
     if (failure !== undefined) throw failure.error
+    if (world.broken !== undefined) throw world.broken
     checkL1(world)
     if (scheduler.count() === 0) break
     await scheduler.waitNext(1)

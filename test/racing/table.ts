@@ -9,7 +9,8 @@ import { type Expectation, History, PromiseBroken } from "./history.ts"
  * What befalls one write of the client: nothing; it fails; it is applied, and its reply is lost; its reply is lost, and it
  * is applied later; it is applied, and a copy of it arrives later.
  */
-export type WriteFault = "pass" | "fail" | "loseReply" | "landLate" | "echo"
+export type WriteFault = "pass" | (typeof WRITE_FAULTS)[number]
+export const WRITE_FAULTS = ["fail", "loseReply", "landLate", "echo"] as const
 export type ReadFault = "pass" | "fail"
 
 export interface Faults {
