@@ -34,7 +34,9 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
       area: svg("path", { class: `area ${className}` }),
       line: svg("path", { class: `line ${className}` }),
     }))
-    const plot = plotOf(title, [...bands.map(({ area }) => area), ...bands.map(({ line }) => line)])
+    // Where a band is thin, its line would hide that of the one below; only the uppermost may.
+    const lines = [...bands.slice(0, -1).reverse(), ...bands.slice(-1)].map(({ line }) => line)
+    const plot = plotOf(title, [...bands.map(({ area }) => area), ...lines])
     return {
       element: plot.element,
       draw(points, nowMs, says) {
@@ -110,8 +112,16 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
   /** The frame of a chart: its axes, and the line that marks the moment pointed at. */
   function plotOf(title: string, paths: readonly PageElement[]) {
     const grid = svg("g", { class: "grid" })
+    const labels = svg("g", { class: "labels" })
     const cursor = svg("line", { class: "cursor", y1: String(TOP - 6), y2: String(BOTTOM) })
-    const drawing = svg("svg", { height: String(HEIGHT), "aria-hidden": "true" }, grid, ...paths, cursor)
+    const drawing = svg(
+      "svg",
+      { height: String(HEIGHT), "aria-hidden": "true" },
+      grid,
+      ...paths,
+      labels,
+      cursor,
+    )
     const plot = h(
       "div",
       { class: "plot", role: "slider", tabindex: "0", "aria-label": `${title}: moment shown` },
@@ -166,16 +176,18 @@ export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
       say(oldest, `${spanMs() / 60_000} min ago`)
       set(drawing, "viewBox", `0 0 ${width} ${HEIGHT}`)
       set(drawing, "width", String(width))
-      const lines = ticks.map((tick) => {
-        const at = String(Math.round(y(tick)) + 0.5)
-        const text = svg(
-          "text",
-          { x: "0", y: String(Math.round(y(tick)) - 4) },
-          label(tick).replace(/\.0+(?=\D)/, ""),
-        )
-        return [svg("line", { x1: "0", x2: String(width), y1: at, y2: at }), text]
-      })
-      grid.replaceChildren(...lines.flat())
+      grid.replaceChildren(
+        ...ticks.map((tick) => {
+          const at = String(Math.round(y(tick)) + 0.5)
+          return svg("line", { x1: "0", x2: String(width), y1: at, y2: at })
+        }),
+      )
+      labels.replaceChildren(
+        ...ticks.map((tick) => {
+          const at = { x: "0", y: String(Math.round(y(tick)) - 4) }
+          return svg("text", at, label(tick).replace(/\.0+(?=\D)/, ""))
+        }),
+      )
       const x = (atMs: number) => width - ((nowMs - atMs) / spanMs()) * width
       const at = x(nowMs - agoMs).toFixed(1)
       set(cursor, "x1", at)

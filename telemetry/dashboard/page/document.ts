@@ -2,6 +2,7 @@ import { chartsOf } from "./charts.ts"
 import { elementsOf } from "./elements.ts"
 import { formats } from "./format.ts"
 import { histories } from "./history.ts"
+import { listsOf } from "./lists.ts"
 import { main } from "./main.ts"
 import { MARKUP } from "./markup.ts"
 import { measures } from "./measures.ts"
@@ -11,7 +12,7 @@ import { STYLE } from "./style.ts"
 
 export { STYLE }
 
-const PARTS = { formats, histories, elementsOf, chartsOf, measures, storePanels, storeViews }
+const PARTS = { formats, histories, elementsOf, chartsOf, measures, listsOf, storePanels, storeViews }
 
 /** The page's script: the text of the functions that make it up. */
 export const SCRIPT = `"use strict"

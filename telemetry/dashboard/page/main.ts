@@ -4,6 +4,7 @@ import type { PageDocument, PageElement } from "./dom.ts"
 import type { elementsOf } from "./elements.ts"
 import type { formats } from "./format.ts"
 import type { histories, StoreHistory } from "./history.ts"
+import type { listsOf } from "./lists.ts"
 import type { measures } from "./measures.ts"
 import type { storePanels } from "./store-panels.ts"
 import type { storeViews } from "./store-view.ts"
@@ -15,6 +16,7 @@ export interface Parts {
   elementsOf: typeof elementsOf
   chartsOf: typeof chartsOf
   measures: typeof measures
+  listsOf: typeof listsOf
   storePanels: typeof storePanels
   storeViews: typeof storeViews
 }
@@ -31,9 +33,12 @@ export function main(document: PageDocument, parts: Parts): void {
   const measure = parts.measures()
   const panels = parts.storePanels(elements, charts, format, history, measure)
   const { storeView } = parts.storeViews(elements, charts, format, history, measure, panels)
-  const { h, say, set } = elements
+  const { listIn, processItem, storeItem, isFailing } = parts.listsOf(elements, format, history, measure)
+  const { say, set } = elements
+  const listProcesses = listIn(at("process-list"))
+  const listStores = listIn(at("store-links"))
 
-  const views = new Map<string, ReturnType<typeof storeView>>()
+  const views = new Map<string, ReturnType<typeof storeView> & { address: string }>()
   let viewsMade = 0
   let shown: readonly StoreHistory[] = []
   let shownMs = 0
@@ -77,12 +82,7 @@ export function main(document: PageDocument, parts: Parts): void {
 
   function showStores(): void {
     for (const store of shown) {
-      const known = views.get(store.name)
-      const view = known ?? storeView(store.name, `store-${++viewsMade}`)
-      if (known === undefined) {
-        views.set(store.name, view)
-        at("stores").append(view.element)
-      }
+      const view = views.get(store.name) ?? addView(store.name)
       view.update(store, shownMs)
     }
     for (const [name, view] of views) {
@@ -90,40 +90,29 @@ export function main(document: PageDocument, parts: Parts): void {
       view.element.remove()
       views.delete(name)
     }
+    at("store-list").hidden = shown.length < 2
+    listStores(shown.map((store) => storeItem(store, views.get(store.name)?.address ?? "")))
+  }
+
+  function addView(name: string) {
+    const id = `store-${++viewsMade}`
+    const view = { ...storeView(name, id), address: `#${id}` }
+    views.set(name, view)
+    at("stores").append(view.element)
+    return view
   }
 
   function showProcesses(processes: readonly ProcessReport[]): void {
     const silent = processes.some((one) => "failure" in one)
     at("processes").hidden = processes.length < 2 && !silent
-    const rows = processes.map((one): { state: string; name: string; detail: string } =>
-      "failure" in one
-        ? { state: "silent", name: one.url, detail: `Not answering. ${one.failure}.` }
-        : {
-            state: "answering",
-            name: one.name,
-            detail: [
-              ...(one.url === undefined ? ["serves this page"] : [one.url]),
-              format.plural(one.stores.length, "store", "stores"),
-              `up ${format.age(one.uptimeMs)}`,
-            ].join(" · "),
-          },
-    )
-    const list = at("process-list")
-    list.replaceChildren(
-      ...rows.map(({ state, name, detail }) =>
-        h("li", { class: state }, h("b", {}, name), h("span", {}, detail)),
-      ),
-    )
+    listProcesses(processes.map(processItem))
     const open = processes.some((one) => "id" in one && one.stores.length > 0)
     at("no-process").hidden = processes.length > 0
     at("no-store").hidden = processes.length === 0 || silent || open || shown.length > 0
   }
 
   function showState(processes: readonly ProcessReport[]): void {
-    const failing = shown.filter((store) => {
-      const rates = history.recent(store)
-      return store.members.length > 0 && rates !== undefined && measure.errors(rates) > 0
-    }).length
+    const failing = shown.filter(isFailing).length
     const silent = processes.filter((one) => "failure" in one).length
     const troubles = [
       ...(failing > 0 ? [`${format.plural(failing, "store", "stores")} failing`] : []),

@@ -36,6 +36,7 @@ createServer(nodeListener(dashboard())).listen(7438, "127.0.0.1")</code></pre>
 
 const cache = await kv("cache")</code></pre>
   </section>
+  <nav id="store-list" aria-label="Stores" hidden><ul id="store-links"></ul></nav>
   <div id="stores" tabindex="-1"></div>
 </main>
 <footer>

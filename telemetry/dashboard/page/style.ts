@@ -65,6 +65,19 @@ button:hover { border-color: var(--soft) }
 #process-list .silent::before { content: "✕"; color: var(--error) }
 #process-list .silent span { color: var(--error) }
 
+#store-list ul { list-style: none; display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 16px }
+#store-list a {
+  display: flex; gap: 10px; align-items: baseline; padding: 6px 14px; border-radius: 9px; color: var(--text);
+  background: var(--card); border: 1px solid var(--edge); text-decoration: none; max-width: 100%; overflow-wrap: anywhere;
+}
+#store-list a:hover { border-color: var(--soft) }
+#store-list b { font-weight: 600 }
+#store-list span { color: var(--soft); font-size: 12.5px; white-space: nowrap }
+#store-list a.failing { border-color: var(--error) }
+#store-list a.failing b, #store-list a.failing span { color: var(--error) }
+#store-list a.failing b::before { content: "▲ " }
+h2 { scroll-margin-top: 16px }
+
 .store { background: var(--card); border: 1px solid var(--edge); border-radius: 12px; margin-bottom: 16px; overflow: hidden }
 .store[data-state=failing] { border-color: var(--error); box-shadow: inset 4px 0 var(--error) }
 .store > header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 14px; padding: 14px 20px 12px }
@@ -104,7 +117,7 @@ h3 { font-size: 12.5px; font-weight: 550; color: var(--soft) }
 .area.error { opacity: .55 }
 .line { fill: none; stroke: var(--c); stroke-width: 1.6; stroke-linejoin: round; stroke-linecap: round; vector-effect: non-scaling-stroke }
 .grid line { stroke: var(--grid); shape-rendering: crispEdges }
-.grid text { fill: var(--soft); font-size: 11px; paint-order: stroke; stroke: var(--card); stroke-width: 3px }
+.labels text { fill: var(--soft); font-size: 11px; paint-order: stroke; stroke: var(--card); stroke-width: 3px }
 .foot { vector-effect: non-scaling-stroke }
 .foot { stroke: var(--grid) }
 .cursor { stroke: var(--text); stroke-dasharray: 3 3 }
@@ -151,6 +164,7 @@ footer { color: var(--soft); font-size: 12px; padding: 8px 2px 20px; display: fl
   #pause { margin-left: auto }
   #updated { order: 1; flex-basis: 100%; margin: 0; font-size: 12px }
   .store > header, .figure, .panel { padding-left: 14px; padding-right: 14px }
+  .backend { flex-basis: 100% }
   .figures { grid-template-columns: 1fr 1fr }
   .figure, .figure:nth-child(n+4) { grid-column: auto; border-top: 1px solid var(--edge) }
   .figure:nth-child(-n+2) { border-top: 0 }
