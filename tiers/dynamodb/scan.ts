@@ -1,7 +1,6 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { BUCKETS, hashKey } from "../bucket.ts"
 import { KvError } from "../errors.ts"
-import { inParallel } from "../parallel.ts"
 
 /** Reads up to `limit` rows of one bucket, in the order of their keys, from the key after `after` (`""`: the first). */
 export type BucketQuery = (bucket: number, after: string, limit: number) => Promise<BucketPage>
@@ -13,16 +12,17 @@ export interface BucketPage {
   last: string | undefined
 }
 
-/** Queries of one scan at a time. */
-const PARALLEL_QUERIES = 8
-/** How often one page looks again when all the rows that it read had expired. Each time it reads four times as many. */
+/** Rows that one query is to bring; those of more than one page's worth are asked for in parallel. */
+const ROWS_A_QUERY = 250
+/** A page ends after so many rounds of queries, however little they found: a table of expired rows holds up nobody. */
 const ROUNDS = 6
 /** Rows one query reads at most. */
 const MAX_ROWS = 1_000
 
 /**
- * One page of a scan over the buckets: each gives its share of the page. A page is empty, though there are more to
- * come, only where thousands of expired rows lie in its way.
+ * One page of a scan over the buckets. A request costs as much as a hundred rows, so that few buckets are asked for many:
+ * first as many as a full table needs, then, as long as the page is not half full, as many more as those before let
+ * expect. A page is empty, though there are more to come, only where thousands of expired rows lie in its way.
  */
 export async function scanBuckets(
   query: BucketQuery,
@@ -33,17 +33,26 @@ export async function scanBuckets(
   const positions = cursor === undefined ? START : readCursor(cursor, table, prefix)
   const reached = [...positions]
   const entries: KeyedEntry[] = []
-  for (let round = 0; round < ROUNDS && entries.length === 0; round++) {
-    const open = bucketsLeft(reached).slice(0, limit)
+  // Of the buckets that this page begins; what is left of one begun before says nothing of the others.
+  let [begun, foundInBegun] = [0, 0]
+  for (let round = 0; round < ROUNDS && entries.length * 2 < limit; round++) {
+    const room = limit - entries.length
+    const expected = begun === 0 ? ROWS_A_QUERY : foundInBegun / begun
+    const open = bucketsLeft(reached).slice(0, Math.min(room, Math.ceil(room / expected)))
     if (open.length === 0) break
-    const share = Math.floor(limit / open.length)
-    const rows = Math.max(share, Math.min(share * 4 ** round, MAX_ROWS))
-    await inParallel(open, PARALLEL_QUERIES, async (bucket) => {
-      const found = await query(bucket, reached[bucket] ?? "", rows)
-      const kept = found.entries.slice(0, share)
-      entries.push(...kept)
-      reached[bucket] = kept.length < found.entries.length ? kept.at(-1)?.key : found.last
-    })
+    const share = Math.floor(room / open.length)
+    // Whoever found nothing so far may be among expired rows, and reads four times as many each time.
+    const rows = entries.length > 0 ? share : Math.max(share, Math.min(share * 4 ** round, MAX_ROWS))
+    await Promise.all(
+      open.map(async (bucket) => {
+        const after = reached[bucket] ?? ""
+        const found = await query(bucket, after, rows)
+        const kept = found.entries.slice(0, share)
+        entries.push(...kept)
+        if (after === "") [begun, foundInBegun] = [begun + 1, foundInBegun + kept.length]
+        reached[bucket] = kept.length < found.entries.length ? kept.at(-1)?.key : found.last
+      }),
+    )
   }
   return bucketsLeft(reached).length === 0
     ? { entries }
