@@ -12,6 +12,7 @@ import { L1Entry } from "../tiers/l1-entry.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import { Fences } from "./fences.ts"
 import { Floors } from "./floors.ts"
+import { KeepAlive } from "./keep-alive.ts"
 import { type Listener, silent } from "./listener.ts"
 import type { Counters } from "./stats.ts"
 
@@ -81,6 +82,10 @@ export class TwoTier {
   #closing = false
   #reads = 0
   #inFlight = 0
+  /** Calls to the backend under way. */
+  #asked = 0
+  /** Of a backend over a network, whose calls end in time. */
+  readonly #keepAlive: KeepAlive | undefined
   readonly #whenIdle: (() => void)[] = []
 
   constructor(
@@ -98,6 +103,7 @@ export class TwoTier {
     this.listener = listener
     this.#fences = new Fences(runtime, quarantineMs)
     this.#floors = new Floors(backend)
+    this.#keepAlive = backend.traits.inProcess ? undefined : new KeepAlive()
   }
 
   /** What L1 says of `key`: its entry if it is fresh, `null` if it is known to be absent, `undefined` if only the backend knows. */
@@ -228,7 +234,7 @@ export class TwoTier {
 
   /** Runs a load; `close` tells it to stop, and waits for it. */
   async runLoad<T>(key: string, load: Load, run: () => Promise<T>): Promise<T> {
-    this.#begin()
+    this.#inFlight++
     this.#running.add(load)
     if (this.#closing) stop(load)
     try {
@@ -237,17 +243,17 @@ export class TwoTier {
       load.settled = true
       this.#running.delete(load)
       if (this.loads.get(key) === load) this.loads.delete(key)
-      this.#end()
+      this.#leave()
     }
   }
 
   /** Runs a call of several steps; `close` waits for it. */
   async runSteps<T>(run: () => Promise<T>): Promise<T> {
-    this.#begin()
+    this.#inFlight++
     try {
       return await run()
     } finally {
-      this.#end()
+      this.#leave()
     }
   }
 
@@ -289,6 +295,7 @@ export class TwoTier {
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
     this.dirtyAll()
     this.#fences.close()
+    this.#keepAlive?.close()
     this.l1.close()
   }
 
@@ -442,11 +449,18 @@ export class TwoTier {
     this.#fences.quarantine(key, () => this.dirty(key))
   }
 
+  /** A call to the backend begins. */
   #begin(): void {
     this.#inFlight++
+    if (this.#asked++ === 0) this.#keepAlive?.hold()
   }
 
   #end(): void {
+    if (--this.#asked === 0) this.#keepAlive?.release()
+    this.#leave()
+  }
+
+  #leave(): void {
     if (--this.#inFlight > 0) return
     for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
