@@ -1,8 +1,9 @@
-import { type Attributes, context, createContextKey, SpanKind } from "@opentelemetry/api"
+import { context, createContextKey, type Span, SpanKind, trace } from "@opentelemetry/api"
 import type { CallListener } from "../src/listener.ts"
-import type { Backend, BackendOperation, BackendTraits, MaybePromise } from "../tiers/backend.ts"
+import type { Backend, BackendOperation, MaybePromise } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import { type Capacity, metered } from "./capacity.ts"
+import { type DbRequest, dbRequestsOf } from "./db-attributes.ts"
 import { errorType } from "./error-type.ts"
 import { type StoreMetrics, seconds } from "./metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
@@ -11,12 +12,9 @@ import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./
 
 /** The SDK's own key: keys of one description are one key, so it takes no import to name it. */
 const SUPPRESS_TRACING = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
-const CALL = createContextKey("tiered-kv backend call")
 
-/** A call under way. */
-class Call {
-  retries = 0
-}
+/** Attempts after the first, by the span of the call. */
+const retriesOf = new WeakMap<Span, number>()
 
 /** The spans, durations and capacity of the calls to one store's backend, by the conventions for databases. */
 export class BackendCalls implements CallListener {
@@ -57,14 +55,15 @@ export class BackendCalls implements CallListener {
   }
 
   onRetry(): void {
-    const call = quietly(() => context.active().getValue(CALL))
-    if (call instanceof Call) call.retries++
+    const span = quietly(() => trace.getActiveSpan())
+    if (span !== undefined) retriesOf.set(span, (retriesOf.get(span) ?? 0) + 1)
   }
 
   observed(backend: Backend): Backend {
     const { traits, compareVersions } = backend
+    const requests = dbRequestsOf(traits)
     const call = <T>(operation: BackendOperation, keys: number, send: () => MaybePromise<T>) =>
-      this.#call(traits, operation, keys, send)
+      this.#call(requests[operation], keys, send)
     return {
       traits,
       open: () => backend.open(),
@@ -83,49 +82,44 @@ export class BackendCalls implements CallListener {
     }
   }
 
-  #call<T>(
-    traits: BackendTraits,
-    operation: BackendOperation,
-    keys: number,
-    send: () => MaybePromise<T>,
-  ): MaybePromise<T> {
+  #call<T>(request: DbRequest, keys: number, send: () => MaybePromise<T>): MaybePromise<T> {
     const callers = this.#callers
     this.#callers = []
     const instruments = this.#metrics?.instruments
-    const attributes = {
-      [ATTRIBUTE.dbSystem]: traits.system,
-      [ATTRIBUTE.dbOperation]: traits.calls[operation],
-      [ATTRIBUTE.dbCollection]: traits.target,
-    }
-    const started = this.#start(attributes, keys, callers)
+    const started = this.#spans?.tracer && this.#start(request, keys, callers)
     if (started === undefined && instruments === undefined) return send()
 
     const startedAt = this.#runtime.monotonic()
     const ended = (error: unknown) => {
-      const failed = error === undefined ? {} : { [ATTRIBUTE.errorType]: errorType(error) }
-      const ms = this.#runtime.monotonic() - startedAt
-      instruments?.dbDuration.record(seconds(ms), { ...attributes, ...failed })
+      const { attributes } = request
+      const told =
+        error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
+      instruments?.dbDuration.record(seconds(this.#runtime.monotonic() - startedAt), told)
       if (started === undefined) return
-      const retries = call.retries === 0 ? {} : { [ATTRIBUTE.retryCount]: call.retries }
+      const count = retriesOf.get(started.span)
+      const retries = count === undefined ? undefined : { [ATTRIBUTE.retryCount]: count }
       if (error === undefined) end(started, retries)
       else endFailed(started, error, retries)
     }
-    const call = new Call()
-    const active = started?.context.setValue(SUPPRESS_TRACING, true).setValue(CALL, call)
+    const active = started?.context.setValue(SUPPRESS_TRACING, true)
     return watch(active, send, (answer) => ended(errorIn(answer)), ended)
   }
 
   /** A call made for several callers belongs to the first, and links to the others. */
-  #start(attributes: Attributes, keys: number, callers: readonly unknown[]): Spanned | undefined {
+  #start(
+    { spanName, attributes }: DbRequest,
+    keys: number,
+    callers: readonly unknown[],
+  ): Spanned | undefined {
     return this.#spans?.start(() => {
       const [first] = callers
       const parent = isContext(first) ? first : context.active()
       return {
-        name: `${attributes[ATTRIBUTE.dbOperation]} ${attributes[ATTRIBUTE.dbCollection]}`,
+        name: spanName,
         parent,
         kind: SpanKind.CLIENT,
         attributes: keys > 1 ? { ...attributes, [ATTRIBUTE.dbBatchSize]: keys } : attributes,
-        links: linksTo(callers, parent),
+        ...(callers.length > 1 ? { links: linksTo(callers, parent) } : {}),
       }
     })
   }

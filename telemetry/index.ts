@@ -88,7 +88,7 @@ export class Telemetry implements Listener {
     const spans = this.#spans
     spans?.sync()
     this.#metrics?.sync()
-    const onHit = spans?.tracer === undefined || spans.l1Hits === "off" ? undefined : spans.onHit
+    const onHit = spans?.hearsHits ? spans.onHit : undefined
     if (this.onHit !== onHit) this.onHit = onHit
   }
 

@@ -79,24 +79,23 @@ export class StoreMetrics implements Source {
 
   /** How long an operation took, ms, and what came of it. */
   recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
-    this.#record(ms, operation, tier, result === undefined ? {} : { [ATTRIBUTE.result]: result })
+    if (ms === undefined) return
+    const attributes = this.#attributes(operation, tier)
+    if (result !== undefined) attributes[ATTRIBUTE.result] = result
+    this.instruments?.operationDuration.record(seconds(ms), attributes)
   }
 
   /** The same of one that failed; its error is counted whether or not anybody collects. */
   recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
     const type = errorType(error)
     this.errors.add({ operation, type })
-    this.#record(ms, operation, tier, { [ATTRIBUTE.errorType]: type })
+    if (ms === undefined) return
+    const attributes = { ...this.#attributes(operation, tier), [ATTRIBUTE.errorType]: type }
+    this.instruments?.operationDuration.record(seconds(ms), attributes)
   }
 
-  #record(ms: number | undefined, operation: string, tier: Outcome["tier"], attributes: Attributes): void {
-    if (ms === undefined) return
-    this.instruments?.operationDuration.record(seconds(ms), {
-      [ATTRIBUTE.name]: this.#store,
-      [ATTRIBUTE.tier]: tier,
-      [ATTRIBUTE.operation]: operation,
-      ...attributes,
-    })
+  #attributes(operation: string, tier: Outcome["tier"]): Attributes {
+    return { [ATTRIBUTE.name]: this.#store, [ATTRIBUTE.operation]: operation, [ATTRIBUTE.tier]: tier }
   }
 
   #move(instruments: Instruments | undefined): void {

@@ -44,7 +44,10 @@ export const ATTRIBUTE = {
   dbSystem: "db.system.name",
   dbOperation: "db.operation.name",
   dbCollection: "db.collection.name",
+  dbNamespace: "db.namespace",
   dbBatchSize: "db.operation.batch.size",
+  serverAddress: "server.address",
+  serverPort: "server.port",
 } as const
 
 /** `cache.operation`, and the word in the name of a span. */

@@ -4,6 +4,7 @@ import {
   context,
   isSpanContextValid,
   type Link,
+  ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
@@ -17,7 +18,7 @@ import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
-import { registeredTracerProvider } from "./providers.ts"
+import { type ContextSource, registeredContextManager, registeredTracerProvider } from "./providers.ts"
 import { quietly, report } from "./quietly.ts"
 
 /** A span under way, and the context in which what belongs to it runs. */
@@ -33,13 +34,14 @@ const hitsUnder = new WeakMap<Span, number>()
 export class Spans {
   /** The tracer of the SDK that is registered, if one is. */
   tracer: Tracer | undefined
-  readonly l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
+  readonly #l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
   readonly #store: string
   readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
   readonly #requireParent: boolean
   readonly #given: TracerProvider | undefined
   readonly #version: string | undefined
   #provider: TracerProvider | undefined
+  #contexts: ContextSource | undefined
 
   constructor(
     store: string,
@@ -48,15 +50,16 @@ export class Spans {
     version: string | undefined,
   ) {
     this.#store = store
-    this.l1Hits = l1Hits
+    this.#l1Hits = l1Hits
     this.#keys = keys
     this.#requireParent = requireParent
     this.#given = provider
     this.#version = version
   }
 
-  /** Finds the tracer again, if an SDK was registered or taken away. */
+  /** Finds the tracer and the context manager again, if an SDK was registered or taken away. */
   sync(): void {
+    this.#contexts = registeredContextManager()
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider
@@ -70,14 +73,14 @@ export class Spans {
 
   /** The span of a load for a caller who waits for it. */
   load(key: string): Spanned | undefined {
-    return this.start(() => this.#cacheSpan("load", key, { [ATTRIBUTE.loadReason]: "absent" }))
+    return this.start(() => this.#cacheSpan("load", key, "absent"))
   }
 
   /** The span of a load in the background: a trace of its own, linked to what set it off. */
   refresh(key: string): Spanned | undefined {
     return this.start(() => {
       const cause = context.active()
-      const span = this.#cacheSpan("refresh", key, { [ATTRIBUTE.loadReason]: "refresh_ahead" })
+      const span = this.#cacheSpan("refresh", key, "refresh_ahead")
       return { ...span, parent: trace.deleteSpan(cause), links: linksTo([cause]) }
     })
   }
@@ -88,20 +91,18 @@ export class Spans {
     if (tracer === undefined) return undefined
     return quietly(() => {
       const { name, parent, ...options } = describe()
-      const belongs = trace.getSpan(parent) !== undefined || (options.links ?? []).length > 0
-      if (this.#requireParent && !belongs) return undefined
+      if (this.#requireParent && trace.getSpan(parent) === undefined && !options.links?.length)
+        return undefined
       const span = tracer.startSpan(name, options, parent)
       return { span, context: trace.setSpan(parent, span) }
     })
   }
 
-  #cacheSpan(word: string, key: string | undefined, more: Attributes = {}): SpanStart {
-    const attributes = {
-      [ATTRIBUTE.name]: this.#store,
-      [ATTRIBUTE.operation]: word,
-      ...this.#shown(key),
-      ...more,
-    }
+  #cacheSpan(word: string, key: string | undefined, reason?: string): SpanStart {
+    const attributes: Attributes = { [ATTRIBUTE.name]: this.#store, [ATTRIBUTE.operation]: word }
+    if (reason !== undefined) attributes[ATTRIBUTE.loadReason] = reason
+    const shown = key === undefined || this.#keys === "off" ? undefined : this.#shown(key)
+    if (shown !== undefined) attributes[ATTRIBUTE.key] = shown
     return {
       name: `cache.${word} ${this.#store}`,
       parent: context.active(),
@@ -115,6 +116,11 @@ export class Spans {
     return this.tracer && quietly(() => context.active())
   }
 
+  /** Whether a hit may leave something behind: there is a tracer, and a span can be active. */
+  get hearsHits(): boolean {
+    return this.tracer !== undefined && this.#contexts !== undefined && this.#l1Hits !== "off"
+  }
+
   /** Told of an answer from L1. On the hot path: without a recording span it looks that up and no more. */
   readonly onHit = (
     operation: OperationName,
@@ -123,7 +129,9 @@ export class Spans {
     keys?: KeyCounts,
   ): void => {
     try {
-      const active = trace.getActiveSpan()
+      const here = this.#contexts?.active()
+      if (here === ROOT_CONTEXT || here === undefined) return
+      const active = trace.getSpan(here)
       if (active?.isRecording()) this.#hit(active, operation, key, entry, keys)
     } catch (error) {
       report(error)
@@ -137,7 +145,7 @@ export class Spans {
     entry: L1Entry | undefined,
     keys: KeyCounts | undefined,
   ): void {
-    if (this.l1Hits === "attribute") {
+    if (this.#l1Hits === "attribute") {
       const hits = (hitsUnder.get(active) ?? 0) + 1
       hitsUnder.set(active, hits)
       active.setAttribute(ATTRIBUTE.l1Hits, hits)
@@ -153,10 +161,9 @@ export class Spans {
       )
   }
 
-  #shown(key: string | undefined): Attributes {
-    if (key === undefined || this.#keys === "off") return {}
+  #shown(key: string): string | undefined {
     const shown = quietly(() => shownKey(this.#keys, key))
-    return typeof shown === "string" ? { [ATTRIBUTE.key]: shown } : {}
+    return typeof shown === "string" ? shown : undefined
   }
 }
 
@@ -170,8 +177,8 @@ export interface SpanStart {
 }
 
 /** Ends a span that came to something. */
-export function end({ span }: Spanned, attributes: Attributes): void {
-  if (span.isRecording()) span.setAttributes(attributes)
+export function end({ span }: Spanned, attributes?: Attributes): void {
+  if (attributes !== undefined && span.isRecording()) span.setAttributes(attributes)
   span.end()
 }
 
@@ -213,20 +220,14 @@ export function isContext(captured: unknown): captured is Context {
 
 /** What a span says of an outcome. */
 export function outcomeAttributes({ tier, result, hit, size, applied, keys }: Outcome): Attributes {
-  return {
-    [ATTRIBUTE.tier]: tier,
-    ...(result === undefined ? {} : { [ATTRIBUTE.result]: result }),
-    ...(hit === undefined ? {} : { [ATTRIBUTE.hit]: hit }),
-    ...(size === undefined ? {} : { [ATTRIBUTE.itemSize]: size }),
-    ...(applied === undefined ? {} : { [ATTRIBUTE.applied]: applied }),
-    ...(keys === undefined ? {} : countAttributes(keys)),
-  }
-}
-
-function countAttributes({ l1, l2, absent }: KeyCounts): Attributes {
-  return {
-    ...(l1 === undefined ? {} : { [ATTRIBUTE.keysFromL1]: l1 }),
-    [ATTRIBUTE.keysFromL2]: l2,
-    ...(absent === undefined ? {} : { [ATTRIBUTE.keysAbsent]: absent }),
-  }
+  const attributes: Attributes = { [ATTRIBUTE.tier]: tier }
+  if (result !== undefined) attributes[ATTRIBUTE.result] = result
+  if (hit !== undefined) attributes[ATTRIBUTE.hit] = hit
+  if (size !== undefined) attributes[ATTRIBUTE.itemSize] = size
+  if (applied !== undefined) attributes[ATTRIBUTE.applied] = applied
+  if (keys === undefined) return attributes
+  attributes[ATTRIBUTE.keysFromL2] = keys.l2
+  if (keys.l1 !== undefined) attributes[ATTRIBUTE.keysFromL1] = keys.l1
+  if (keys.absent !== undefined) attributes[ATTRIBUTE.keysAbsent] = keys.absent
+  return attributes
 }
