@@ -1,25 +1,28 @@
 import type { PageElement } from "./dom.ts"
 import type { Elements } from "./elements.ts"
 
+export interface Point {
+  atMs: number
+  /** One a series, `undefined` where nothing is known. */
+  values: readonly (number | undefined)[]
+}
+
+export interface Series {
+  label: string
+  /** Names its colour in the style sheet. */
+  className: string
+}
+
+export interface Chart {
+  element: PageElement
+  /** `says` tells a listener what is shown at the moment pointed at. */
+  draw(points: readonly Point[], nowMs: number, says?: string): void
+}
+
+type Scale = (value: number) => number
+
 /** Draws in SVG, one pixel a unit, the last `spanMs()` before now. Part of the page's script: it names nothing outside itself. */
 export function chartsOf({ h, svg, set, say }: Elements, spanMs: () => number) {
-  interface Point {
-    atMs: number
-    /** One a series, `undefined` where nothing is known. */
-    values: readonly (number | undefined)[]
-  }
-  interface Series {
-    label: string
-    /** Names its colour in the style sheet. */
-    className: string
-  }
-  interface Chart {
-    element: PageElement
-    /** `says` tells a listener what is shown at the moment pointed at. */
-    draw(points: readonly Point[], nowMs: number, says?: string): void
-  }
-  type Scale = (value: number) => number
-
   const HEIGHT = 176
   const TOP = 16
   const BOTTOM = HEIGHT - 2

@@ -1,9 +1,15 @@
 import type { PageDocument, PageElement } from "./dom.ts"
 
+type Child = PageElement | string
+
+export interface Column {
+  label: string
+  /** Shown at the left, as text; otherwise at the right, as a number. */
+  text?: boolean
+}
+
 /** Makes elements; text goes in as text alone. Part of the page's script: it names nothing outside itself. */
 export function elementsOf(document: PageDocument) {
-  type Child = PageElement | string
-
   /** An HTML element: `h("p", { class: "note" }, "text")`. */
   function h(tag: string, attributes: Readonly<Record<string, string>>, ...children: Child[]): PageElement {
     return complete(document.createElement(tag), attributes, children)
@@ -32,12 +38,6 @@ export function elementsOf(document: PageDocument) {
   /** The same for an attribute. */
   function set(element: PageElement, attribute: string, value: string): void {
     if (element.getAttribute(attribute) !== value) element.setAttribute(attribute, value)
-  }
-
-  interface Column {
-    label: string
-    /** Shown at the left, as text; otherwise at the right, as a number. */
-    text?: boolean
   }
 
   /** A table with a caption that is heard and not seen; `fill` gives it its rows, each headed by its first cell. */

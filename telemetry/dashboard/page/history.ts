@@ -1,5 +1,66 @@
 import type { AnsweringProcess, ProcessReport, StoreReport } from "../report.ts"
 
+/** What is counted, by the names that the page has for it. */
+type Counted =
+  | "l1Hits"
+  | "l1Absent"
+  | "l1Misses"
+  | "joined"
+  | "l2Hits"
+  | "l2Absent"
+  | "readErrors"
+  | "writes"
+  | "refused"
+  | "writeErrors"
+  | "bytesRead"
+  | "bytesWritten"
+  | "loads"
+  | "loadsEmpty"
+  | "loadErrors"
+  | "loadsJoined"
+  | "refreshes"
+  | "bypasses"
+  | "fills"
+  | "refusedFills"
+  | "evictedByCount"
+  | "evictedByBytes"
+  | "oversize"
+  | "evictedAbsent"
+  | "expirations"
+  | "invalidations"
+  | "l1Timed"
+  | "readsTimed"
+  | "writesTimed"
+  | "loadsTimed"
+  | "l1Ms"
+  | "readMs"
+  | "writeMs"
+  | "loadMs"
+
+export type Numbers = Record<Counted, number>
+
+/** One store of one process. Several of the same name add up on the page. */
+export interface Member {
+  process: AnsweringProcess
+  store: StoreReport
+  /** A second, since the report before; absent in the first. */
+  rates: Numbers | undefined
+}
+
+export interface Point {
+  atMs: number
+  /** A second; absent where no member has any. */
+  rates: Numbers | undefined
+}
+
+export interface StoreHistory {
+  name: string
+  /** As of the last report; none if no process had it open. */
+  members: Member[]
+  lastSeenMs: number
+  points: Point[]
+}
+
 /**
  * Makes rates of counters: each report is set against the one before. Part of the page's script: it names nothing
  * outside itself.
@@ -12,7 +73,7 @@ export function histories() {
   /** What the numbers beside the charts are averaged over, ms. */
   const RECENT_MS = 10_000
 
-  const COUNTED = {
+  const COUNTED: Record<Counted, (store: StoreReport) => number> = {
     l1Hits: ({ l1 }: StoreReport) => l1.hits,
     l1Absent: ({ l1 }: StoreReport) => l1.negativeHits,
     l1Misses: ({ l1 }: StoreReport) => l1.misses,
@@ -49,29 +110,8 @@ export function histories() {
     writeMs: ({ l2 }: StoreReport) => l2.writeLatency.count * l2.writeLatency.meanMs,
     loadMs: ({ loader }: StoreReport) => loader.latency.count * loader.latency.meanMs,
   }
-  type Counted = keyof typeof COUNTED
-  type Numbers = Record<Counted, number>
   const NAMES = Object.keys(COUNTED) as Counted[]
 
-  /** One store of one process. Several of the same name add up on the page. */
-  interface Member {
-    process: AnsweringProcess
-    store: StoreReport
-    /** A second, since the report before; absent in the first. */
-    rates: Numbers | undefined
-  }
-  interface Point {
-    atMs: number
-    /** A second; absent where no member has any. */
-    rates: Numbers | undefined
-  }
-  interface StoreHistory {
-    name: string
-    /** As of the last report; none if no process had it open. */
-    members: Member[]
-    lastSeenMs: number
-    points: Point[]
-  }
   interface Baseline {
     uptimeMs: number
     seenMs: number
@@ -180,5 +220,3 @@ export function histories() {
 }
 
 export type Histories = ReturnType<typeof histories>
-export type StoreHistory = ReturnType<Histories["add"]>[number]
-export type Numbers = ReturnType<Histories["totals"]>

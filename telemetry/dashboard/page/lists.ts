@@ -5,6 +5,14 @@ import type { Formats } from "./format.ts"
 import type { Histories, StoreHistory } from "./history.ts"
 import type { Measures } from "./measures.ts"
 
+/** Of what is listed: an address leads there. */
+export interface Item {
+  state: string
+  name: string
+  detail: string
+  address?: string
+}
+
 /** The lists at the top of the page. Part of its script: it names nothing outside itself. */
 export function listsOf(
   { h, say, set }: Elements,
@@ -12,14 +20,6 @@ export function listsOf(
   histories: Histories,
   { errors, l1Answered, l1Asked, requests }: Measures,
 ) {
-  /** Of what is listed: an address leads there. */
-  interface Item {
-    state: string
-    name: string
-    detail: string
-    address?: string
-  }
-
   /** A list that changes what differs, so that focus and selection stay where they are. */
   function listIn(list: PageElement) {
     let made: { key: string; holder: PageElement; name: PageElement; detail: PageElement }[] = []

@@ -1,26 +1,28 @@
 import type { StoreReport } from "../report.ts"
 import type { Numbers } from "./history.ts"
 
+export interface Measure {
+  label: string
+  /** Counts bytes. */
+  bytes?: true
+  of(numbers: Numbers): number
+}
+
+export interface Result extends Measure {
+  /** Names its colour in the style sheet. */
+  className: string
+}
+
+export interface Tier {
+  label: string
+  className: string
+  latency(store: StoreReport): StoreReport["l1"]["latency"]
+  /** Mean time, ms; `undefined` if nothing was timed. */
+  mean(numbers: Numbers): number | undefined
+}
+
 /** What the page makes of the counters. Part of the page's script: it names nothing outside itself. */
 export function measures() {
-  interface Measure {
-    label: string
-    /** Counts bytes. */
-    bytes?: true
-    of(numbers: Numbers): number
-  }
-  interface Result extends Measure {
-    /** Names its colour in the style sheet. */
-    className: string
-  }
-  interface Tier {
-    label: string
-    className: string
-    latency(store: StoreReport): StoreReport["l1"]["latency"]
-    /** Mean time, ms; `undefined` if nothing was timed. */
-    mean(numbers: Numbers): number | undefined
-  }
-
   /** What came of requests, from the bottom of the chart up. A request is a key: a batch of ten is ten of them. */
   const RESULTS: readonly Result[] = [
     { label: "L1 hit", className: "l1-hit", of: (n) => n.l1Hits },

@@ -5,6 +5,11 @@ import type { Formats } from "./format.ts"
 import type { Histories, Numbers, StoreHistory } from "./history.ts"
 import type { Measures } from "./measures.ts"
 
+export interface Panel {
+  element: PageElement
+  update(history: StoreHistory, totals: Numbers, nowMs: number): void
+}
+
 /** The panels of a store's section. Part of the page's script: it names nothing outside itself. */
 export function storePanels(
   { h, say, set, table }: Elements,
@@ -13,10 +18,6 @@ export function storePanels(
   histories: Histories,
   { RESULTS, TIERS, L1_EVENTS, L2_EVENTS, l1Asked, l1Answered, requests, errors }: Measures,
 ) {
-  interface Panel {
-    element: PageElement
-    update(history: StoreHistory, totals: Numbers, nowMs: number): void
-  }
   const NUMBER_COLUMNS = [{ label: "A second" }, { label: "Since opened" }]
 
   function requestsPanel(): Panel {

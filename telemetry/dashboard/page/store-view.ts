@@ -158,5 +158,3 @@ export function storeViews(
 
   return { storeView }
 }
-
-export type StoreViews = ReturnType<typeof storeViews>
