@@ -3,7 +3,12 @@ import { type Browser, chromium } from "playwright-core"
 import { afterAll, describe, test } from "vitest"
 
 /** Where Debian, Ubuntu and Google's own package put a Chromium; `CHROMIUM` names another. */
-const PLACES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+const PLACES = [
+  process.env.CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+]
 
 /** Without these, Chromium talks to its maker, which is of no use to a test. */
 const QUIET = [
