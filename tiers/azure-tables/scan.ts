@@ -4,8 +4,8 @@ import { KIND } from "./errors.ts"
 import type { TableRequests } from "./requests.ts"
 import { KEYED_ENTRY, PARTITIONS, type Row, rangeFilter } from "./row.ts"
 
-/** Partitions queried at once. */
-const PARALLEL = 8
+/** Rows that one query is to bring; those of more than one page's worth are asked for in parallel. */
+const ROWS_A_QUERY = 500
 /** A page ends after so many rounds of queries, however little they found: a table of expired rows holds up nobody. */
 const MAX_ROUNDS = 4
 
@@ -17,8 +17,8 @@ interface Position {
 }
 
 /**
- * One page over all partitions, a share of it from each of those queried. A further round is made as long as the page is
- * not half full; then it ends, because a round for a few entries would cost as much as one for many.
+ * One page over the partitions. A request costs as much as a hundred rows, so that few partitions are asked for many: first
+ * as many as a full table needs, then, as long as the page is not half full, as many more as those before let expect.
  */
 export async function scanPage(
   requests: TableRequests,
@@ -28,29 +28,30 @@ export async function scanPage(
 ): Promise<ScanPage> {
   const position = cursor === undefined ? { next: 0, open: [] } : parseCursor(cursor, prefix)
   const entries: KeyedEntry[] = []
+  // Of the partitions that this page begins; what is left of one begun before says nothing of the others.
+  let [begun, foundInBegun] = [0, 0]
   for (let round = 0; round < MAX_ROUNDS && !isFinished(position) && entries.length * 2 < limit; round++) {
     const room = limit - entries.length
-    const queried = takeQueries(position, Math.min(PARALLEL, room))
-    const pages = await Promise.all(
-      queried.map(({ partition, continuation }) =>
-        requests.page("scan", {
+    const expected = begun === 0 ? ROWS_A_QUERY : foundInBegun / begun
+    const queried = takeQueries(position, Math.min(room, Math.ceil(room / expected)))
+    const answers = await Promise.all(
+      queried.map(async ({ partition, continuation }) => {
+        const page = await requests.page("scan", {
           filter: rangeFilter(PARTITIONS[partition] ?? "", prefix),
           select: KEYED_ENTRY,
           top: Math.floor(room / queried.length),
           continuation,
           signal,
-        }),
-      ),
+        })
+        return { partition, page, isFirst: continuation === undefined }
+      }),
     )
-    for (const [index, page] of pages.entries()) {
-      for (const row of page) {
-        const entry = entryOf(row)
-        if (entry !== undefined) entries.push(entry)
-      }
+    for (const { partition, page, isFirst } of answers) {
+      const found = page.flatMap((row) => entryOf(row) ?? [])
+      entries.push(...found)
+      if (isFirst) [begun, foundInBegun] = [begun + 1, foundInBegun + found.length]
       const { continuationToken: continuation } = page
-      const partition = queried[index]?.partition
-      if (continuation !== undefined && partition !== undefined)
-        position.open.push({ partition, continuation })
+      if (continuation !== undefined) position.open.push({ partition, continuation })
     }
   }
   return isFinished(position) ? { entries } : { entries, next: makeCursor(position, prefix) }
