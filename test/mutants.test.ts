@@ -6,6 +6,7 @@ import fc from "fast-check"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import type { StepCall } from "./racing/calls.ts"
 import { lag, type Open, race } from "./racing/race.ts"
+import type { WriteFault } from "./racing/table.ts"
 
 /** Runs that a mutant may take to be caught; most take fewer than 300. */
 const BUDGET_RUNS = 12_000
@@ -16,6 +17,8 @@ interface Mutant {
   readonly edits: readonly (readonly [file: string, text: string, becomes: string])[]
   /** The kinds of call whose races show it; `lag` for reads that lag. */
   readonly caughtBy: readonly StepCall[] | "lag"
+  /** What befalls the first few writes of those races. @default anything */
+  readonly fault?: WriteFault
 }
 
 const TWO_TIER = "src/two-tier.ts"
@@ -68,6 +71,7 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a quarantine that ends without dirtying": {
     caughtBy: ["get", "set", "wait"],
+    fault: "landLate",
     edits: [
       [
         TWO_TIER,
@@ -238,10 +242,13 @@ test("without an edit, the copy breaks no promise", async () => {
   expect(result.failed).toBe(false)
 })
 
-for (const [name, { edits, caughtBy }] of Object.entries(MUTANTS)) {
+for (const [name, { edits, caughtBy, fault }] of Object.entries(MUTANTS)) {
   test(`caught: ${name}`, { timeout: 120_000 }, async () => {
     const open = await openOf(edits)
-    const property = caughtBy === "lag" ? lag(open) : race(open, caughtBy)
+    const property =
+      caughtBy === "lag"
+        ? lag(open)
+        : race(open, { calls: caughtBy, ...(fault === undefined ? {} : { fault }) })
     const result = await fc.check(property as fc.IAsyncProperty<unknown>, {
       seed: SEED,
       numRuns: BUDGET_RUNS,

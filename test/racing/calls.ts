@@ -44,11 +44,11 @@ const CALLS = [
 ] as const
 export type StepCall = (typeof CALLS)[number]
 
-/** Threads of steps of these kinds of call. */
-export function threadsOf(calls: readonly StepCall[]): fc.Arbitrary<Step[][]> {
+/** Threads of steps of these kinds of call, on these keys. */
+export function threadsOf(calls: readonly StepCall[], keys: readonly string[]): fc.Arbitrary<Step[][]> {
   const step: fc.Arbitrary<Step> = fc.record({
     call: fc.constantFrom(...calls),
-    key: fc.constantFrom("a", "a", "a", "b"),
+    key: fc.constantFrom(...keys),
     ttlMs: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 2 }),
     abort: fc.nat(3).map((chance) => chance === 0),
     waitMs: fc.constantFrom(1, 10, 30, 50),
@@ -63,7 +63,7 @@ export function threadsOf(calls: readonly StepCall[]): fc.Arbitrary<Step[][]> {
  */
 export const threads: fc.Arbitrary<Step[][]> = fc
   .subarray([...CALLS], { minLength: 1, maxLength: 4 })
-  .chain((calls) => threadsOf(["get", ...calls]))
+  .chain((calls) => threadsOf(["get", ...calls], ["a", "a", "a", "b"]))
 
 const aborted = new Error("the caller is gone")
 

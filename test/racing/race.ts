@@ -12,6 +12,13 @@ const QUARANTINE_MS = 30
 
 export type Open = typeof kv
 
+/** What to race. */
+export interface Focus {
+  readonly calls: readonly StepCall[]
+  /** What befalls the first few writes. @default anything */
+  readonly fault?: WriteFault
+}
+
 /** L1 as a race may find it. Tiny ones evict at any moment. */
 const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<L1Options>({}) },
@@ -34,11 +41,13 @@ const faults: fc.Arbitrary<Faults> = fc.record({
  * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
  * write to the same table. After each event the promises of the two tiers are checked; a broken one rejects.
  *
- * @param calls the kinds of call to race. @default a few of all, other ones in each race
+ * @param focus what to race on one key. @default a few kinds of call, other ones in each race, on two keys
  */
-export function race(open: Open, calls?: readonly StepCall[]) {
-  const steps = calls === undefined ? threads : threadsOf(calls)
-  return fc.asyncProperty(fc.scheduler(), steps, l1, faults, async (scheduler, threads, l1, faults) => {
+export function race(open: Open, focus?: Focus) {
+  const steps = focus === undefined ? threads : threadsOf(focus.calls, ["a"])
+  const befalls =
+    focus?.fault === undefined ? faults : fc.constant({ writes: Array(4).fill(focus.fault), reads: [] })
+  return fc.asyncProperty(fc.scheduler(), steps, l1, befalls, async (scheduler, threads, l1, faults) => {
     const runtime = testRuntime(1_000_000)
     const table = new RacingTable(scheduler, runtime, faults, { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS })
     const client = await open("race", {
