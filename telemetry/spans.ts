@@ -42,6 +42,8 @@ export class Spans {
   readonly #version: string | undefined
   #provider: TracerProvider | undefined
   #contexts: ContextSource | undefined
+  /** A context without a recording span, and one that stays so: contexts never change, and spans only stop recording. */
+  #unheard: Context = ROOT_CONTEXT
 
   constructor(
     store: string,
@@ -130,9 +132,10 @@ export class Spans {
   ): void => {
     try {
       const here = this.#contexts?.active()
-      if (here === ROOT_CONTEXT || here === undefined) return
+      if (here === this.#unheard || here === undefined) return
       const active = trace.getSpan(here)
       if (active?.isRecording()) this.#hit(active, operation, key, entry, keys)
+      else this.#unheard = here
     } catch (error) {
       report(error)
     }
