@@ -37,7 +37,7 @@ if (FOLDER === undefined) {
       await page.getByText("No store is open").waitFor()
       await page.screenshot(picture("empty"))
 
-      const folder = mkdtempSync(join(tmpdir(), "tiered-kv-screenshots-"))
+      const folder = mkdtempSync(join(tmpdir(), "shop-"))
       onTestFinished(() => rmSync(folder, { recursive: true }))
       const documents = await kv("documents", {
         backend: `lmdb:${join(folder, "documents")}`,

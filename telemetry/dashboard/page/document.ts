@@ -14,15 +14,15 @@ export { STYLE }
 
 const PARTS = { formats, histories, elementsOf, chartsOf, measures, listsOf, storePanels, storeViews }
 
-/** The page's script: the text of the functions that make it up. */
-export const SCRIPT = `"use strict"
+/** The page's script: the text of the functions that make it up, without their indentation. */
+export const SCRIPT = withoutIndentation(`"use strict"
 // Bundlers that keep the names of functions call this within them.
 const __name = (value) => value
 ;(${main})(document, {
 ${Object.entries(PARTS)
   .map(([name, part]) => `${name}: ${part}`)
   .join(",\n")}
-})`
+})`)
 
 const ICON =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 28 28'%3E%3Crect x='5' y='3' width='18' height='8' rx='2.5' fill='%231a6fd6'/%3E%3Crect x='2' y='14' width='24' height='11' rx='2.5' fill='%2312936c'/%3E%3C/svg%3E"
@@ -42,3 +42,7 @@ export const DOCUMENT = `<!doctype html>
 <body>${MARKUP}<script>${SCRIPT}</script></body>
 </html>
 `
+
+function withoutIndentation(text: string): string {
+  return text.replace(/^\s+/gm, "")
+}
