@@ -11,6 +11,12 @@ test(`no promise is broken in ${numRuns} races`, { timeout: 0 }, async () => {
   await fc.assert(race(kv), { numRuns, ...seed })
 })
 
+test(`nor in ${numRuns / 3} over a network, where calls are tried again and reads travel together`, {
+  timeout: 0,
+}, async () => {
+  await fc.assert(race(kv, { networked: true }), { numRuns: numRuns / 3, ...seed })
+})
+
 test("nothing older than what was acknowledged stays in L1, however the backend's reads lag", async () => {
   await fc.assert(lag(kv), { numRuns: 300 })
 })

@@ -9,14 +9,23 @@ import { type Faults, RacingTable, type ReadFault, WRITE_FAULTS, type WriteFault
 
 const TTL_MS = 50
 const QUARANTINE_MS = 30
+/** No call is given up: what a request that was given up may still do, the table does by itself. */
+const TIMEOUT_MS = 1_000_000
+/** How far time moves when all there is to wait for is time. */
+const IDLE_STEP_MS = 200
+/** More than all waits between the attempts of a call. */
+const MAX_IDLE_MS = 20_000
 
 export type Open = typeof kv
 
-/** What to race. */
+/** What to race, and over what. */
 export interface Focus {
-  readonly calls: readonly StepCall[]
+  /** These kinds of call, on one key. @default a few kinds, other ones in each race, on two keys */
+  readonly calls?: readonly StepCall[]
   /** What befalls the first few writes. @default anything */
   readonly fault?: WriteFault
+  /** Behind the retries and the batching that a service over a network gets. @default false */
+  readonly networked?: boolean
 }
 
 /** L1 as a race may find it. Tiny ones evict at any moment. */
@@ -40,20 +49,19 @@ const faults: fc.Arbitrary<Faults> = fc.record({
 /**
  * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
  * write to the same table. After each event the promises of the two tiers are checked; a broken one rejects.
- *
- * @param focus what to race on one key. @default a few kinds of call, other ones in each race, on two keys
  */
-export function race(open: Open, focus?: Focus) {
-  const steps = focus === undefined ? threads : threadsOf(focus.calls, ["a"])
-  const befalls =
-    focus?.fault === undefined ? faults : fc.constant({ writes: Array(4).fill(focus.fault), reads: [] })
+export function race(open: Open, { calls, fault, networked = false }: Focus = {}) {
+  const steps = calls === undefined ? threads : threadsOf(calls, ["a"])
+  const befalls = fault === undefined ? faults : fc.constant({ writes: Array(4).fill(fault), reads: [] })
   return fc.asyncProperty(fc.scheduler(), steps, l1, befalls, async (scheduler, threads, l1, faults) => {
     const runtime = testRuntime(1_000_000)
-    const table = new RacingTable(scheduler, runtime, faults, { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS })
+    const times = { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS }
+    const table = new RacingTable(scheduler, runtime, faults, times, networked)
     const client = await open("race", {
       backend: table.backend,
       runtime,
       quarantineMs: QUARANTINE_MS,
+      timeoutMs: TIMEOUT_MS,
       l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
     })
     let texts = 0
@@ -93,10 +101,11 @@ async function runThread(world: World, steps: readonly Step[]): Promise<void> {
   }
 }
 
-/** Lets one event happen after the other, checking L1 after each, until the threads are through. */
+/** Lets one event happen after the other, checking L1 after each, until the threads and what they gave up are through. */
 async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promise<void>[]): Promise<void> {
   let failure: { error: unknown } | undefined
   let running = threads.length
+  let idleMs = 0
   for (const thread of threads) {
     thread.catch((error: unknown) => (failure ??= { error })).finally(() => running--)
   }
@@ -105,11 +114,15 @@ async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promis
     if (failure !== undefined) throw failure.error
     if (world.broken !== undefined) throw world.broken
     checkL1(world)
-    if (scheduler.count() === 0) break
-    await scheduler.waitNext(1)
+    if (scheduler.count() > 0) await scheduler.waitNext(1)
+    else if (running === 0 && world.client.stats().inFlight === 0) return
+    else if (idleMs > MAX_IDLE_MS) throw new PromiseBroken(`${running} calls never came to an end`)
+    else {
+      idleMs += IDLE_STEP_MS
+      await world.runtime.advance(IDLE_STEP_MS)
+    }
     await world.moving
   }
-  if (running > 0) throw new PromiseBroken(`${running} calls never came to an end`)
 }
 
 function checkL1({ client, table }: World): void {

@@ -25,13 +25,14 @@ export interface Faults {
 export class RacingTable {
   readonly history: History
   readonly backend: Backend
-  /** Told of every value that the client sends. */
+  /** Told of every value when the client sends it first. */
   onPut: (key: string, text: string) => void = () => {}
   readonly #scheduler: Scheduler
   readonly #runtime: TestRuntime
   readonly #table: Backend
   readonly #quarantineMs: number
   readonly #faults: { writes: WriteFault[]; reads: ReadFault[] }
+  readonly #sent = new Set<string>()
   readonly #writing = new Map<string, number>()
   readonly #reading = new Map<string, number[]>()
   readonly #doubtful = new Map<string, number>()
@@ -41,6 +42,7 @@ export class RacingTable {
     runtime: TestRuntime,
     faults: Faults,
     times: { ttlMs: number; quarantineMs: number },
+    networked: boolean,
   ) {
     this.#scheduler = scheduler
     this.#runtime = runtime
@@ -48,7 +50,7 @@ export class RacingTable {
     this.#table = memory({ runtime, store: memoryStore() })
     this.#quarantineMs = times.quarantineMs
     this.history = new History(runtime.now, times.ttlMs)
-    this.backend = this.#racing()
+    this.backend = this.#racing(networked)
   }
 
   /** No fault befalls what is called from now on. */
@@ -78,7 +80,7 @@ export class RacingTable {
     await this.#delete(key, { id: this.#runtime.id() })
   }
 
-  #racing(): Backend {
+  #racing(networked: boolean): Backend {
     const table = this.#table
     const pause = (label: string) => this.#scheduler.schedule(Promise.resolve(), label)
 
@@ -131,13 +133,14 @@ export class RacingTable {
 
     return {
       ...table,
-      traits: { ...table.traits, inProcess: true },
+      traits: { ...table.traits, inProcess: !networked },
       get: (key) => read("get", [key], () => table.get(key)),
       getMany: (keys) => read("getMany", keys, () => table.getMany(keys)),
       exists: (key) => read("exists", [key], () => table.exists(key)),
       scan: (prefix, page) => read("scan", [], () => table.scan(prefix, page)),
       put: (key, item) => {
-        this.onPut(key, Buffer.from(item.value).toString())
+        if (!this.#sent.has(item.id)) this.onPut(key, Buffer.from(item.value).toString())
+        this.#sent.add(item.id)
         return write("put", [key], () => this.#put(key, item))
       },
       delete: (key, item) => write("delete", [key], () => this.#delete(key, item)),
