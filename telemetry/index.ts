@@ -9,6 +9,7 @@ import { isKvError } from "./error-type.ts"
 import { StoreMetrics } from "./metrics.ts"
 import { ATTRIBUTE, OPERATION } from "./names.ts"
 import type { TelemetryOptions } from "./options.ts"
+import { Registration } from "./providers.ts"
 import { quietly, watch } from "./quietly.ts"
 import { end, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
@@ -19,6 +20,9 @@ export class Telemetry implements Listener {
   readonly #runtime: Runtime
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
+  readonly #registration = new Registration()
+  /** Whether somebody traces or collects metrics. */
+  #heard = false
 
   constructor(store: string, backend: Backend, runtime: Runtime, options: TelemetryOptions) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
@@ -47,8 +51,9 @@ export class Telemetry implements Listener {
     describe: (value: T) => Outcome,
   ): MaybePromise<T> {
     this.#sync()
-    const loads = name === "getOrSet"
-    return this.#watch(OPERATION[name], loads, this.#spans?.operation(name, key), run, describe)
+    if (!this.#heard) return this.#countErrors(name, run)
+    const started = this.#spans?.operation(name, key)
+    return this.#watch(OPERATION[name], name === "getOrSet", started, run, describe)
   }
 
   async load<T>(
@@ -85,11 +90,26 @@ export class Telemetry implements Listener {
 
   /** An SDK may be registered at any time, or taken away. */
   #sync(): void {
-    const spans = this.#spans
-    spans?.sync()
+    if (!this.#registration.hasChanged()) return
+    this.#spans?.sync()
     this.#metrics?.sync()
-    const onHit = spans?.hearsHits ? spans.onHit : undefined
-    if (this.onHit !== onHit) this.onHit = onHit
+    this.onHit = this.#spans?.hearsHits ? this.#spans.onHit : undefined
+    this.#heard = this.#spans?.tracer !== undefined || this.#metrics?.instruments !== undefined
+  }
+
+  /** Errors are counted though nobody collects them yet. */
+  #countErrors<T>(name: OperationName, run: () => MaybePromise<T>): MaybePromise<T> {
+    const metrics = this.#metrics
+    if (metrics === undefined) return run()
+    const count = (error: unknown) => void quietly(() => metrics.countError(OPERATION[name], error))
+    try {
+      const answer = run()
+      if (answer instanceof Promise) answer.then(undefined, count)
+      return answer
+    } catch (error) {
+      count(error)
+      throw error
+    }
   }
 
   #watch<T>(
@@ -100,7 +120,6 @@ export class Telemetry implements Listener {
     describe: (value: T) => Outcome,
   ): MaybePromise<T> {
     const metrics = this.#metrics
-    if (started === undefined && metrics === undefined) return run()
     const startedAt = metrics?.instruments === undefined ? undefined : this.#runtime.monotonic()
     const elapsed = () => (startedAt === undefined ? undefined : this.#runtime.monotonic() - startedAt)
 
@@ -115,8 +134,7 @@ export class Telemetry implements Listener {
       if (started !== undefined)
         endFailed(started, error, { [ATTRIBUTE.tier]: tier, [ATTRIBUTE.result]: "error" })
     }
-    const silent = started === undefined && startedAt === undefined
-    return watch(started?.context, run, silent ? undefined : done, failed)
+    return watch(started?.context, run, done, failed)
   }
 }
 

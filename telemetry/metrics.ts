@@ -85,13 +85,19 @@ export class StoreMetrics implements Source {
     this.instruments?.operationDuration.record(seconds(ms), attributes)
   }
 
-  /** The same of one that failed; its error is counted whether or not anybody collects. */
+  /** The same of one that failed. */
   recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
-    const type = errorType(error)
-    this.errors.add({ operation, type })
+    const type = this.countError(operation, error)
     if (ms === undefined) return
     const attributes = { ...this.#attributes(operation, tier), [ATTRIBUTE.errorType]: type }
     this.instruments?.operationDuration.record(seconds(ms), attributes)
+  }
+
+  /** Counts an error, whether or not anybody collects. */
+  countError(operation: string, error: unknown): string {
+    const type = errorType(error)
+    this.errors.add({ operation, type })
+    return type
   }
 
   #attributes(operation: string, tier: Outcome["tier"]): Attributes {

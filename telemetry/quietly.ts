@@ -23,10 +23,10 @@ export function report(error: unknown): void {
 export function watch<T>(
   active: Context | undefined,
   run: () => MaybePromise<T>,
-  done: ((value: T) => void) | undefined,
+  done: (value: T) => void,
   failed: (error: unknown) => void,
 ): MaybePromise<T> {
-  const ended = (value: T) => void (done !== undefined && quietly(() => done(value)))
+  const ended = (value: T) => void quietly(() => done(value))
   const broke = (error: unknown) => void quietly(() => failed(error))
   let answer: MaybePromise<T>
   try {
@@ -36,7 +36,7 @@ export function watch<T>(
     throw error
   }
   // The listeners come first, so a span has ended before its caller goes on; the caller gets the very same promise.
-  if (answer instanceof Promise) answer.then(done && ended, broke)
+  if (answer instanceof Promise) answer.then(ended, broke)
   else ended(answer)
   return answer
 }
