@@ -7,6 +7,9 @@ const KEYS = 10_000
 const AT_ONCE = 1_000
 const VALUE = "v".repeat(100)
 const ROUNDS = 9
+/** Processor time that each side spends before it is measured, and in each round, µs. */
+const WARM_UP_US = 1_000_000
+const ROUND_US = 200_000
 
 /**
  * What a store costs the process that uses it, beside the bare SDK: processor time a key, not time on the clock, against
@@ -42,7 +45,7 @@ async function measure(bare) {
     return keys[at]
   }
   const one = async (read) => {
-    for (let i = 0; i < bare.loneReads; i++) await read(next())
+    for (let i = 0; i < 100; i++) await read(next())
   }
   const many = (read) => Promise.all(Array.from({ length: AT_ONCE }, () => read(next())))
   const scan = async (limit) => {
@@ -59,7 +62,7 @@ async function measure(bare) {
   const rows = [
     await row(
       "a lone read",
-      bare.loneReads,
+      100,
       () => one(bare.get),
       () => one(ours),
       { most: 1.1 },
@@ -81,27 +84,34 @@ async function measure(bare) {
 
 /** Both in turn, round by round; the median of the rounds' ratios counts, since the machine's speed drifts. */
 async function row(title, keys, bare, ours, goal = {}) {
-  for (let round = 0; round < 2; round++) {
-    await bare()
-    await ours()
-  }
+  const [bareRuns, ourRuns] = [await runsFor(bare), await runsFor(ours)]
   const spent = { bare: [], ours: [] }
   for (let round = 0; round < ROUNDS; round++) {
-    spent.bare.push((await cpuOf(bare)) / keys)
-    spent.ours.push((await cpuOf(ours)) / keys)
+    spent.bare.push((await cpuOf(bare, bareRuns)) / keys)
+    spent.ours.push((await cpuOf(ours, ourRuns)) / keys)
   }
   const ratio = median(spent.ours.map((us, round) => us / spent.bare[round]))
   const us = (times) => `${median(times).toFixed(1)} µs`
   return [title, us(spent.bare), us(spent.ours), `${ratio.toFixed(2)}×`, verdict(ratio, goal)]
 }
 
-/** µs of processor time, of all threads of this process. */
-async function cpuOf(run) {
-  globalThis.gc?.()
+/** Warms the function up, and finds out how often it has to run for a round. */
+async function runsFor(run) {
+  let spent = 0
+  let last = 0
+  while (spent < WARM_UP_US) {
+    last = await cpuOf(run)
+    spent += last
+  }
+  return Math.ceil(ROUND_US / last)
+}
+
+/** µs of processor time, of all threads of this process, that one of so many runs takes. */
+async function cpuOf(run, runs = 1) {
   const before = process.cpuUsage()
-  await run()
+  for (let i = 0; i < runs; i++) await run()
   const { user, system } = process.cpuUsage(before)
-  return user + system
+  return (user + system) / runs
 }
 
 /** Requests for distinct keys that are asked for at once, over as few as the service takes them in. */

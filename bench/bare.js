@@ -5,7 +5,7 @@ import { startAzurite, startDynamodbLocal, startFirestoreEmulator, startRedis } 
  * server, makes a new table, and gives
  *
  * - `name`, and the `url` under which `kv()` finds the same table;
- * - `get(key)`, the call for one key, and `loneReads`, how many of them a round takes;
+ * - `get(key)`, the call for one key;
  * - `scan(prefix)`, the fewest queries that return the rows, as a number of rows;
  * - `goalAtOnce`, what is aimed at for many reads at once;
  * - `backend()`, a backend of its own over the table; `stop()`.
@@ -43,7 +43,6 @@ export async function dynamodb() {
   return {
     name: "DynamoDB",
     url: `dynamodb://${settings.region}/${TableName}?endpoint=${encodeURIComponent(settings.endpoint)}`,
-    loneReads: 300,
     goalAtOnce: { cheaper: 10 },
     async get(key) {
       const Key = { pk: { S: `bucket_${bucketOf(key)}` }, sk: { S: key } }
@@ -95,7 +94,6 @@ export async function firestore() {
   return {
     name: "Firestore",
     url: `firestore://${projectId}/(default)/bench?endpoint=${endpoint}`,
-    loneReads: 300,
     goalAtOnce: { cheaper: 10 },
     async get(key) {
       const document = await rows.doc(key).get()
@@ -133,7 +131,6 @@ export async function azureTables() {
   return {
     name: "Azure Tables",
     url: `azure-tables://${account}/bench?endpoint=${encodeURIComponent(endpoint)}`,
-    loneReads: 300,
     // The service has no batched read.
     goalAtOnce: {},
     async get(key) {
@@ -169,7 +166,6 @@ export async function redis() {
   return {
     name: "Redis",
     url,
-    loneReads: 3_000,
     goalAtOnce: { cheaper: 4 },
     get: (key) => client.getBuffer(key),
     async scan(prefix) {
