@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process"
+import { randomInt } from "node:crypto"
 import { once } from "node:events"
 import { connect, createServer, type Server } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -75,13 +76,29 @@ export async function listenOnLoopback(server: Server): Promise<number> {
   return address.port
 }
 
-/** A loopback port that nothing listens on at the moment. */
+/**
+ * A loopback port that nothing uses at the moment. From below those that the system hands to outgoing connections
+ * (32,768 and up on Linux), one of which could otherwise take it before the server does.
+ */
 export async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = randomInt(20_000, 32_768)
+    if (await isFree(port)) return port
+  }
+  throw new Error("no free port found between 20,000 and 32,767")
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  const port = await listenOnLoopback(server)
-  server.close()
-  await once(server, "close")
-  return port
+  try {
+    server.listen(port, "127.0.0.1")
+    await once(server, "listening")
+    return true
+  } catch {
+    return false
+  } finally {
+    server.close()
+  }
 }
 
 /** Whether something accepts connections there. */
