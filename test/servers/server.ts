@@ -97,7 +97,7 @@ async function isFree(port: number): Promise<boolean> {
   } catch {
     return false
   } finally {
-    server.close()
+    await new Promise((resolve) => server.close(resolve))
   }
 }
 
