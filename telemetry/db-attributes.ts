@@ -31,14 +31,17 @@ export function dbRequestsOf(traits: BackendTraits): Record<BackendOperation, Db
   }
 }
 
-/** `HOST:PORT`, the database after a slash unless it is 0. */
-const REDIS_SERVER = /^(?<host>.+):(?<port>\d+)(?:\/(?<database>\d+))?$/
+/** `HOST:PORT`, the database after a slash unless it is 0, the prefix of the keys after a `#`. */
+const REDIS_SERVER = /^(?<host>[^#]+):(?<port>\d+)(?:\/(?<database>\d+))?(?:#|$)/
 
 /** Where the entries lie, in the terms of the conventions. */
 function placeOf({ system, target }: BackendTraits): Attributes {
   if (system === "redis") {
     const { host, port, database = "0" } = REDIS_SERVER.exec(target)?.groups ?? {}
-    if (host === undefined || host.includes(",")) return { [ATTRIBUTE.serverAddress]: target }
+    // Several nodes, a socket, or a client that does not tell.
+    if (host === undefined || host.includes(",")) {
+      return { [ATTRIBUTE.serverAddress]: target.replace(/#.*/, "") }
+    }
     return {
       [ATTRIBUTE.dbNamespace]: database,
       [ATTRIBUTE.serverAddress]: host,
