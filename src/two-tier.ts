@@ -8,11 +8,12 @@ import type {
 } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1 } from "../tiers/l1.ts"
-import { L1Entry } from "../tiers/l1-entry.ts"
+import type { L1Entry } from "../tiers/l1-entry.ts"
 import type { Runtime } from "../tiers/runtime.ts"
+import { BackendReads, UNTIMED } from "./backend-reads.ts"
 import { Fences } from "./fences.ts"
 import { Floors } from "./floors.ts"
-import { KeepAlive } from "./keep-alive.ts"
+import { InFlight } from "./in-flight.ts"
 import { type Listener, silent } from "./listener.ts"
 import type { Counters } from "./stats.ts"
 
@@ -50,9 +51,6 @@ interface PageFill {
   readonly dirtied: Set<string>
 }
 
-/** On an embedded backend one read in 16 is timed: reading the clock twice costs as much as a small read. */
-const SAMPLE_MASK = 15
-
 /**
  * The protocol that keeps L1 from ever lying: what may enter it, and what must leave it when.
  *
@@ -78,15 +76,10 @@ export class TwoTier {
   readonly #pageFills = new Set<PageFill>()
   readonly #fences: Fences
   readonly #floors: Floors
+  readonly #reads: BackendReads
+  readonly #inFlight: InFlight
   #epoch = 0
   #closing = false
-  #reads = 0
-  #inFlight = 0
-  /** Calls to the backend under way. */
-  #asked = 0
-  /** Of a backend over a network, whose calls end in time. */
-  readonly #keepAlive: KeepAlive | undefined
-  readonly #whenIdle: (() => void)[] = []
 
   constructor(
     l1: L1,
@@ -103,7 +96,8 @@ export class TwoTier {
     this.listener = listener
     this.#fences = new Fences(runtime, quarantineMs)
     this.#floors = new Floors(backend)
-    this.#keepAlive = backend.traits.inProcess ? undefined : new KeepAlive()
+    this.#reads = new BackendReads(backend, runtime, counters)
+    this.#inFlight = new InFlight(!backend.traits.inProcess)
   }
 
   /** What L1 says of `key`: its entry if it is fresh, `null` if it is known to be absent, `undefined` if only the backend knows. */
@@ -127,12 +121,11 @@ export class TwoTier {
       flight.fill ||= fill
       return flight.promise
     }
-    const startedAt = this.#startRead()
-    const answer = this.#ask(key)
+    const startedAt = this.#reads.start()
+    const answer = this.#reads.ask(key)
     if (answer instanceof Promise) return this.#launch(key, answer, fill, startedAt)
     // Answered at once: nothing can have been written since.
-    this.#countRead(answer, startedAt)
-    const entry = this.#toEntry(answer)
+    const entry = this.#reads.arrived(answer, startedAt)
     this.#dirtyPages(key)
     if (fill) this.#fill(key, entry)
     return entry
@@ -141,19 +134,18 @@ export class TwoTier {
   /** Reads `key` from the backend, never joining a read that began earlier; drops what L1 holds if it differs. */
   async readStrong(key: string): Promise<L1Entry | undefined> {
     this.counters.l1Bypasses++
-    const startedAt = this.#startRead()
-    this.#begin()
+    const startedAt = this.#reads.start()
+    this.#inFlight.begin()
     try {
       const stored = await this.backend.get(key)
-      this.#countRead(stored, startedAt)
-      const entry = this.#toEntry(stored)
+      const entry = this.#reads.arrived(stored, startedAt)
       this.#shown(key, entry)
       return entry
     } catch (error) {
-      this.counters.readErrors++
+      this.#reads.failed()
       throw error
     } finally {
-      this.#end()
+      this.#inFlight.end()
     }
   }
 
@@ -161,18 +153,18 @@ export class TwoTier {
   async exists(key: string, cached: boolean): Promise<boolean> {
     if (!cached) this.counters.l1Bypasses++
     const flight = cached ? this.#flights.get(key) : undefined
-    this.#begin()
+    this.#inFlight.begin()
     try {
       if (flight !== undefined) {
         this.counters.coalesced++
         this.listener.joined(flight.captured)
         return (await flight.promise) !== undefined
       }
-      const there = await this.#askWhether(key)
+      const there = await this.#reads.askWhether(key)
       if (!cached) this.#supersede(key, there ? (this.l1.versionOf(key) ?? "") : null)
       return there
     } finally {
-      this.#end()
+      this.#inFlight.end()
     }
   }
 
@@ -216,45 +208,38 @@ export class TwoTier {
     const pageFill: PageFill = { epoch: this.#epoch, dirtied: new Set() }
     if (fill) this.#pageFills.add(pageFill)
     const startedAt = this.runtime.monotonic()
-    this.#begin()
+    this.#inFlight.begin()
     try {
       const page = await this.backend.scan(prefix, request)
       for (const stored of page.entries) {
         this.counters.bytesRead += stored.value.length
         const clean = fill && pageFill.epoch === this.#epoch && !pageFill.dirtied.has(stored.key)
         this.#shown(stored.key, stored)
-        if (clean) this.#fill(stored.key, this.#toEntry(stored), startedAt)
+        if (clean) this.#fill(stored.key, this.#reads.toEntry(stored), startedAt)
       }
       return page
     } finally {
       this.#pageFills.delete(pageFill)
-      this.#end()
+      this.#inFlight.end()
     }
   }
 
   /** Runs a load; `close` tells it to stop, and waits for it. */
   async runLoad<T>(key: string, load: Load, run: () => Promise<T>): Promise<T> {
-    this.#inFlight++
     this.#running.add(load)
     if (this.#closing) stop(load)
     try {
-      return await run()
+      return await this.#inFlight.during(run)
     } finally {
       load.settled = true
       this.#running.delete(load)
       if (this.loads.get(key) === load) this.loads.delete(key)
-      this.#leave()
     }
   }
 
   /** Runs a call of several steps; `close` waits for it. */
-  async runSteps<T>(run: () => Promise<T>): Promise<T> {
-    this.#inFlight++
-    try {
-      return await run()
-    } finally {
-      this.#leave()
-    }
+  runSteps<T>(run: () => Promise<T>): Promise<T> {
+    return this.#inFlight.during(run)
   }
 
   /** Drops `key` from L1, and sees to it that nothing read before now enters it. `own` is a load that goes on. */
@@ -280,7 +265,7 @@ export class TwoTier {
 
   /** Reads, writes, pages and loads under way. */
   get inFlight(): number {
-    return this.#inFlight
+    return this.#inFlight.count
   }
 
   /** Quarantines in force. */
@@ -292,46 +277,11 @@ export class TwoTier {
   async close(): Promise<void> {
     this.#closing = true
     for (const load of this.#running) stop(load)
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+    await this.#inFlight.idle()
     this.dirtyAll()
     this.#fences.close()
-    this.#keepAlive?.close()
+    this.#inFlight.close()
     this.l1.close()
-  }
-
-  #startRead(): number {
-    const timed = !this.backend.traits.inProcess || (this.#reads++ & SAMPLE_MASK) === 0
-    return timed ? this.runtime.monotonic() : UNTIMED
-  }
-
-  #ask(key: string): MaybePromise<StoredEntry | undefined> {
-    try {
-      return this.backend.lend === undefined ? this.backend.get(key) : this.backend.lend(key)
-    } catch (error) {
-      this.counters.readErrors++
-      throw error
-    }
-  }
-
-  async #askWhether(key: string): Promise<boolean> {
-    try {
-      const there = await this.backend.exists(key)
-      if (there) this.counters.l2Hits++
-      else this.counters.l2Misses++
-      return there
-    } catch (error) {
-      this.counters.readErrors++
-      throw error
-    }
-  }
-
-  #countRead(stored: StoredEntry | undefined, startedAt: number): void {
-    if (stored === undefined) this.counters.l2Misses++
-    else {
-      this.counters.l2Hits++
-      this.counters.bytesRead += stored.value.length
-    }
-    if (startedAt !== UNTIMED) this.counters.readLatency.record(this.runtime.monotonic() - startedAt)
   }
 
   #launch(
@@ -340,20 +290,19 @@ export class TwoTier {
     fill: boolean,
     startedAt: number,
   ): Promise<L1Entry | undefined> {
-    this.#begin()
+    this.#inFlight.begin()
     const flight: Flight = { fill, dirty: false, captured: this.listener.capture(), promise: PENDING }
     const epoch = this.#epoch
     // L1's time to live runs from the question: the answer may have been true no longer than that.
     const askedAt = startedAt === UNTIMED ? this.runtime.monotonic() : startedAt
     const leave = () => {
-      this.#end()
+      this.#inFlight.end()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     }
     flight.promise = answer.then(
       (stored) => {
         leave()
-        this.#countRead(stored, startedAt)
-        const entry = this.#toEntry(stored)
+        const entry = this.#reads.arrived(stored, startedAt)
         if (flight.dirty || epoch !== this.#epoch) {
           if (flight.fill) this.counters.refusedFills++
           this.#shown(key, entry)
@@ -365,20 +314,12 @@ export class TwoTier {
       },
       (error: unknown) => {
         leave()
-        this.counters.readErrors++
+        this.#reads.failed()
         throw error
       },
     )
     this.#flights.set(key, flight)
     return flight.promise
-  }
-
-  /** What was read, if it has not expired since. Copies the bytes. */
-  #toEntry(stored: StoredEntry | undefined): L1Entry | undefined {
-    if (stored === undefined) return undefined
-    const { value, version, expiresAt } = stored
-    if (expiresAt !== undefined && expiresAt <= this.runtime.now()) return undefined
-    return new L1Entry(value, version, expiresAt)
   }
 
   #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
@@ -414,7 +355,7 @@ export class TwoTier {
   }
 
   #beginWrite(key: string, own?: Load): void {
-    this.#begin()
+    this.#inFlight.begin()
     this.#fences.raise(key)
     this.dirty(key, own)
   }
@@ -423,7 +364,7 @@ export class TwoTier {
     this.counters.writeLatency.record(this.runtime.monotonic() - startedAt)
     this.dirty(key, own)
     this.#fences.lower(key)
-    this.#end()
+    this.#inFlight.end()
   }
 
   /** Counts what came of a write, and keeps what it says of the key. */
@@ -448,25 +389,8 @@ export class TwoTier {
   #quarantine(key: string): void {
     this.#fences.quarantine(key, () => this.dirty(key))
   }
-
-  /** A call to the backend begins. */
-  #begin(): void {
-    this.#inFlight++
-    if (this.#asked++ === 0) this.#keepAlive?.hold()
-  }
-
-  #end(): void {
-    if (--this.#asked === 0) this.#keepAlive?.release()
-    this.#leave()
-  }
-
-  #leave(): void {
-    if (--this.#inFlight > 0) return
-    for (const resolve of this.#whenIdle.splice(0)) resolve()
-  }
 }
 
-const UNTIMED = -1
 const PENDING = new Promise<never>(() => {})
 
 function stop(load: Load): void {

@@ -85,8 +85,8 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "leave()\n        this.counters.readErrors++",
-        "this.#end()\n        this.counters.readErrors++",
+        "leave()\n        this.#reads.failed()",
+        "this.#inFlight.end()\n        this.#reads.failed()",
       ],
     ],
   },
@@ -95,8 +95,8 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "if (this.#closing) stop(load)\n    try {\n      return await run()",
-        "if (this.#closing) stop(load)\n    try {\n      const value = await run()\n      this.loads.delete(key)\n      return value",
+        "if (this.#closing) stop(load)\n    try {\n      return await this.#inFlight.during(run)",
+        "if (this.#closing) stop(load)\n    try {\n      const value = await this.#inFlight.during(run)\n      this.loads.delete(key)\n      return value",
       ],
       [TWO_TIER, "if (this.loads.get(key) === load) this.loads.delete(key)", ""],
     ],
