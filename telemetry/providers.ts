@@ -1,5 +1,7 @@
+import { AsyncLocalStorage } from "node:async_hooks"
 import {
   type Context,
+  type ContextManager,
   type MeterProvider,
   metrics,
   ProxyTracerProvider,
@@ -7,16 +9,16 @@ import {
   trace,
 } from "@opentelemetry/api"
 
-/** Tells the active context. */
+/** Tells the active context, if there is one. */
 export interface ContextSource {
-  active(): Context
+  active(): Context | undefined
 }
 
 /** What is registered with the API. */
 interface Registered {
   readonly trace?: object
   readonly metrics?: object
-  readonly context?: ContextSource
+  readonly context?: ContextManager
 }
 
 /** Where every copy of the API, of major version 1, looks up what was registered with any of them. */
@@ -58,9 +60,19 @@ export function registeredMeterProvider(): MeterProvider {
 }
 
 /**
- * The context manager that is registered now; without one no span is ever active. For hits, to be asked directly: the API
- * looks it up anew, and checks its version, every time that it is asked, which takes longer than the answer.
+ * Tells the active context, for hits; without a context manager no span is ever active. The API looks its manager up anew
+ * and checks its version every time it is asked, and the SDK's manager goes the long way round when there is none. A hit
+ * asks the storage that the manager keeps its contexts in, if it keeps them in one, and else the manager.
  */
-export function registeredContextManager(): ContextSource | undefined {
-  return registered().context
+export function registeredContexts(): ContextSource | undefined {
+  const manager = registered().context
+  const storage = manager && Object.values(manager).find(isStorage)
+  if (manager === undefined || storage === undefined) return manager
+  const stored = storage.getStore()
+  const agrees = stored === undefined ? !trace.getSpan(manager.active()) : stored === manager.active()
+  return agrees ? { active: () => storage.getStore() } : manager
+}
+
+function isStorage(value: unknown): value is AsyncLocalStorage<Context> {
+  return value instanceof AsyncLocalStorage
 }

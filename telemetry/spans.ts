@@ -18,7 +18,7 @@ import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
-import { type ContextSource, registeredContextManager, registeredTracerProvider } from "./providers.ts"
+import { type ContextSource, registeredContexts, registeredTracerProvider } from "./providers.ts"
 import { quietly, report } from "./quietly.ts"
 
 /** A span under way, and the context in which what belongs to it runs. */
@@ -61,7 +61,7 @@ export class Spans {
 
   /** Finds the tracer and the context manager again, if an SDK was registered or taken away. */
   sync(): void {
-    this.#contexts = registeredContextManager()
+    this.#contexts = quietly(registeredContexts)
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider

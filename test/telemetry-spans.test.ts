@@ -1,4 +1,9 @@
-import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api"
+import { cp, mkdtemp, rm } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api"
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks"
 import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base"
 import { afterEach, describe, expect, test } from "vitest"
 import { type Kv, KvError, kv } from "../src/index.ts"
@@ -649,6 +654,40 @@ describe("which SDK", () => {
     await client.set("a", "3")
     expect(tracing.spans()).toHaveLength(2)
     expect(next.spans()).toHaveLength(2)
+  })
+
+  test("one that is registered through another copy of the API, and its context manager whatever it is made of", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tiered-kv-api-"))
+    await cp("node_modules/@opentelemetry/api", join(folder, "api"), { recursive: true })
+    const copy: typeof import("@opentelemetry/api") = createRequire(import.meta.url)(join(folder, "api"))
+    const { provider, spans, reset } = registerTracing()
+    unregisterAll()
+    expect(copy.ROOT_CONTEXT).not.toBe(ROOT_CONTEXT)
+
+    const managers = {
+      own: new AsyncLocalStorageContextManager(),
+      foreign: new Proxy(new AsyncLocalStorageContextManager(), { ownKeys: () => [] }),
+    }
+    for (const manager of Object.values(managers)) {
+      copy.trace.setGlobalTracerProvider(provider)
+      copy.context.setGlobalContextManager(manager)
+      const { client } = await gatedStore({ networked: true })
+      await client.set("a", "1")
+      await client.get("a")
+      reset()
+      await client.get("a")
+      await copy.trace.getTracer("test").startActiveSpan("request", async (span) => {
+        await client.get("a")
+        span.end()
+      })
+      expect(spans().map((span) => shape(span, spans()))).toEqual([
+        { name: "cache.get test", parent: "request", links: [] },
+        { name: "request", parent: undefined, links: [] },
+      ])
+      copy.trace.disable()
+      copy.context.disable()
+    }
+    await rm(folder, { recursive: true })
   })
 
   test("a tracer provider that is passed in gets the spans, registered or not", async () => {
