@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import type { Kv } from "../../src/api.ts"
-import { KvError } from "../../tiers/errors.ts"
+import { KvError, type KvErrorCode } from "../../tiers/errors.ts"
 import type { TestRuntime } from "../runtime.ts"
 import { mustBe, PromiseBroken } from "./history.ts"
 import type { RacingTable } from "./table.ts"
@@ -275,8 +275,7 @@ export class Caller {
       for (const key of keys) this.#acknowledged.set(key, (this.#acknowledged.get(key) ?? 0) + 1)
       return outcome
     } catch (error) {
-      if (error instanceof KvError && ["UNAVAILABLE", "OUTCOME_UNKNOWN"].includes(error.code))
-        return undefined
+      if (error instanceof KvError && FAULTS.includes(error.code)) return undefined
       throw error
     }
   }
@@ -320,13 +319,15 @@ export interface World {
 
 const UNAVAILABLE = Symbol("unavailable")
 
+/** What the faults of the table come to. */
+const FAULTS: readonly KvErrorCode[] = ["UNAVAILABLE", "OUTCOME_UNKNOWN", "PARTIAL_FAILURE"]
+
 /** A read that failed as the table was told is no answer, and no miss. */
 async function orUnavailable<T>(answer: Promise<T>): Promise<T | typeof UNAVAILABLE> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof KvError && ["UNAVAILABLE", "OUTCOME_UNKNOWN"].includes(error.code))
-      return UNAVAILABLE
+    if (error instanceof KvError && FAULTS.includes(error.code)) return UNAVAILABLE
     throw error
   }
 }
