@@ -92,10 +92,10 @@ export class Spans {
     const { tracer } = this
     if (tracer === undefined) return undefined
     return quietly(() => {
-      const { name, parent, ...options } = describe()
-      if (this.#requireParent && trace.getSpan(parent) === undefined && !options.links?.length)
-        return undefined
-      const span = tracer.startSpan(name, options, parent)
+      const start = describe()
+      const { parent, links } = start
+      if (this.#requireParent && trace.getSpan(parent) === undefined && !links?.length) return undefined
+      const span = tracer.startSpan(start.name, start, parent)
       return { span, context: trace.setSpan(parent, span) }
     })
   }
