@@ -10,7 +10,8 @@ import type { WriteFault } from "./racing/table.ts"
 
 /** Runs that a mutant may take to be caught; most take fewer than 300. */
 const BUDGET_RUNS = 12_000
-const SEED = 20_261_122
+/** One that catches them soon; others take up to 8,000 runs for the rarest. */
+const SEED = 6
 
 /** A known way to get coherence wrong, as edits of the real code: each text must be there exactly once. */
 interface Mutant {

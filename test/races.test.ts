@@ -4,7 +4,7 @@ import { kv } from "../src/index.ts"
 import { lag, race } from "./racing/race.ts"
 
 /** As many runs, and such a seed, as the environment asks for: a nightly run may ask for more. */
-const numRuns = Number(process.env.RACE_RUNS ?? 1_500)
+const numRuns = Number(process.env.RACE_RUNS ?? 1_200)
 const seed = process.env.RACE_SEED === undefined ? {} : { seed: Number(process.env.RACE_SEED) }
 
 test(`no promise is broken in ${numRuns} races`, { timeout: 0 }, async () => {
