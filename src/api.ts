@@ -66,7 +66,7 @@ export interface ScanOptions extends ScanPageOptions {
 export interface ScanPageOptions extends CallOptions {
   /**
    * Entries a page, from 1 to 1,000. It bounds the page, not the result of {@link Kv.scan}.
-   * @default 100
+   * @default 500
    */
   limit?: number
   /** A `nextCursor` of the same store and prefix. */

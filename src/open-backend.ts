@@ -20,6 +20,7 @@ export async function backendOf(binding: Binding, runtime: Runtime, timeoutMs: n
       const options = {
         runtime,
         timeoutMs,
+        connectTimeoutMs: timeoutMs,
         ...(keyPrefix === undefined ? {} : { prefix: keyPrefix }),
         ...(database === undefined ? {} : { database }),
       }

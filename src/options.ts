@@ -12,7 +12,7 @@ export const DEFAULTS = {
   l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
   timeoutMs: 5_000,
   quarantineMs: 30_000,
-  pageLimit: 100,
+  pageLimit: 500,
 } as const
 
 const MAX_PAGE_LIMIT = 1_000

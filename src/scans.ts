@@ -6,18 +6,20 @@ import { DEFAULTS } from "./options.ts"
 import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
 import type { TwoTier } from "./two-tier.ts"
 
-/** The entries of all pages, each page read when the loop gets to it. `checkOpen` runs before each. */
+/** The entries of all pages, each page read when the loop gets to it. `check` runs before each. */
 export async function* scanPages(
   tiers: TwoTier,
   prefix: string,
   options: ScanOptions | undefined,
-  checkOpen: () => void,
+  check: () => void,
 ): AsyncGenerator<Entry, void, undefined> {
+  check()
   let page = await scanPage(tiers, "scan", prefix, options)
   for (;;) {
-    yield* page.entries
+    // Not `yield*`, which takes each entry through a second generator.
+    for (const entry of page.entries) yield entry
     if (page.nextCursor === undefined) return
-    checkOpen()
+    check()
     page = await scanPage(tiers, "scan", prefix, { ...options, cursor: page.nextCursor })
   }
 }

@@ -184,9 +184,8 @@ export class Store implements Kv {
     return deleteMany(this.#tiers, keys, options)
   }
 
-  async *scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined> {
-    this.#checkCall("scan", options, OPTIONS.scan)
-    yield* scanPages(this.#tiers, prefix, options, () => this.#checkOpen("scan"))
+  scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined> {
+    return scanPages(this.#tiers, prefix, options, () => this.#checkCall("scan", options, OPTIONS.scan))
   }
 
   async scanPage(prefix: string, options?: ScanPageOptions): Promise<ScanPageResult> {

@@ -14,7 +14,7 @@ import {
   type TestMetrics,
   unregisterAll,
 } from "./otel.ts"
-import { settle } from "./runtime.ts"
+import { settle, testRuntime } from "./runtime.ts"
 
 const { CUMULATIVE, DELTA } = AggregationTemporality
 
@@ -169,6 +169,8 @@ describe("what is counted", () => {
       await client.get("b")
       await Promise.all([client.get("a"), client.get("absent")])
       await client.exists("a")
+      gate.script("getMany", { keys: { c: new KvError("ACCESS_DENIED", "no", { operation: "getMany" }) } })
+      await Promise.allSettled([client.get("c"), client.get("d")])
       gate.script("get", { fail: new KvError("UNAVAILABLE", "down", { operation: "get" }) })
       const retried = client.get("a")
       await settle()
@@ -188,11 +190,11 @@ describe("what is counted", () => {
     }
     await store("dynamodb")
     // b: 24,634 bytes, so 7 of 4 KiB and 25 of 1 KiB. The page holds 24,908 bytes together.
-    const dynamodb = { read: 7 + 2 + 1 + 1 + 7, write: 1 + 25 + 1 + 1 + 2 }
+    const dynamodb = { read: 7 + 2 + 1 + 1 + 1 + 7, write: 1 + 25 + 1 + 1 + 2 }
     expect(await units()).toEqual(dynamodb)
     await store("firestore")
     expect(await units()).toEqual({
-      read: dynamodb.read + 1 + 2 + 1 + 1 + 3,
+      read: dynamodb.read + 1 + 2 + 1 + 1 + 1 + 3,
       write: dynamodb.write + 3,
       delete: 3,
     })
@@ -347,6 +349,17 @@ describe("durations", () => {
     await reading
     const points = await collect()
     expect(histogramOf(points, "tiered_kv.operation.duration")).toMatchObject({ count: 1, sum: 0 })
+  })
+
+  test("nor if the clock that is passed in is no monotonic one", async () => {
+    const { collect } = registered()
+    let now = 1_000_000
+    const runtime = { ...testRuntime(), monotonic: () => now-- }
+    const store = await kv("test", { backend: memory({ runtime }), runtime })
+    await store.get("a")
+    const duration = histogramOf(await collect(), "tiered_kv.operation.duration")
+    expect(duration).toMatchObject({ count: 1, sum: 0 })
+    await store.close()
   })
 })
 

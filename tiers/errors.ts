@@ -86,11 +86,12 @@ export class KvPartialError extends KvError {
 
   constructor(failed: ReadonlyMap<string, KvError>, applied: readonly string[], details: KvErrorDetails) {
     const codes = [...new Set([...failed.values()].map((error) => error.code))].join(", ")
+    const first = failed.values().next().value
     super(
       "PARTIAL_FAILURE",
-      `${failed.size} of ${failed.size + applied.length} keys failed (${codes}); ` +
+      `${failed.size} of ${failed.size + applied.length} keys failed (${codes}), the first because: ${first?.message}. ` +
         "`failed` holds each key with its error, `applied` the keys that were written",
-      { cause: failed.values().next().value, ...details },
+      { cause: first, ...details },
     )
     this.failed = failed
     this.applied = applied

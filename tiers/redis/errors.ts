@@ -81,8 +81,7 @@ export function redisError(cause: unknown, call: RedisCall): KvError {
   const answer = /Too many Cluster redirections/.test(text) ? undefined : answerOf(cause)
   if (answer !== undefined) return failure(...answer)
   if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
-  if (NOT_SENT.test(text))
-    return failure("UNAVAILABLE", "there is no connection to the server; nothing was sent")
+  if (NOT_SENT.test(text)) return failure("UNAVAILABLE", `${NO_CONNECTION}; nothing was sent. ${REMEDY}`)
   if (call.effect === "write") {
     return failure(
       "OUTCOME_UNKNOWN",
@@ -92,6 +91,9 @@ export function redisError(cause: unknown, call: RedisCall): KvError {
   if (/timed out/i.test(text)) return failure("TIMEOUT", "the server did not answer in time")
   return failure("UNAVAILABLE", "the connection was lost before the server's reply")
 }
+
+const NO_CONNECTION = "there is no connection to Redis"
+const REMEDY = "Check that it runs, and the host, the port and redis:// or rediss:// of its URL"
 
 /** Why there is no connection, as far as the last error of the client tells. Whatever was asked was not sent. */
 export function connectionError(cause: unknown, operation: string, key?: string): KvError {
@@ -119,7 +121,7 @@ function isAnswer(cause: unknown): boolean {
 
 function notConnected(cause: unknown): string {
   const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
-  return `there is no connection to the server${code}; nothing was sent`
+  return `${NO_CONNECTION}${code}; nothing was sent. ${REMEDY}`
 }
 
 /** The message, and that of the error which ioredis wraps when no node of a cluster answered. */

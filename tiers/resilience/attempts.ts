@@ -127,7 +127,12 @@ export class Call {
 
   #unanswered(limitMs: number): KvError {
     const code = this.#kind.effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
-    return this.#error(code, `no answer within ${Math.round(limitMs)} ms`, this.#key, undefined)
+    return this.#error(
+      code,
+      `no answer from ${this.#policy.backend} within ${Math.round(limitMs)} ms`,
+      this.#key,
+      undefined,
+    )
   }
 
   #error(code: KvErrorCode, message: string, key: string | undefined, cause: unknown): KvError {
