@@ -127,7 +127,10 @@ export interface Kv extends AsyncDisposable {
   /** The name that the store was opened under. */
   readonly name: string
 
-  /** The bytes under `key`, the caller's own copy, or `undefined` if there is no live entry. */
+  /**
+   * The bytes under `key`, the caller's own copy, or `undefined` if there is no live entry. Of up to 4 KiB they are a view
+   * of a longer `ArrayBuffer`, as with `Buffer.from`: read them through the array, not through its `buffer`.
+   */
   get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>
   /** The value as text. Bytes that are not UTF-8 reject with `INVALID_VALUE`. */
   getText(key: string, options?: ReadOptions): Promise<string | undefined>
@@ -184,7 +187,10 @@ export interface Kv extends AsyncDisposable {
   /** Counters and latencies per tier, since the store was opened. */
   stats(): StoreStats
 
-  /** Waits for what is in flight and releases the store. Idempotent; afterwards every call rejects with `CLOSED`. */
+  /**
+   * Closes this handle; the last one of a store waits for what is in flight and releases it. Idempotent; afterwards every
+   * call rejects with `CLOSED`.
+   */
   close(): Promise<void>
 }
 

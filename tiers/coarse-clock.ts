@@ -48,8 +48,12 @@ export class CoarseClock {
   read(): number {
     const reading = this.#runtime.monotonic()
     this.#wall = this.#runtime.now()
-    const wallAhead = this.#wall - reading
-    if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
+    let wallAhead = this.#wall - reading
+    if (wallAhead > this.#wallAhead + STEP_MS) {
+      // Or the process was held up between the two. With the wall clock read first, that cannot look like a step.
+      wallAhead = this.#runtime.now() - this.#runtime.monotonic()
+      if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
+    }
     this.#wallAhead = wallAhead
     if (!this.#exact) {
       this.trustedUntil = reading + TRUST_MS
