@@ -5,7 +5,7 @@ import type { Runtime } from "../tiers/runtime.ts"
 import { type Capacity, metered } from "./capacity.ts"
 import { type DbRequest, dbRequestsOf } from "./db-attributes.ts"
 import { errorType } from "./error-type.ts"
-import { type StoreMetrics, seconds } from "./metrics.ts"
+import { recordDuration, type StoreMetrics } from "./metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
 import { quietly, watch } from "./quietly.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
@@ -94,7 +94,7 @@ export class BackendCalls implements CallListener {
       const { attributes } = request
       const told =
         error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
-      instruments?.dbDuration.record(seconds(this.#runtime.monotonic() - startedAt), told)
+      recordDuration(instruments?.dbDuration, this.#runtime.monotonic() - startedAt, told)
       if (started === undefined) return
       const count = retriesOf.get(started.span)
       const retries = count === undefined ? undefined : { [ATTRIBUTE.retryCount]: count }

@@ -1,4 +1,4 @@
-import type { Attributes, MeterProvider } from "@opentelemetry/api"
+import type { Attributes, Histogram, MeterProvider } from "@opentelemetry/api"
 import type { Outcome } from "../src/listener.ts"
 import type { StoreStats } from "../src/stats.ts"
 import { type Account, ErrorCounts, type Source } from "./account.ts"
@@ -82,7 +82,7 @@ export class StoreMetrics implements Source {
     if (ms === undefined) return
     const attributes = this.#attributes(operation, tier)
     if (result !== undefined) attributes[ATTRIBUTE.result] = result
-    this.instruments?.operationDuration.record(seconds(ms), attributes)
+    recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
   /** The same of one that failed. */
@@ -90,7 +90,7 @@ export class StoreMetrics implements Source {
     const type = this.countError(operation, error)
     if (ms === undefined) return
     const attributes = { ...this.#attributes(operation, tier), [ATTRIBUTE.errorType]: type }
-    this.instruments?.operationDuration.record(seconds(ms), attributes)
+    recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
   /** Counts an error, whether or not anybody collects. */
@@ -112,7 +112,12 @@ export class StoreMetrics implements Source {
   }
 }
 
+/** Records a duration, ms, and throws nothing: what comes after it must not suffer. */
+export function recordDuration(histogram: Histogram | undefined, ms: number, attributes: Attributes): void {
+  if (histogram !== undefined) quietly(() => histogram.record(seconds(ms), attributes))
+}
+
 /** Never negative, which a histogram refuses, whatever clock the store was given. */
-export function seconds(ms: number): number {
+function seconds(ms: number): number {
   return Math.max(0, ms) / 1e3
 }

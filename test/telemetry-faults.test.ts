@@ -220,6 +220,23 @@ describe("the store answers as ever with", () => {
     }
   })
 
+  test("histograms that throw, and every span ends all the same", async () => {
+    const tracing = registerTracing()
+    const { provider } = metricsOf(AggregationTemporality.DELTA, { register: false })
+    const meter = provider.getMeter("real")
+    const throwing = Object.assign(meter, { createHistogram: () => breaking<Histogram>({}) })
+    metrics.setGlobalMeterProvider({ getMeter: () => throwing })
+    const { client } = await gatedStore({ networked: true })
+    await client.get("a")
+    await client.getOrSet("a", () => Promise.reject(new RangeError())).catch(() => {})
+    expect(tracing.spans().map(({ name }) => name)).toEqual([
+      "get memory",
+      "cache.get test",
+      "cache.load test",
+      "cache.get_or_set test",
+    ])
+  })
+
   test("a clock that steps back in the middle of a span", async () => {
     const tracing = registerTracing()
     const { client, gate, runtime } = await gatedStore({ networked: true })
