@@ -73,8 +73,12 @@ function tieredKv(io: Io, done: (exitCode: number) => void): Command {
   const withStore = async (options: StoreOptions, command: (store: Kv) => Promise<number>) => {
     const { kv } = await import("../kv.ts")
     const { name, backend } = options
-    // One command reads each key once: L1 could only cost.
-    const store = await kv(name, { l1: false, ...(backend === undefined ? {} : { backend }) })
+    // One command reads each key once, and ends before anybody could look: L1 and telemetry would only cost.
+    const store = await kv(name, {
+      l1: false,
+      telemetry: false,
+      ...(backend === undefined ? {} : { backend }),
+    })
     try {
       done(await command(store))
     } finally {
