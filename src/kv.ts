@@ -1,16 +1,16 @@
-import type { Telemetry } from "../telemetry/index.ts"
-import { register } from "../telemetry/registry.ts"
+import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
-import { L1 } from "../tiers/l1.ts"
+import { L1 } from "../tiers/l1/l1.ts"
 import type { Kv, KvOptions } from "./api.ts"
-import { type Binding, parseUrl, resolveBinding } from "./binding.ts"
-import { checkName } from "./keys.ts"
+import { type Binding, parseUrl, resolveBinding } from "./binding/binding.ts"
+import { backendOf, overNetwork } from "./binding/open-backend.ts"
+import { TwoTier } from "./coherence/two-tier.ts"
 import { silent } from "./listener.ts"
-import { backendOf, overNetwork } from "./open-backend.ts"
+import { register } from "./open-stores.ts"
+import { checkName } from "./operations/keys.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
 import { Counters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
-import { TwoTier } from "./two-tier.ts"
 
 /** The tiers of a store, put together. */
 interface OpenTiers {
@@ -124,7 +124,7 @@ async function telemetryOf(
   { telemetry, runtime }: KvSettings,
 ): Promise<Telemetry | undefined> {
   if (telemetry === false) return undefined
-  const { Telemetry } = await import("../telemetry/index.ts")
+  const { Telemetry } = await import("../telemetry/store-telemetry.ts")
   return new Telemetry(name, backend, runtime, telemetry)
 }
 

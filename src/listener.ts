@@ -1,5 +1,5 @@
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
-import type { L1Entry } from "../tiers/l1-entry.ts"
+import type { L1Entry } from "../tiers/l1/entry.ts"
 
 /** The operations of a store, as they are told apart by whoever listens. Text, JSON and entry variants are one. */
 export type OperationName =

@@ -1,9 +1,9 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import { KvError } from "../tiers/errors.ts"
-import type { L1Settings } from "../tiers/l1.ts"
+import type { L1Settings } from "../tiers/l1/l1.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
 import type { KvOptions, L1Options } from "./api.ts"
-import { describe } from "./keys.ts"
+import { describe } from "./operations/keys.ts"
 
 /** The last millisecond of the year 9999, the latest time that every backend's timestamps can hold. */
 const LATEST_EXPIRY = 253_402_300_799_999

@@ -1,6 +1,6 @@
 import { createHistogram } from "node:perf_hooks"
 import type { Backend } from "../tiers/backend.ts"
-import type { L1, L1Counters } from "../tiers/l1.ts"
+import type { L1, L1Counters } from "../tiers/l1/l1.ts"
 
 const LONGEST_NS = 600e9
 

@@ -1,8 +1,7 @@
 import type { MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
-import type { L1 } from "../tiers/l1.ts"
-import type { L1Entry } from "../tiers/l1-entry.ts"
-import { abortable } from "./abort.ts"
+import type { L1Entry } from "../tiers/l1/entry.ts"
+import type { L1 } from "../tiers/l1/l1.ts"
 import type {
   CallOptions,
   DeleteOptions,
@@ -21,18 +20,19 @@ import type {
   ScanPageResult,
   WriteOptions,
 } from "./api.ts"
-import { checkKey } from "./keys.ts"
+import { getOrSet } from "./coherence/loads.ts"
+import type { TwoTier } from "./coherence/two-tier.ts"
 import type { Listener } from "./listener.ts"
-import { getOrSet } from "./loads.ts"
+import { abortable } from "./operations/abort.ts"
+import { checkKey } from "./operations/keys.ts"
+import { ofExists, ofRead, ofStrongExists, ofStrongRead } from "./operations/outcomes.ts"
+import { readMany } from "./operations/read-many.ts"
+import { scanPage, scanPages } from "./operations/scans.ts"
+import { versionToken } from "./operations/tokens.ts"
+import { jsonOf, mutableJsonOf, textOf } from "./operations/values.ts"
+import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { type Checks, checkOptions, OPTIONS } from "./options.ts"
-import { ofExists, ofRead, ofStrongExists, ofStrongRead } from "./outcomes.ts"
-import { readMany } from "./read-many.ts"
-import { scanPage, scanPages } from "./scans.ts"
 import { type StoreStats, snapshot } from "./stats.ts"
-import { versionToken } from "./tokens.ts"
-import type { TwoTier } from "./two-tier.ts"
-import { jsonOf, mutableJsonOf, textOf } from "./values.ts"
-import { deleteMany, deleteOne, put, setMany } from "./writes.ts"
 
 /**
  * One handle of a store. Handles of one name share the tiers beneath; each is closed by itself, and the last one to

@@ -13,13 +13,13 @@ import {
   trace,
 } from "@opentelemetry/api"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
-import type { L1Entry } from "../tiers/l1-entry.ts"
+import type { L1Entry } from "../tiers/l1/entry.ts"
 import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
 import { type ContextSource, registeredContexts, registeredTracerProvider } from "./providers.ts"
-import { quietly, report } from "./quietly.ts"
+import { quietly, report } from "./safely.ts"
 
 /** A span under way, and the context in which what belongs to it runs. */
 export interface Spanned {

@@ -1,7 +1,7 @@
 import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry } from "./backend.ts"
 import { KvError } from "./errors.ts"
-import { compareVersions, makeVersion } from "./row.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
+import { compareVersions, makeVersion } from "./util/binary-row.ts"
 
 export interface MemoryOptions {
   /** Clock and chance. @default the system's */

@@ -4,7 +4,11 @@ import { createServer } from "node:http"
 import { isIPv6 } from "node:net"
 import { hostname } from "node:os"
 import { isLoopbackAddress } from "../../telemetry/dashboard/access.ts"
-import { type DashboardOptions, dashboard as dashboardOf, nodeListener } from "../../telemetry/dashboard.ts"
+import {
+  type DashboardOptions,
+  dashboard as dashboardOf,
+  nodeListener,
+} from "../../telemetry/dashboard/handler.ts"
 import { EXIT, InputError } from "./failure.ts"
 import { interruptible } from "./interrupt.ts"
 import { type Io, write } from "./io.ts"

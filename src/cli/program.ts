@@ -5,8 +5,8 @@ import * as commands from "./commands.ts"
 import type { DashboardCommand } from "./dashboard.ts"
 import { describeFailure, EXIT, exitCodeOf, InputError } from "./failure.ts"
 import { type Io, isClosedPipe, write } from "./io.ts"
-import { LOG_FORMATS } from "./log-format.ts"
-import type { ReplayOptions } from "./replay.ts"
+import { LOG_FORMATS } from "./replay/log-format.ts"
+import type { ReplayOptions } from "./replay/replay.ts"
 
 /** Runs one command line, the program's own name left out. Resolves to the exit code; rejects for no reason of the user's. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -158,7 +158,7 @@ function tieredKv(io: Io, done: (exitCode: number) => void): Command {
     .option("--debug", "show the stack of a failure")
     .addHelpText("after", AFTER_REPLAY_HELP)
     .action(async (file: string, options: ReplayOptions) => {
-      const { replay } = await import("./replay.ts")
+      const { replay } = await import("./replay/replay.ts")
       done(await replay(file, options, io))
     })
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { DashboardHandler } from "../dashboard.ts"
+import type { DashboardHandler } from "./handler.ts"
 
 /**
  * Mounts a handler in a server of `node:http`, or in anything that takes its listeners:

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
-import { snapshotAll } from "../registry.ts"
+import { snapshotAll } from "../../src/open-stores.ts"
 
 /** What the live page is told, as `stats.json` has it: counters and sizes, no key and no value. */
 export interface DashboardReport {

@@ -1,8 +1,8 @@
 import type { TransactionAction } from "@azure/data-tables"
 import type { Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
-import { ofKey } from "../key-error.ts"
-import { inParallel } from "../parallel.ts"
+import { ofKey } from "../util/key-error.ts"
+import { inParallel } from "../util/parallel.ts"
 import type { TableRequests } from "./requests.ts"
 import { entityOf, partitionOf, resultOf } from "./row.ts"
 

@@ -3,8 +3,8 @@ import https from "node:https"
 import type { TableClient } from "@azure/data-tables"
 import type { DefaultAzureCredential } from "@azure/identity"
 import { KvError } from "../errors.ts"
-import { within } from "../resilience/deadline.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { KIND, toKvError } from "./errors.ts"
 import {
   type AzureTablesSettings,

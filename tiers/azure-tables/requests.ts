@@ -1,6 +1,6 @@
 import type { TableClient, TableEntity, TableEntityResultPage, TransactionAction } from "@azure/data-tables"
-import { within } from "../resilience/deadline.ts"
 import type { Runtime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { type Answer, answerOf, type Request, RequestTimedOut, toKvError } from "./errors.ts"
 import { partitionOf, type Row } from "./row.ts"
 

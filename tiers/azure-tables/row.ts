@@ -1,7 +1,7 @@
 import type { TableEntity, TableEntityResult } from "@azure/data-tables"
 import type { StoredEntry, Write, WriteResult } from "../backend.ts"
-import { BUCKETS, bucketOf } from "../bucket.ts"
-import { CorruptRow } from "../row.ts"
+import { CorruptRow } from "../util/binary-row.ts"
+import { BUCKETS, bucketOf } from "../util/bucket.ts"
 
 /**
  * How an entry lies in a table, as Alien's clients lay it:

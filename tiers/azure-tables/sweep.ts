@@ -1,6 +1,6 @@
 import type { TableClient } from "@azure/data-tables"
-import { inParallel } from "../parallel.ts"
 import type { Runtime, Timer } from "../runtime.ts"
+import { inParallel } from "../util/parallel.ts"
 import { tableRequests } from "./requests.ts"
 import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.ts"
 

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto"
 import type { AttributeValue, GetItemCommandInput, PutItemCommandInput } from "@aws-sdk/client-dynamodb"
 import type { StoredEntry, Write } from "../backend.ts"
-import { bucketOf } from "../bucket.ts"
 import { KvError } from "../errors.ts"
+import { bucketOf } from "../util/bucket.ts"
 
 /**
  * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share

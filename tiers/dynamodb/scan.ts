@@ -1,6 +1,6 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
-import { BUCKETS, hashKey } from "../bucket.ts"
 import { KvError } from "../errors.ts"
+import { BUCKETS, hashKey } from "../util/bucket.ts"
 
 /** Reads up to `limit` rows of one bucket, in the order of their keys, from the key after `after` (`""`: the first). */
 export type BucketQuery = (bucket: number, after: string, limit: number) => Promise<BucketPage>

@@ -1,6 +1,6 @@
 import { KvError } from "../errors.ts"
-import { within } from "../resilience/deadline.ts"
 import type { Runtime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { firestoreError } from "./errors.ts"
 import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./settings.ts"
 import type { CommitResponse, DocumentResponse } from "./wire.ts"

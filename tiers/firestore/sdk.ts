@@ -5,8 +5,8 @@ import type {
   Query,
   WriteBatch,
 } from "@google-cloud/firestore"
-import { unlessAborted, within } from "../resilience/deadline.ts"
 import type { Runtime } from "../runtime.ts"
+import { unlessAborted, within } from "../util/deadline.ts"
 import type {
   FieldValue,
   FirestoreCalls,

@@ -1,6 +1,6 @@
 import { constants } from "node:os"
 import { KvError, type KvErrorCode } from "../errors.ts"
-import { CorruptRow } from "../row.ts"
+import { CorruptRow } from "../util/binary-row.ts"
 import { CommitInDoubt } from "./writer.ts"
 
 export const KIND = "lmdb"

@@ -1,5 +1,5 @@
-import { CorruptRow, isLiveRow } from "../row.ts"
 import type { Runtime, Timer } from "../runtime.ts"
+import { CorruptRow, isLiveRow } from "../util/binary-row.ts"
 import type { Environment } from "./environment.ts"
 
 /** Rows looked at in one go: about a millisecond. */

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis"
-import { within } from "../resilience/deadline.ts"
 import type { Timer } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { isCluster, nodesOf, type RedisClient } from "./client.ts"
 import { connectionError, isFatal } from "./errors.ts"
 import type { ClientTiming } from "./settings.ts"

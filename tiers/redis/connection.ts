@@ -1,6 +1,6 @@
 import { KvError } from "../errors.ts"
-import { within } from "../resilience/deadline.ts"
 import type { Runtime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./client.ts"
 import { type Connected, keepConnected } from "./connected.ts"
 import { connectionError, KIND, type RedisCall, redisError } from "./errors.ts"

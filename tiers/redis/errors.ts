@@ -1,5 +1,5 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
-import { CorruptRow } from "../row.ts"
+import { CorruptRow } from "../util/binary-row.ts"
 
 /** The call that met an error. */
 export interface RedisCall {

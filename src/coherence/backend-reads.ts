@@ -1,0 +1,76 @@
+import type { Backend, MaybePromise, StoredEntry } from "../../tiers/backend.ts"
+import { L1Entry } from "../../tiers/l1/entry.ts"
+import type { Runtime } from "../../tiers/runtime.ts"
+import type { Counters } from "../stats.ts"
+
+/** On an embedded backend one read in 16 is timed: reading the clock twice costs as much as a small read. */
+const SAMPLE_MASK = 15
+
+/** The start of a read that is not timed. */
+export const UNTIMED = -1
+
+/** The questions to the backend: asked, counted, timed, and their answers made entries. */
+export class BackendReads {
+  readonly #backend: Backend
+  readonly #runtime: Runtime
+  readonly #counters: Counters
+  #asked = 0
+
+  constructor(backend: Backend, runtime: Runtime, counters: Counters) {
+    this.#backend = backend
+    this.#runtime = runtime
+    this.#counters = counters
+  }
+
+  /** When the next question is asked, monotonic ms, or {@link UNTIMED}. */
+  start(): number {
+    const timed = !this.#backend.traits.inProcess || (this.#asked++ & SAMPLE_MASK) === 0
+    return timed ? this.#runtime.monotonic() : UNTIMED
+  }
+
+  /** Asks for the row under `key`. An answer without a promise may be lent: it has to be {@link arrived} at once. */
+  ask(key: string): MaybePromise<StoredEntry | undefined> {
+    try {
+      return this.#backend.lend === undefined ? this.#backend.get(key) : this.#backend.lend(key)
+    } catch (error) {
+      this.failed()
+      throw error
+    }
+  }
+
+  /** Asks whether there is a row under `key`. */
+  async askWhether(key: string): Promise<boolean> {
+    try {
+      const there = await this.#backend.exists(key)
+      if (there) this.#counters.l2Hits++
+      else this.#counters.l2Misses++
+      return there
+    } catch (error) {
+      this.failed()
+      throw error
+    }
+  }
+
+  /** Counts an answer to {@link ask}, and makes an entry of it unless it has expired. Copies the bytes. */
+  arrived(stored: StoredEntry | undefined, startedAt: number): L1Entry | undefined {
+    if (stored === undefined) this.#counters.l2Misses++
+    else {
+      this.#counters.l2Hits++
+      this.#counters.bytesRead += stored.value.length
+    }
+    if (startedAt !== UNTIMED) this.#counters.readLatency.record(this.#runtime.monotonic() - startedAt)
+    return this.toEntry(stored)
+  }
+
+  failed(): void {
+    this.#counters.readErrors++
+  }
+
+  /** What was read, unless it has expired since. Copies the bytes. */
+  toEntry(stored: StoredEntry | undefined): L1Entry | undefined {
+    if (stored === undefined) return undefined
+    const { value, version, expiresAt } = stored
+    if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return undefined
+    return new L1Entry(value, version, expiresAt)
+  }
+}

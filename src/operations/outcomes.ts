@@ -1,0 +1,37 @@
+import type { L1Entry } from "../../tiers/l1/entry.ts"
+import type { Outcome } from "../listener.ts"
+
+/** Which tier an answer of `getOrSet` came from. */
+export interface Answer {
+  tier: "l2" | "loader"
+  entry: L1Entry | undefined
+}
+
+export function ofRead(entry: L1Entry | undefined): Outcome {
+  if (entry === undefined) return { tier: "l2", result: "miss", hit: false }
+  return { tier: "l2", result: "hit", hit: true, size: entry.bytes.length }
+}
+
+export function ofStrongRead(entry: L1Entry | undefined): Outcome {
+  return { ...ofRead(entry), result: "bypass" }
+}
+
+export function ofExists(there: boolean): Outcome {
+  return { tier: "l2", result: there ? "hit" : "miss", hit: there }
+}
+
+export function ofStrongExists(there: boolean): Outcome {
+  return { tier: "l2", result: "bypass", hit: there }
+}
+
+export function ofAnswer({ tier, entry }: Answer): Outcome {
+  return tier === "l2" ? ofRead(entry) : ofLoad(entry)
+}
+
+export function ofLoad(entry: L1Entry | undefined): Outcome {
+  return { tier: "loader", result: "miss", hit: false, size: entry?.bytes.length }
+}
+
+export function ofWrite({ applied }: { applied: boolean }): Outcome {
+  return { tier: "l2", applied }
+}

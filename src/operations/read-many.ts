@@ -1,0 +1,66 @@
+import type { MaybePromise } from "../../tiers/backend.ts"
+import type { L1Entry } from "../../tiers/l1/entry.ts"
+import type { GetManyOptions } from "../api.ts"
+import type { TwoTier } from "../coherence/two-tier.ts"
+import type { Outcome } from "../listener.ts"
+import { abortable } from "./abort.ts"
+import { checkIterable, checkKey } from "./keys.ts"
+
+/**
+ * The present ones of `keys`. Each key is a read of its own, so that it meets the reads of it under way; what travels
+ * together is the backend's affair. One key that cannot be read rejects the whole, because it must not look absent.
+ */
+export async function readMany(
+  tiers: TwoTier,
+  operation: string,
+  keys: Iterable<string>,
+  options: GetManyOptions | undefined,
+): Promise<Map<string, L1Entry>> {
+  checkIterable("keys", keys, operation)
+  const distinct = new Set(keys)
+  for (const key of distinct) checkKey(key, operation)
+
+  const strong = options?.consistency === "strong"
+  const fill = options?.fill ?? false
+  const present = new Map<string, L1Entry>()
+  const unheld: string[] = []
+  for (const key of distinct) {
+    const held = strong ? undefined : tiers.lookUp(key)
+    if (held === undefined) unheld.push(key)
+    else if (held !== null) present.set(key, held)
+  }
+  const l1 = present.size
+  if (unheld.length === 0) {
+    tiers.listener.onHit?.("getMany", undefined, undefined, { l1, l2: 0, absent: distinct.size - l1 })
+    return present
+  }
+
+  const read = (key: string) => (strong ? tiers.readStrong(key) : tiers.read(key, fill))
+  const readAll = () => abortable(readInto(present, unheld, read), options?.signal)
+  await tiers.listener.operation("getMany", undefined, readAll, (): Outcome => {
+    const hit = present.size === distinct.size
+    const keys = { l1, l2: present.size - l1, absent: distinct.size - present.size }
+    return { tier: "l2", result: strong ? "bypass" : hit ? "hit" : "miss", hit, keys }
+  })
+  return present
+}
+
+/** Reads `keys` into `present`, all at once. */
+async function readInto(
+  present: Map<string, L1Entry>,
+  keys: readonly string[],
+  read: (key: string) => MaybePromise<L1Entry | undefined>,
+): Promise<void> {
+  const pending: Promise<void>[] = []
+  for (const key of keys) {
+    const keep = (entry: L1Entry | undefined) => void (entry !== undefined && present.set(key, entry))
+    try {
+      const answer = read(key)
+      if (answer instanceof Promise) pending.push(answer.then(keep))
+      else keep(answer)
+    } catch (error) {
+      pending.push(Promise.reject(error))
+    }
+  }
+  if (pending.length > 0) await Promise.all(pending)
+}

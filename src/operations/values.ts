@@ -1,0 +1,114 @@
+import { KvError } from "../../tiers/errors.ts"
+import type { L1Entry } from "../../tiers/l1/entry.ts"
+import { describe } from "./keys.ts"
+
+/** Largest value, bytes encoded: what base64 brings to the 32,768 characters of an Azure Tables property. */
+export const MAX_VALUE_BYTES = 24_576
+
+/**
+ * The bytes of a value: text as UTF-8, a `Uint8Array` copied as it is, the rest as JSON.
+ * Throws `INVALID_VALUE` for what would not come back as it went in.
+ */
+export function encodeValue(value: unknown, operation: string, key: string): Uint8Array {
+  const refuse = (message: string, cause?: unknown) =>
+    new KvError("INVALID_VALUE", message, { operation, key, cause })
+  return bounded(encode(value, refuse), operation, key)
+}
+
+/** The bytes of a value as JSON, a string included. */
+export function encodeJson(value: unknown, operation: string, key: string): Uint8Array {
+  const refuse = (message: string, cause?: unknown) =>
+    new KvError("INVALID_VALUE", message, { operation, key, cause })
+  return bounded(encodeAsJson(value, refuse), operation, key)
+}
+
+type Refuse = (message: string, cause?: unknown) => KvError
+
+function encode(value: unknown, refuse: Refuse): Uint8Array {
+  if (typeof value === "string") {
+    if (!value.isWellFormed()) {
+      throw refuse(
+        "The text holds a lone surrogate, which UTF-8 cannot represent; pass a Uint8Array to store it as it is",
+      )
+    }
+    return Buffer.from(value)
+  }
+  if (value instanceof Uint8Array) return Uint8Array.prototype.slice.call(value)
+  return encodeAsJson(value, refuse)
+}
+
+function encodeAsJson(value: unknown, refuse: Refuse): Uint8Array {
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {
+    throw refuse(`The value is ${describe(value)}; bytes are stored from a Uint8Array`)
+  }
+  if (value instanceof Map || value instanceof Set || value instanceof Promise) {
+    throw refuse(`The value is ${describe(value)}, which JSON would turn into {}; store its contents instead`)
+  }
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw refuse(`The value is ${value}, which JSON would turn into null`)
+  }
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value)
+  } catch (cause) {
+    throw refuse(
+      "JSON cannot represent the value: it holds a cycle, a BigInt, or a toJSON that throws",
+      cause,
+    )
+  }
+  if (text === undefined) {
+    throw refuse(
+      `The value is ${describe(value)}, which JSON cannot represent; a value is text, a Uint8Array or JSON`,
+    )
+  }
+  return Buffer.from(text)
+}
+
+function bounded(bytes: Uint8Array, operation: string, key: string): Uint8Array {
+  const actual = bytes.byteLength
+  if (actual <= MAX_VALUE_BYTES) return bytes
+  throw new KvError(
+    "INVALID_VALUE",
+    `The value has ${actual} bytes encoded; at most ${MAX_VALUE_BYTES} (24 KiB) are allowed. ` +
+      "Keep large objects in object storage and store their address here",
+    { operation, key, limit: MAX_VALUE_BYTES, actual },
+  )
+}
+
+/** The text of an entry; throws `INVALID_VALUE` if its bytes are not UTF-8. */
+export function textOf(entry: L1Entry, operation: string, key: string): string {
+  const text = entry.decodeText()
+  if (text !== undefined) return text
+  throw new KvError("INVALID_VALUE", "The stored bytes are not UTF-8 text; read them with get()", {
+    operation,
+    key,
+  })
+}
+
+/** The JSON of an entry, deep-frozen and shared; throws `INVALID_VALUE` if its text is not JSON. */
+export function jsonOf(entry: L1Entry, operation: string, key: string): unknown {
+  const text = textOf(entry, operation, key)
+  try {
+    return entry.decodeJson(text)
+  } catch {
+    throw notJson(operation, key)
+  }
+}
+
+/** The JSON of an entry, parsed anew for one caller. */
+export function mutableJsonOf(entry: L1Entry, operation: string, key: string): unknown {
+  const text = textOf(entry, operation, key)
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw notJson(operation, key)
+  }
+}
+
+// The SyntaxError is left out: its message quotes the value.
+function notJson(operation: string, key: string): KvError {
+  return new KvError("INVALID_VALUE", "The stored value is not JSON; read it with getText() or get()", {
+    operation,
+    key,
+  })
+}

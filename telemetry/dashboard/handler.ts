@@ -1,0 +1,116 @@
+import { KvError } from "../../tiers/errors.ts"
+import { type Runtime, systemRuntime } from "../../tiers/runtime.ts"
+import { admitLoopback, type Peer, TokenGate } from "./access.ts"
+import { askProcesses, type OtherProcess } from "./processes.ts"
+import { ownReport, type ProcessReport, REPORT_VERSION, serializeReport } from "./report.ts"
+import { notFound, page, redirect, refusal, report, wrongMethod } from "./responses.ts"
+
+export { nodeListener } from "./node.ts"
+export type { DashboardReport } from "./report.ts"
+
+export interface DashboardOptions {
+  /**
+   * What every request then has to bring: as `Authorization: Bearer …`, or once as `?token=…`, which is exchanged for a
+   * cookie. At least 16 visible ASCII characters. Without it only requests over loopback are answered.
+   */
+  token?: string
+  /** Other processes to show beside this one, by where their handlers are mounted. @default [] */
+  processes?: readonly (string | OtherProcess)[]
+  /** Whether to show the stores of this process. @default true */
+  own?: boolean
+  /** What this process is called on the page. @default its host's name and its process id */
+  name?: string
+  /** How long another process may take to answer, ms. @default 2_000 */
+  timeoutMs?: number
+  /** Timers, for tests. @default the system's */
+  runtime?: Runtime
+}
+
+/**
+ * Answers GET and HEAD: the page where it is mounted, and its numbers in `stats.json` beside it. Without a token it has
+ * to be told where the request comes from, and answers to loopback alone.
+ */
+export type DashboardHandler = (request: Request, peer?: Peer) => Promise<Response>
+
+/**
+ * A live page of every store that is open in this process, and in others. It shows counters, latencies and sizes: no
+ * value, and no key. It can be mounted under any path.
+ *
+ * @throws {KvError} `INVALID_OPTION`
+ */
+export function dashboard(options: DashboardOptions = {}): DashboardHandler {
+  const { token, processes, own, name, timeoutMs, runtime } = checked(options)
+  const gate = token === undefined ? undefined : new TokenGate(token)
+  let asking: Promise<ProcessReport[]> | undefined
+
+  /** All at once for all who ask at once, so that ten open pages cost the other processes as much as one. */
+  const askOthers = () => {
+    asking ??= askProcesses(processes, timeoutMs, runtime).finally(() => {
+      asking = undefined
+    })
+    return asking
+  }
+
+  const reports = async (ownOnly: boolean): Promise<ProcessReport[]> => {
+    const others = ownOnly ? [] : await askOthers()
+    return distinct(own ? [ownReport(name), ...others] : others)
+  }
+
+  const answer = async (request: Request, peer?: Peer): Promise<Response> => {
+    if (request.method !== "GET" && request.method !== "HEAD") return wrongMethod()
+    const url = new URL(request.url)
+    const admission = gate?.admit(request, url) ?? admitLoopback(request, url, peer)
+    const file = url.pathname.slice(url.pathname.lastIndexOf("/") + 1)
+    if (!admission.admitted) {
+      if ("cookie" in admission) return redirect(`./${file}`, admission.cookie)
+      return refusal(admission.status, admission.reason)
+    }
+    if (file === "") return page()
+    if (file === "stats.json") {
+      const ownOnly = url.searchParams.get("scope") === "process"
+      return report(serializeReport({ version: REPORT_VERSION, processes: await reports(ownOnly) }))
+    }
+    // The page asks for its numbers by a relative address, so its own has to end in a slash.
+    return file.includes(".") ? notFound() : redirect(`./${file}/`)
+  }
+
+  return async (request, peer) => {
+    const response = await answer(request, peer)
+    return request.method === "HEAD" ? new Response(null, response) : response
+  }
+}
+
+/** Each process once, however many of the addresses lead to it. */
+function distinct(reports: readonly ProcessReport[]): ProcessReport[] {
+  const seen = new Set<string>()
+  return reports.filter((one) => !("id" in one) || (!seen.has(one.id) && seen.add(one.id)))
+}
+
+const OPTION_NAMES = ["token", "processes", "own", "name", "timeoutMs", "runtime"]
+
+function checked(options: DashboardOptions) {
+  for (const option of Object.keys(options)) {
+    if (!OPTION_NAMES.includes(option)) {
+      throw invalid(`There is no option ${option} of dashboard; there are ${OPTION_NAMES.join(", ")}`)
+    }
+  }
+  const { token, processes = [], own = true, name, timeoutMs = 2_000, runtime = systemRuntime } = options
+  if (token !== undefined && !/^[!-~]{16,}$/.test(token)) {
+    throw invalid("token has at least 16 visible ASCII characters; `openssl rand -hex 16` gives one")
+  }
+  if (!Number.isSafeInteger(timeoutMs) || timeoutMs < 1) {
+    throw invalid("timeoutMs is a whole number of at least 1")
+  }
+  return { token, processes: processes.map(checkedProcess), own, name, timeoutMs, runtime }
+}
+
+function checkedProcess(process: string | OtherProcess): OtherProcess {
+  const other = typeof process === "string" ? { url: process } : process
+  const url = URL.canParse(other.url) ? new URL(other.url) : undefined
+  if (url?.protocol === "http:" || url?.protocol === "https:") return other
+  throw invalid("processes are named by http or https URLs, http://127.0.0.1:3000/kv/ for one")
+}
+
+function invalid(message: string): KvError {
+  return new KvError("INVALID_OPTION", message, { operation: "dashboard" })
+}

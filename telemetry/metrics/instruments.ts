@@ -1,0 +1,105 @@
+import {
+  type Attributes,
+  type BatchObservableResult,
+  createNoopMeter,
+  type Histogram,
+  type Meter,
+  type MeterProvider,
+  type Observable,
+} from "@opentelemetry/api"
+import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, SCOPE } from "../names.ts"
+import { quietly } from "../safely.ts"
+import { Account } from "./account.ts"
+import { COUNTED, CURRENT, sum } from "./series.ts"
+
+/**
+ * The instruments on one meter provider, shared by all stores that report to it. One callback reads all counters when
+ * somebody collects; nothing is recorded while the stores work, but for durations of what takes long anyway. Histograms of a
+ * bus's lag and of the age of stale answers would be made here.
+ */
+export class Instruments {
+  readonly operationDuration: Histogram
+  readonly l1Duration: Histogram
+  readonly dbDuration: Histogram
+  readonly #accounts = new Map<string, Account>()
+
+  constructor(meter: Meter) {
+    const histogram = ({
+      name,
+      unit,
+      description,
+      boundaries,
+    }: (typeof HISTOGRAMS)[keyof typeof HISTOGRAMS]) =>
+      meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: boundaries } })
+    this.operationDuration = histogram(HISTOGRAMS.operation)
+    this.l1Duration = histogram(HISTOGRAMS.l1)
+    this.dbDuration = histogram(HISTOGRAMS.db)
+
+    const observables = new Map<Metric, Observable>()
+    for (const counter of Object.values(COUNTERS)) {
+      const { name, unit, description } = counter
+      observables.set(counter, meter.createObservableCounter(name, { unit, description }))
+    }
+    for (const level of Object.values(LEVELS)) {
+      const { name, unit, description } = level
+      observables.set(level, meter.createObservableUpDownCounter(name, { unit, description }))
+    }
+    const collect = (result: BatchObservableResult) => {
+      for (const [name, account] of this.#accounts) {
+        const observe: Observe = (metric, value, attributes) => {
+          const observable = observables.get(metric)
+          if (observable === undefined) return
+          result.observe(observable, value, { [ATTRIBUTE.name]: name, ...attributes })
+        }
+        quietly(() => report(account, observe))
+        quietly(() => this.#drain(name, account))
+      }
+    }
+    meter.addBatchObservableCallback(collect, [...observables.values()])
+  }
+
+  account(name: string): Account {
+    const account = this.#accounts.get(name) ?? new Account()
+    this.#accounts.set(name, account)
+    return account
+  }
+
+  #drain(name: string, account: Account): void {
+    const attributes = { [ATTRIBUTE.name]: name, [ATTRIBUTE.operation]: "get" }
+    for (const source of account.sources) {
+      for (const seconds of source.takeSamples()) this.l1Duration.record(seconds, attributes)
+    }
+  }
+}
+
+type Observe = (metric: Metric, value: number, attributes: Attributes) => void
+
+function report(account: Account, observe: Observe): void {
+  const readings = account.readings()
+  for (const [i, { metric, attributes }] of COUNTED.entries()) {
+    const total = account.counted(i, readings)
+    if (total !== undefined) observe(metric, total, attributes)
+  }
+  for (const { kind, count } of account.errors()) {
+    const attributes = { [ATTRIBUTE.operation]: kind.operation, [ATTRIBUTE.errorType]: kind.type }
+    observe(COUNTERS.errors, count, attributes)
+  }
+  for (const row of CURRENT) {
+    // Zero, not nothing, once the last store is closed: a level that is not observed keeps its last value.
+    observe(row.metric, sum(row, readings) ?? 0, row.attributes)
+  }
+}
+
+/** The instruments of each meter provider; `undefined` for one that does nothing, or could not make them. */
+const known = new WeakMap<MeterProvider, { instruments: Instruments | undefined }>()
+
+export function instrumentsOf(provider: MeterProvider, version: string | undefined): Instruments | undefined {
+  const found = known.get(provider)
+  if (found !== undefined) return found.instruments
+  const instruments = quietly(() => {
+    const meter = provider.getMeter(SCOPE, version)
+    return meter === createNoopMeter() ? undefined : new Instruments(meter)
+  })
+  known.set(provider, { instruments })
+  return instruments
+}

@@ -1,0 +1,123 @@
+import type { Attributes, Histogram, MeterProvider } from "@opentelemetry/api"
+import type { Outcome } from "../../src/listener.ts"
+import type { StoreStats } from "../../src/stats.ts"
+import type { Capacity } from "../capacity.ts"
+import { errorType } from "../error-type.ts"
+import { ATTRIBUTE } from "../names.ts"
+import { registeredMeterProvider } from "../providers.ts"
+import { quietly } from "../safely.ts"
+import { type Account, ErrorCounts, type Source } from "./account.ts"
+import { type Instruments, instrumentsOf } from "./instruments.ts"
+import type { Reading } from "./series.ts"
+
+/** L1 durations kept between two collections; a power of two. */
+const MAX_SAMPLES = 1_024
+
+/** The metrics of one store. */
+export class StoreMetrics implements Source {
+  /** Where durations go, if somebody collects metrics. */
+  instruments: Instruments | undefined
+  readonly errors = new ErrorCounts()
+  readonly #store: string
+  readonly #given: MeterProvider | undefined
+  readonly #version: string | undefined
+  readonly #capacity: Capacity | undefined
+  /** The latest durations of L1 hits, ms, in a ring. */
+  readonly #samples = new Float64Array(MAX_SAMPLES)
+  #sampled = 0
+  #stats: (() => StoreStats) | undefined
+  #provider: MeterProvider | undefined
+  #account: Account | undefined
+
+  constructor(
+    store: string,
+    provider: MeterProvider | undefined,
+    version: string | undefined,
+    capacity: Capacity | undefined,
+  ) {
+    this.#store = store
+    this.#given = provider
+    this.#version = version
+    this.#capacity = capacity
+  }
+
+  /** From now on there is something to report. */
+  open(stats: () => StoreStats): void {
+    this.#stats = stats
+    this.sync()
+  }
+
+  /** Leaves the final counts behind. */
+  close(): void {
+    this.#move(undefined)
+    this.#stats = undefined
+  }
+
+  /** Finds the instruments again, if an SDK was registered or taken away: those made before do nothing, for ever. */
+  sync(): void {
+    if (this.#stats === undefined) return
+    const provider = this.#given ?? registeredMeterProvider()
+    if (provider === this.#provider) return
+    this.#provider = provider
+    this.#move(instrumentsOf(provider, this.#version))
+  }
+
+  sample(ms: number): void {
+    this.#samples[this.#sampled++ & (MAX_SAMPLES - 1)] = ms
+  }
+
+  read(): Reading {
+    if (this.#stats === undefined) throw new Error("a store that is not open has nothing to read")
+    return { stats: this.#stats(), capacity: this.#capacity }
+  }
+
+  takeSamples(): number[] {
+    const taken = this.#samples.subarray(0, Math.min(this.#sampled, MAX_SAMPLES))
+    this.#sampled = 0
+    return Array.from(taken, seconds)
+  }
+
+  /** How long an operation took, ms, and what came of it. */
+  recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
+    if (ms === undefined) return
+    const attributes = this.#attributes(operation, tier)
+    if (result !== undefined) attributes[ATTRIBUTE.result] = result
+    recordDuration(this.instruments?.operationDuration, ms, attributes)
+  }
+
+  /** The same of one that failed. */
+  recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
+    const type = this.countError(operation, error)
+    if (ms === undefined) return
+    const attributes = { ...this.#attributes(operation, tier), [ATTRIBUTE.errorType]: type }
+    recordDuration(this.instruments?.operationDuration, ms, attributes)
+  }
+
+  /** Counts an error, whether or not anybody collects. */
+  countError(operation: string, error: unknown): string {
+    const type = errorType(error)
+    this.errors.add({ operation, type })
+    return type
+  }
+
+  #attributes(operation: string, tier: Outcome["tier"]): Attributes {
+    return { [ATTRIBUTE.name]: this.#store, [ATTRIBUTE.operation]: operation, [ATTRIBUTE.tier]: tier }
+  }
+
+  #move(instruments: Instruments | undefined): void {
+    quietly(() => this.#account?.leave(this))
+    this.instruments = instruments
+    this.#account = instruments?.account(this.#store)
+    this.#account?.enter(this)
+  }
+}
+
+/** Records a duration, ms, and throws nothing: what comes after it must not suffer. */
+export function recordDuration(histogram: Histogram | undefined, ms: number, attributes: Attributes): void {
+  if (histogram !== undefined) quietly(() => histogram.record(seconds(ms), attributes))
+}
+
+/** Never negative, which a histogram refuses, whatever clock the store was given. */
+function seconds(ms: number): number {
+  return Math.max(0, ms) / 1e3
+}

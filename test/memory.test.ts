@@ -1,9 +1,0 @@
-import { memory, memoryStore } from "../tiers/memory.ts"
-import { describeConformance } from "./conformance/run.ts"
-
-describeConformance("memory", {
-  createStore(runtime) {
-    const store = memoryStore()
-    return { connect: () => memory({ runtime, store }) }
-  },
-})

@@ -1,0 +1,80 @@
+import { mkdir, readdir } from "node:fs/promises"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { type Built, build, shell } from "../../support/built.ts"
+
+/** The command line as a shell meets it: a real process, real pipes, the default store. */
+
+let built: Built
+let cwd: string
+beforeAll(async () => {
+  built = await build()
+  cwd = join(built.folder, "work")
+  await mkdir(cwd)
+})
+afterAll(() => built.remove())
+
+/** `kv` in the command line stands for the built command. */
+function sh(commandLine: string, environment: NodeJS.ProcessEnv = {}) {
+  return shell(`kv() { "$NODE" "$CLI" "$@"; }; ${commandLine}`, cwd, {
+    NODE: process.execPath,
+    CLI: built.file("src/cli/main.js"),
+    NODE_ENV: "test",
+    ...environment,
+  })
+}
+
+describe("in a shell", () => {
+  test("values go through pipes byte for byte, into .kv/cache of the working directory", async () => {
+    const command =
+      "head -c 20000 /dev/urandom > in && kv set blob < in && kv get blob > out && cmp in out && cat in | kv set b2 - && kv get b2 | cmp - in"
+    expect(await sh(command)).toMatchObject({ code: 0, stdout: "", stderr: "" })
+    expect(await readdir(join(cwd, ".kv"))).toContain("cache")
+  })
+
+  test("another store by its name's variable", async () => {
+    const environment = { KV_SESSIONS_URL: `lmdb:${join(cwd, "elsewhere")}` }
+    expect((await sh("kv set -n sessions s 1 && kv get -n sessions s", environment)).stdout).toBe("1")
+    expect((await sh("kv get s")).code).toBe(1)
+  })
+
+  test("exit codes", async () => {
+    const codes =
+      "kv exists no; echo $?; kv set k v; echo $?; kv set k w --if-not-exists; echo $?; kv get a/b; echo $?"
+    const { stdout } = await sh(`{ ${codes}; } 2>/dev/null`)
+    expect(stdout).toBe("false\n1\n0\n1\n2\n")
+    expect((await sh("kv get k", { KV_CACHE_URL: "redis://127.0.0.1:1/0" })).code).toBe(3)
+  })
+
+  test("a production process without a binding is told which variables to set", async () => {
+    const { code, stderr } = await sh("kv get k", { NODE_ENV: "production" })
+    expect(code).toBe(2)
+    expect(stderr).toContain("KV_CACHE_URL")
+  })
+
+  test("head ends a scan quietly", async () => {
+    const fill = "for i in 1 2 3; do head -c 20000 /dev/zero | tr '\\0' x | kv set big:$i; done"
+    expect(await sh(`${fill}; kv scan big: | head -c 10; kv scan big: | true`)).toMatchObject({
+      stdout: "big:1\txxxx",
+      stderr: "",
+    })
+  })
+
+  test("replay reads gzip from a pipe", async () => {
+    const { stdout } = await sh("printf 'a\\nb\\na\\n' | gzip | kv replay - --json")
+    expect(JSON.parse(stdout).l1.hits).toBe(1)
+  })
+
+  test("Ctrl-C ends a replay with the report so far, and its directory is removed", async () => {
+    const commands = [
+      "mkdir tmp && export TMPDIR=$PWD/tmp",
+      '"$NODE" "$CLI" replay - --json < <(yes a) & P=$!',
+      "until [ -e tmp/tiered-kv-replay-*/store ]; do sleep 0.02; done; kill -INT $P",
+      'wait $P; echo "code $?"',
+    ]
+    const { stdout } = await sh(commands.join("\n"))
+    expect(JSON.parse(stdout.split("\n")[0] ?? "").log.interrupted).toBe(true)
+    expect(stdout).toContain("code 130")
+    expect(await readdir(join(cwd, "tmp"))).toEqual([])
+  })
+})

@@ -1,0 +1,222 @@
+import { execFile } from "node:child_process"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { type Built, build } from "../support/built.ts"
+
+/** Far more than any of these scripts takes, and far less than a forgotten timer or socket would. */
+const PATIENCE_MS = 20_000
+
+let built: Built
+let cwd: string
+beforeAll(async () => {
+  built = await build()
+  cwd = await mkdtemp(join(tmpdir(), "tiered-kv-process-"))
+})
+afterAll(async () => {
+  await built.remove()
+  await rm(cwd, { recursive: true, force: true })
+})
+
+interface Ended {
+  code: number | string | null | undefined
+  killed: boolean
+  stdout: string
+  stderr: string
+}
+
+/** Runs a module that finds `kv`, `memory` and `KvError` imported, to its end: nothing but its own end ends it. */
+function script(
+  code: string,
+  options: { flags?: string[]; environment?: NodeJS.ProcessEnv } = {},
+): Promise<Ended> {
+  const from = (name: string) => JSON.stringify(`file://${built.file(name)}`)
+  const imports = [
+    `import { kv, KvError } from ${from("src/index.js")}`,
+    `import { memory } from ${from("tiers/memory.js")}`,
+  ]
+  return run([...imports, code].join("\n"), options)
+}
+
+function run(
+  code: string,
+  { flags = [], environment = {} }: { flags?: string[]; environment?: NodeJS.ProcessEnv } = {},
+): Promise<Ended> {
+  const args = [...flags, "--unhandled-rejections=strict", "--input-type=module", "-e", code]
+  const env = { ...process.env, NODE_ENV: "test", NODE_OPTIONS: "", ...environment }
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { cwd, env, timeout: PATIENCE_MS }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : error.code, killed: error?.killed ?? false, stdout, stderr })
+    })
+  })
+}
+
+const cleanly = (stdout: string) => ({ code: 0, killed: false, stdout, stderr: "" })
+
+describe("a script ends by itself, though its store is open", () => {
+  test("of memory: L1's clock and its timers do not keep it alive", async () => {
+    const code = `
+      const store = await kv("a", { backend: "memory:" })
+      await store.set("a", "1", { ttlMs: 3_600_000 })
+      await store.get("a")
+      await store.get("absent")
+      console.log(store.peekText("a"))`
+    expect(await script(code)).toEqual(cleanly("1\n"))
+  })
+
+  test("of LMDB, the default; what it wrote is there for the next", async () => {
+    const write = `
+      const store = await kv("lingering")
+      await store.set("a", "1", { ttlMs: 3_600_000 })
+      console.log(await store.getText("a"))`
+    const read = `
+      const store = await kv("lingering")
+      console.log(await store.getText("a"))
+      await store.close()`
+    expect(await script(write)).toEqual(cleanly("1\n"))
+    expect(await script(read)).toEqual(cleanly("1\n"))
+  })
+
+  test("with a quarantine, a load and a refresh that never ends under way", async () => {
+    const code = `
+      const table = memory()
+      const lost = async () => { throw new KvError("OUTCOME_UNKNOWN", "no reply", { operation: "put" }) }
+      const store = await kv("a", { backend: { ...table, delete: lost } })
+      await store.delete("a").catch((error) => console.log(error.code))
+      await store.set("b", "1", { ttlMs: 60_000 })
+      await store.getOrSet("b", () => new Promise(() => {}), { ttlMs: 60_000, refreshAheadMs: 60_000 })
+      void store.getOrSet("c", () => new Promise(() => {}))`
+    expect(await script(code)).toMatchObject({ ...cleanly("OUTCOME_UNKNOWN\n") })
+  })
+
+  test("over a network", async () => {
+    const code = `
+      const table = memory()
+      const backend = { ...table, traits: { ...table.traits, inProcess: false } }
+      const store = await kv("a", { backend, timeoutMs: 600_000 })
+      await store.set("a", "1", { ttlMs: 3_600_000 })
+      console.log(await store.getText("a"))`
+    expect(await script(code)).toEqual(cleanly("1\n"))
+  })
+
+  test("at once: not after the time to live of anything", async () => {
+    const startedAt = performance.now()
+    await script(
+      'const store = await kv("a", { backend: "memory:" }); await store.set("a", "1"); await store.get("a")',
+    )
+    expect(performance.now() - startedAt).toBeLessThan(4_500)
+  })
+})
+
+test("a script does not end in the middle of a call that it awaits, between two attempts or without an answer", async () => {
+  const code = `
+    const table = memory()
+    let attempts = 0
+    const get = async (key) => {
+      if (++attempts < 3) throw new KvError("UNAVAILABLE", "down", { operation: "get" })
+      return table.get(key)
+    }
+    const put = () => new Promise(() => {})
+    const backend = { ...table, traits: { ...table.traits, inProcess: false }, get, put, carries: put }
+    const store = await kv("a", { backend, timeoutMs: 500 })
+    console.log(await store.get("a"))
+    console.log(await store.set("a", "1").catch((error) => error.code))`
+  expect(await script(code)).toEqual(cleanly("undefined\nOUTCOME_UNKNOWN\n"))
+})
+
+describe("no rejection goes unhandled", () => {
+  test("of calls that were given up, loads that nobody waits for, refreshes and batches that fail", async () => {
+    const code = `
+      const table = memory()
+      const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
+      const down = async () => {
+        await turn()
+        throw new KvError("UNAVAILABLE", "down", { operation: "any" })
+      }
+      const failing = { ...table, get: down, getMany: down, exists: down, put: down, putMany: down, delete: down, deleteMany: down, scan: down }
+      for (const inProcess of [true, false]) {
+        const backend = { ...failing, traits: { ...table.traits, inProcess } }
+        const store = await kv("a", { backend, timeoutMs: 50 })
+        const calls = (signal) => [
+          store.get("a", signal), store.get("a", { ...signal, consistency: "strong" }),
+          store.getMany(["a", "b", "c"], signal), store.exists("a", signal),
+          store.set("a", "1", signal), store.setMany([["a", "1"], ["b", "2"]], signal),
+          store.delete("a", signal), store.deleteMany(["a", "b"], signal),
+          store.scan("", signal).next(), store.scanPage("", signal), store.getOrSet("a", () => 1, signal),
+        ]
+        const controller = new AbortController()
+        const given = [...calls({}), ...calls({ signal: controller.signal })]
+        const outcomes = Promise.allSettled(given)
+        controller.abort(new Error("given up"))
+        console.log((await outcomes).every(({ status }) => status === "rejected"))
+        await store.close()
+      }
+
+      const store = await kv("b", { backend: "memory:" })
+      const gone = new AbortController()
+      const rejecting = async () => {
+        await turn()
+        throw new Error("origin")
+      }
+      const abandoned = store.getOrSet("x", rejecting, { signal: gone.signal }).catch((error) => console.log(error.message))
+      gone.abort(new Error("gone"))
+      await abandoned
+      await store.set("y", "1", { ttlMs: 1_000 })
+      console.log(await store.getOrSet("y", rejecting, { ttlMs: 1_000, refreshAheadMs: 1_000, as: "text" }))
+      await turn()
+      await turn()
+      await store.close()
+      await turn()
+      console.log("end")`
+    expect(await script(code)).toEqual(cleanly("true\ntrue\ngone\n1\nend\n"))
+  })
+})
+
+describe("what is loaded", () => {
+  const FOREIGN =
+    /node_modules\/(@aws-sdk|@smithy|@google-cloud|google-gax|@grpc|@azure|ioredis|lmdb|@opentelemetry)\//
+
+  /** The modules that a script loads, by a hook that writes down each one. */
+  async function loadedBy(code: string): Promise<string[]> {
+    const list = join(cwd, "loaded.txt")
+    await rm(list, { force: true })
+    const hooks = `
+      import { appendFileSync } from "node:fs"
+      export async function load(url, context, next) {
+        appendFileSync(process.env.LOADED, url + "\\n")
+        return next(url, context)
+      }`
+    const dataUrl = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`
+    const register = `import { register } from "node:module"; register(${JSON.stringify(dataUrl(hooks))})`
+    const ended = await run(code, { flags: ["--import", dataUrl(register)], environment: { LOADED: list } })
+    expect(ended).toEqual(cleanly(""))
+    return (await readFile(list, "utf8")).split("\n")
+  }
+
+  const main = () => JSON.stringify(`file://${built.file("src/index.js")}`)
+
+  test("importing the main entry loads no SDK, no LMDB and no OpenTelemetry", async () => {
+    const loaded = await loadedBy(`import { kv } from ${main()}; void kv`)
+    expect(loaded.filter((url) => FOREIGN.test(url))).toEqual([])
+    expect(loaded.some((url) => url.endsWith("/src/coherence/two-tier.js"))).toBe(true)
+    expect(loaded.some((url) => url.endsWith("/tiers/dynamodb/backend.js"))).toBe(false)
+  })
+
+  test("each backend loads its own package and no other's", async () => {
+    const owned = /node_modules\/(@aws-sdk|@google-cloud|@azure|ioredis|lmdb)\//
+    const packagesOf = async (url: string) => {
+      const open = `await (await kv("a", { backend: "${url}", timeoutMs: 500 }).catch(() => {}))?.close()`
+      const loaded = await loadedBy(`import { kv } from ${main()}; ${open}`)
+      return [...new Set(loaded.map((url) => owned.exec(url)?.[1]).filter((name) => name !== undefined))]
+    }
+    expect(await packagesOf("memory:")).toEqual([])
+    expect(await packagesOf("lmdb:of-its-own")).toEqual(["lmdb"])
+  })
+
+  test("the main entry is loaded fast: nothing heavy hides in it", async () => {
+    const code = `const startedAt = performance.now(); await import(${main()}); console.log(performance.now() - startedAt)`
+    const times = await Promise.all([1, 2, 3].map(async () => Number((await run(code)).stdout)))
+    expect(Math.min(...times)).toBeLessThan(400)
+  })
+})

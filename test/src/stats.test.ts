@@ -1,0 +1,171 @@
+import { describe, expect, test } from "vitest"
+import { KvError } from "../../src/index.ts"
+import { gatedStore } from "../support/gated-store.ts"
+
+const strong = { consistency: "strong" } as const
+
+describe("stats()", () => {
+  test("before anything happened, all is zero", async () => {
+    const { client } = await gatedStore()
+    const none = { count: 0, minMs: 0, meanMs: 0, p50Ms: 0, p90Ms: 0, p99Ms: 0, maxMs: 0 }
+    expect(client.stats()).toEqual({
+      name: "test",
+      backend: { kind: "memory", target: "memory" },
+      l1: {
+        hits: 0,
+        negativeHits: 0,
+        misses: 0,
+        bypasses: 0,
+        hitRatio: 0,
+        fills: 0,
+        refusedFills: 0,
+        expirations: 0,
+        invalidations: 0,
+        evictions: { entries: 0, bytes: 0, oversize: 0, negatives: 0 },
+        entries: 0,
+        negatives: 0,
+        maxEntries: 10_000,
+        bytes: 0,
+        maxBytes: 67_108_864,
+        latency: none,
+      },
+      l2: {
+        hits: 0,
+        misses: 0,
+        readErrors: 0,
+        coalesced: 0,
+        writes: 0,
+        refused: 0,
+        writeErrors: 0,
+        bytesRead: 0,
+        bytesWritten: 0,
+        readLatency: none,
+        writeLatency: none,
+      },
+      loader: { loads: 0, hits: 0, misses: 0, errors: 0, coalesced: 0, refreshes: 0, latency: none },
+      inFlight: 0,
+      quarantined: 0,
+    })
+  })
+
+  test("hits and misses of either tier are counted exactly, however they were read", async () => {
+    const { client } = await gatedStore()
+    await client.set("a", { n: 1 })
+    await client.get("a")
+    await client.get("absent")
+    await client.get("absent")
+    for (let round = 0; round < 100; round++) {
+      await client.get("a")
+      await client.getText("a")
+      await client.getJson("a")
+      client.peek("a")
+      await client.getMany(["a"])
+      await client.exists("a")
+    }
+    await client.get("a", strong)
+    await client.get("absent", strong)
+    const { l1, l2 } = client.stats()
+    expect(l1).toMatchObject({
+      hits: 600,
+      negativeHits: 1,
+      misses: 2,
+      bypasses: 2,
+      fills: 1,
+      entries: 1,
+      negatives: 1,
+    })
+    expect(l1.hitRatio).toBeCloseTo(601 / 603)
+    expect(l2).toMatchObject({ hits: 2, misses: 2, readErrors: 0 })
+  })
+
+  test("an entry found past its deadline is no hit", async () => {
+    const { client, runtime } = await gatedStore({ l1: { ttlMs: 10, negativeTtlMs: 10 } })
+    await client.set("a", "1")
+    await client.getMany(["a", "absent"], { fill: true })
+    await runtime.advance(10)
+    client.peek("a")
+    await client.get("absent")
+    expect(client.stats().l1).toMatchObject({ hits: 0, negativeHits: 0, expirations: 2 })
+  })
+
+  test("writes, refusals and failures; reads that failed, also strong ones", async () => {
+    const { client, gate } = await gatedStore()
+    const down = new KvError("UNAVAILABLE", "down", { operation: "put" })
+    await client.set("a", "1")
+    await client.set("a", "2", { ifNotExists: true })
+    await client.setMany([
+      ["b", "1"],
+      ["c", "1"],
+    ])
+    await client.deleteMany(["b", "c"])
+    gate.script("put", { fail: down })
+    await expect(client.set("a", "3")).rejects.toBe(down)
+    gate.script("get", { fail: down }, { fail: down })
+    await expect(client.get("a")).rejects.toBe(down)
+    await expect(client.get("a", strong)).rejects.toBe(down)
+    expect(client.stats().l2).toMatchObject({ writes: 5, refused: 1, writeErrors: 1, readErrors: 2 })
+  })
+
+  test("what waited for a read or a load under way, and what it took", async () => {
+    const { client, gate, runtime } = await gatedStore()
+    gate.hold("get")
+    const reads = ["a", "a", "a"].map((key) => client.get(key))
+    expect(client.stats()).toMatchObject({ inFlight: 1, l2: { coalesced: 2 } })
+    await runtime.advance(20)
+    gate.releaseAll()
+    await Promise.all(reads)
+    expect(client.stats().inFlight).toBe(0)
+
+    const slow = async () => {
+      await runtime.advance(40)
+      return 1
+    }
+    await Promise.all([client.getOrSet("b", slow), client.getOrSet("b", slow), client.getOrSet("b", slow)])
+    const { loader, l2 } = client.stats()
+    expect(loader).toMatchObject({ loads: 1, coalesced: 2, errors: 0 })
+    expect(loader.latency.count).toBe(1)
+    expect(loader.latency.maxMs).toBeGreaterThanOrEqual(39)
+    expect(l2.readLatency.maxMs).toBeGreaterThanOrEqual(19)
+    expect(l2.readLatency.maxMs).toBeLessThan(21)
+  })
+
+  test("the latency of hits is that of one in 256", async () => {
+    const { client } = await gatedStore()
+    await client.set("a", "1")
+    await client.get("a")
+    for (let hit = 0; hit < 1_024; hit++) client.peek("a")
+    expect(client.stats().l1.latency.count).toBe(4)
+    expect(client.stats().l1.hits).toBe(1_024)
+  })
+
+  test("a fill that a write came in the way of, a quarantine, an invalidation", async () => {
+    const { client, gate, runtime } = await gatedStore({ quarantineMs: 100 })
+    gate.hold("get", "reply")
+    const reading = client.get("a")
+    await client.set("a", "1")
+    gate.releaseAll()
+    await reading
+    expect(client.stats().l1).toMatchObject({ refusedFills: 1, entries: 0, fills: 0 })
+    await client.get("a")
+    await client.set("a", "2")
+    expect(client.stats().l1.invalidations).toBe(1)
+
+    gate.script("put", { fail: new KvError("OUTCOME_UNKNOWN", "lost", { operation: "put" }) })
+    await expect(client.set("a", "3")).rejects.toThrow()
+    expect(client.stats().quarantined).toBe(1)
+    await runtime.advance(100)
+    expect(client.stats().quarantined).toBe(0)
+  })
+
+  test("a snapshot is the caller's own, and plain data", async () => {
+    const { client } = await gatedStore()
+    const before = client.stats()
+    const copy = structuredClone(before)
+    await client.set("a", "1")
+    await client.get("a")
+    expect(before).toEqual(copy)
+    before.l1.evictions.entries = 99
+    expect(client.stats().l1.evictions.entries).toBe(0)
+    expect(JSON.parse(JSON.stringify(client.stats()))).toEqual(client.stats())
+  })
+})

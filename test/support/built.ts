@@ -1,0 +1,58 @@
+import { execFile, spawn } from "node:child_process"
+import { copyFile, mkdtemp, rm, symlink } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url))
+const execute = promisify(execFile)
+
+/** The project as `npm run build` leaves it, in a folder of its own. */
+export interface Built {
+  readonly folder: string
+  /** Path of a built file: `src/cli/main.js`. */
+  file(name: string): string
+  remove(): Promise<void>
+}
+
+export async function build(): Promise<Built> {
+  const folder = await mkdtemp(join(tmpdir(), "tiered-kv-built-"))
+  const file = (name: string) => join(folder, "dist", name)
+  const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc")
+  const options = [
+    "-p",
+    join(ROOT, "tsconfig.build.json"),
+    "--outDir",
+    join(folder, "dist"),
+    "--declaration",
+    "false",
+  ]
+  // Type errors are for the type check to report: the compiler writes its files all the same.
+  await execute(process.execPath, [compiler, ...options], { cwd: ROOT }).catch(() => {})
+  await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"))
+  await copyFile(join(ROOT, "package.json"), join(folder, "package.json"))
+  return { folder, file, remove: () => rm(folder, { recursive: true, force: true }) }
+}
+
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+/** Runs a shell command line to its end. */
+export function shell(commandLine: string, cwd: string, environment: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const child = spawn("bash", ["-o", "pipefail", "-c", commandLine], {
+    cwd,
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  const ended: Ended = { code: null, signal: null, stdout: "", stderr: "" }
+  child.stdout.on("data", (chunk) => (ended.stdout += chunk))
+  child.stderr.on("data", (chunk) => (ended.stderr += chunk))
+  return new Promise((resolve, reject) => {
+    child.on("error", reject).on("close", (code, signal) => resolve({ ...ended, code, signal }))
+  })
+}

@@ -1,0 +1,48 @@
+import { once } from "node:events"
+import { createServer, type RequestListener } from "node:http"
+import { onTestFinished } from "vitest"
+import { Counters, snapshot } from "../../src/stats.ts"
+import type { DashboardHandler } from "../../telemetry/dashboard/handler.ts"
+import { nodeListener } from "../../telemetry/dashboard/handler.ts"
+import { type AnsweringProcess, REPORT_VERSION, type StoreReport } from "../../telemetry/dashboard/report.ts"
+import { L1 } from "../../tiers/l1/l1.ts"
+import { memory } from "../../tiers/memory.ts"
+import { listenOnLoopback } from "../servers/server.ts"
+import { testRuntime } from "./runtime.ts"
+
+/** What a store says of itself that nobody has asked anything yet. */
+export function storeReport(name: string): StoreReport {
+  const l1 = new L1(
+    { maxEntries: 100, maxBytes: 10_000, ttlMs: 1_000, negativeTtlMs: 0, jitter: 0 },
+    testRuntime(),
+  )
+  return snapshot(name, memory(), l1, new Counters(), { inFlight: 0, quarantined: 0 })
+}
+
+/** A server on loopback that ends with the test; gives its address. */
+export async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener)
+  const port = await listenOnLoopback(server)
+  onTestFinished(async () => {
+    const closed = once(server, "close")
+    server.close()
+    server.closeAllConnections()
+    await closed
+  })
+  return `http://127.0.0.1:${port}/`
+}
+
+export function serveDashboard(handler: DashboardHandler): Promise<string> {
+  return serve(nodeListener(handler))
+}
+
+/** Another process: a server that answers with a report that the test may change. */
+export async function otherProcess(id: string, ...stores: StoreReport[]) {
+  const process: AnsweringProcess = { id, name: id, uptimeMs: 60_000, stores }
+  const requests: { url: string | undefined; authorization: string | undefined }[] = []
+  const url = await serve((incoming, outgoing) => {
+    requests.push({ url: incoming.url, authorization: incoming.headers.authorization })
+    outgoing.end(JSON.stringify({ version: REPORT_VERSION, processes: [process] }))
+  })
+  return { url, process, requests }
+}

@@ -1,0 +1,99 @@
+import { type Gax, loadSdk } from "../../tiers/firestore/settings.ts"
+
+/** A gRPC status that is not OK, to be thrown by a {@link Handler}. */
+export class GrpcFailure extends Error {
+  readonly code: number
+
+  constructor(code: number, details: string) {
+    super(details)
+    this.code = code
+  }
+}
+
+/** Answers a call: with a message, or with the messages of a stream. */
+export type Handler = (request: Readonly<Record<string, unknown>>) => object | readonly object[]
+
+export interface GrpcServer extends AsyncDisposable {
+  /** `127.0.0.1:PORT` */
+  readonly endpoint: string
+  /** The calls that came, by their names in the protocol, in camel case. */
+  readonly calls: string[]
+}
+
+type ServiceDefinition = Parameters<InstanceType<Gax["grpc"]["Server"]>["addService"]>[0]
+
+/**
+ * A gRPC server on loopback that speaks a service of Google's as the SDK defines it, and answers as told: for what the
+ * emulator cannot do, which is to fail, and the Admin API. Methods without a handler are UNIMPLEMENTED.
+ */
+export async function grpcServer(
+  service: "Firestore" | "FirestoreAdmin",
+  handlers: Readonly<Record<string, Handler>>,
+): Promise<GrpcServer> {
+  const { sdk, gax } = await loadSdk()
+  const Client = service === "Firestore" ? sdk.v1.FirestoreClient : sdk.v1.FirestoreAdminClient
+  const client = new Client({
+    servicePath: "127.0.0.1",
+    port: 1,
+    sslCreds: gax.grpc.credentials.createInsecure(),
+    authClient: new gax.googleAuthLibrary.PassThroughClient(),
+  })
+  const stubClass: unknown = (await client.initialize()).constructor
+  const definition = (stubClass as { service: ServiceDefinition }).service
+
+  const calls: string[] = []
+  const answer = (method: string, request: Record<string, unknown>) => {
+    calls.push(method)
+    const handler = handlers[method]
+    if (handler === undefined) throw new GrpcFailure(12, `${method} is not implemented`)
+    return handler(request)
+  }
+  const server = new gax.grpc.Server()
+  const methods = Object.entries(definition).map(([name, { responseStream }]) => {
+    const method = name.charAt(0).toLowerCase() + name.slice(1)
+    return [name, responseStream ? streaming(method) : unary(method)]
+  })
+
+  function unary(method: string) {
+    return (
+      call: { request: Record<string, unknown> },
+      done: (error: unknown, response?: object) => void,
+    ) => {
+      try {
+        done(null, answer(method, call.request))
+      } catch (error) {
+        done(error)
+      }
+    }
+  }
+  function streaming(method: string) {
+    return (call: {
+      request: Record<string, unknown>
+      write(message: object): void
+      end(): void
+      emit(event: "error", error: unknown): void
+    }) => {
+      try {
+        for (const message of [answer(method, call.request)].flat()) call.write(message)
+        call.end()
+      } catch (error) {
+        call.emit("error", error)
+      }
+    }
+  }
+
+  server.addService(definition, Object.fromEntries(methods))
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", gax.grpc.ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port)
+      else reject(error)
+    })
+  })
+  return {
+    endpoint: `127.0.0.1:${port}`,
+    calls,
+    async [Symbol.asyncDispose]() {
+      server.forceShutdown()
+    },
+  }
+}

@@ -1,0 +1,51 @@
+import type { Backend } from "../../tiers/backend.ts"
+import { type MemoryOptions, type MemoryStore, memory, memoryStore } from "../../tiers/memory.ts"
+
+/**
+ * The memory backend as one of another process would be: answers come as promises, and a conditional delete leaves a
+ * trace with its id, so that one whose reply was lost is recognised. The trace stays until the key is written again.
+ */
+export function remoteMemory({ store = memoryStore(), ...options }: MemoryOptions = {}): Backend {
+  const backend = memory({ store, ...options })
+  const traces = tracesIn(store)
+  return {
+    ...backend,
+    traits: { ...backend.traits, inProcess: false },
+    get: async (key) => backend.get(key),
+    getMany: async (keys) => backend.getMany(keys),
+    exists: async (key) => backend.exists(key),
+    async put(key, write) {
+      const result = await backend.put(key, write)
+      if (result.applied) traces.delete(key)
+      return result
+    },
+    async putMany(writes) {
+      const results = await backend.putMany(writes)
+      for (const key of writes.keys()) traces.delete(key)
+      return results
+    },
+    async delete(key, removal) {
+      if (removal.condition !== undefined && traces.get(key) === removal.id) return { applied: true }
+      const result = await backend.delete(key, removal)
+      if (!result.applied) return result
+      if (removal.condition === undefined) traces.delete(key)
+      else traces.set(key, removal.id)
+      return result
+    },
+    async deleteMany(removals) {
+      const results = await backend.deleteMany(removals)
+      for (const key of removals.keys()) traces.delete(key)
+      return results
+    },
+    carries: async (key, id) => traces.get(key) === id || backend.carries(key, id),
+  }
+}
+
+/** The ids of the conditional deletes, by key. Backends over one store share them, as they share its rows. */
+function tracesIn(store: MemoryStore): Map<string, string> {
+  const traces = allTraces.get(store) ?? new Map<string, string>()
+  allTraces.set(store, traces)
+  return traces
+}
+
+const allTraces = new WeakMap<MemoryStore, Map<string, string>>()

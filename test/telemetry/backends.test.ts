@@ -1,0 +1,209 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { SpanKind } from "@opentelemetry/api"
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
+import { kv } from "../../src/index.ts"
+import { azureTables } from "../../tiers/azure-tables/backend.ts"
+import type { Backend } from "../../tiers/backend.ts"
+import { dynamodb } from "../../tiers/dynamodb/backend.ts"
+import { firestore } from "../../tiers/firestore/backend.ts"
+import { lmdb } from "../../tiers/lmdb/backend.ts"
+import { redis } from "../../tiers/redis/backend.ts"
+import { newTable, startAzurite } from "../servers/azurite.ts"
+import { localSettings, localTables, startDynamodbLocal } from "../servers/dynamodb.ts"
+import { startFirestoreEmulator } from "../servers/firestore.ts"
+import { startRedis } from "../servers/redis.ts"
+import { requireServer } from "../servers/server.ts"
+import {
+  inRequest,
+  metricsOf,
+  numberOf,
+  registerTracing,
+  shape,
+  type TestTracing,
+  unregisterAll,
+} from "../support/otel.ts"
+
+const TIMEOUT_MS = 20_000
+vi.stubEnv("METADATA_SERVER_DETECTION", "none")
+
+/** What the call of each operation is named, and what it says of where it goes. */
+interface Expected {
+  get: string
+  getMany: string
+  exists: string
+  set: string
+  setMany: string
+  delete: string
+  deleteMany: string
+  scan: string
+  attributes: Record<string, unknown>
+  /** Units that were read and written by then, where they are counted. */
+  capacity?: Record<string, number>
+}
+
+let tracing: TestTracing
+beforeAll(() => {
+  tracing = registerTracing()
+})
+afterAll(unregisterAll)
+afterEach(() => tracing.reset())
+
+/** Does everything once, each under a request of its own, and compares the spans. */
+async function everyOperation(backend: Backend, expected: Expected | undefined): Promise<void> {
+  const { collect, provider } = metricsOf(undefined, { register: false })
+  const store = await kv("store", {
+    backend,
+    l1: false,
+    timeoutMs: TIMEOUT_MS,
+    telemetry: { meterProvider: provider },
+  })
+  const operations: Record<string, () => Promise<unknown>> = {
+    set: () => store.set("a", "1"),
+    setMany: () =>
+      store.setMany([
+        ["b", "2"],
+        ["c", "3"],
+      ]),
+    get: () => store.get("a"),
+    getMany: () => store.getMany(["a", "b", "c", "absent"]),
+    exists: () => store.exists("a"),
+    scan: () => store.scanPage(""),
+    deleteMany: () => store.deleteMany(["b", "c"]),
+    delete: () => store.delete("a"),
+  }
+  const words = { setMany: "set_many", getMany: "get_many", deleteMany: "delete_many" }
+  for (const [name, run] of Object.entries(operations)) {
+    tracing.reset()
+    await inRequest("request", run)
+    const all = tracing.spans()
+    const operation = `cache.${{ ...words }[name] ?? name} store`
+    const shapes = all.map((span) => shape(span, all))
+    expect(shapes).toContainEqual({ name: operation, parent: "request", links: [] })
+    const calls = all.filter(({ kind }) => kind === SpanKind.CLIENT)
+    expect(all).toHaveLength(calls.length + 2)
+    if (expected === undefined) {
+      expect(calls).toEqual([])
+      continue
+    }
+    const { attributes } = expected
+    const call = Object.entries(expected).find(([key]) => key === name)?.[1]
+    const collection = attributes["db.collection.name"]
+    const spanName = collection === undefined ? call : `${call} ${collection}`
+    expect(calls.length).toBeGreaterThan(0)
+    for (const span of calls) {
+      expect(shape(span, all)).toEqual({ name: spanName, parent: operation, links: [] })
+      expect(span.attributes).toMatchObject({ ...attributes, "db.operation.name": call })
+    }
+  }
+  if (expected?.capacity !== undefined) {
+    const points = await collect()
+    for (const [unit, units] of Object.entries(expected.capacity)) {
+      expect([unit, numberOf(points, "tiered_kv.l2.capacity", { "tiered_kv.capacity.unit": unit })]).toEqual([
+        unit,
+        units,
+      ])
+    }
+  }
+  await store.close()
+  await provider.shutdown()
+}
+
+describe("the calls of every operation", () => {
+  test("lmdb: none", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tiered-kv-telemetry-"))
+    const backend = lmdb(join(folder, "store"))
+    await everyOperation(backend, undefined)
+    await backend.close()
+    await rm(folder, { recursive: true })
+  })
+})
+
+await requireServer("redis", startRedis, (server) => {
+  test("redis", async () => {
+    const backend = redis(`${server.url}/3`, { prefix: "telemetry:" })
+    await everyOperation(backend, {
+      get: "GET",
+      getMany: "MGET",
+      exists: "EVALSHA",
+      set: "EVALSHA",
+      setMany: "EVALSHA",
+      delete: "UNLINK",
+      deleteMany: "UNLINK",
+      scan: "SCAN",
+      attributes: {
+        "db.system.name": "redis",
+        "db.namespace": "3",
+        "server.address": "127.0.0.1",
+        "server.port": server.port,
+      },
+    })
+    await backend.close()
+  })
+})
+
+await requireServer("dynamodb", startDynamodbLocal, (server) => {
+  test("dynamodb", async () => {
+    const tables = localTables(server)
+    const table = await tables.create()
+    const backend = dynamodb(localSettings(server.port), { table })
+    await everyOperation(backend, {
+      get: "GetItem",
+      getMany: "BatchGetItem",
+      exists: "GetItem",
+      set: "PutItem",
+      setMany: "BatchWriteItem",
+      delete: "DeleteItem",
+      deleteMany: "BatchWriteItem",
+      scan: "Query",
+      attributes: { "db.system.name": "aws.dynamodb", "db.collection.name": table },
+      capacity: { read: 1 + 4 + 1 + 1, write: 1 + 2 + 2 + 1 },
+    })
+    await backend.close()
+    tables.client.destroy()
+  })
+})
+
+await requireServer("azure-tables", startAzurite, (server) => {
+  test("azure-tables", async () => {
+    const { tableName } = await newTable(server)
+    const backend = azureTables({ connectionString: server.connectionString }, { table: tableName })
+    await everyOperation(backend, {
+      get: "QueryEntity",
+      getMany: "QueryEntity",
+      exists: "QueryEntity",
+      set: "InsertOrReplaceEntity",
+      setMany: "EntityGroupTransaction",
+      delete: "DeleteEntity",
+      deleteMany: "EntityGroupTransaction",
+      scan: "QueryEntities",
+      attributes: { "db.system.name": "azure.table_storage", "db.collection.name": tableName },
+    })
+    await backend.close()
+  })
+})
+
+await requireServer("firestore", startFirestoreEmulator, (server) => {
+  test("firestore", async () => {
+    const settings = { projectId: "demo-tiered-kv", databaseId: "kv", endpoint: server.url }
+    const backend = firestore(settings, { collection: "telemetry", timeoutMs: TIMEOUT_MS })
+    await everyOperation(backend, {
+      get: "BatchGetDocuments",
+      getMany: "BatchGetDocuments",
+      exists: "BatchGetDocuments",
+      set: "Commit",
+      setMany: "Commit",
+      delete: "Commit",
+      deleteMany: "Commit",
+      scan: "RunQuery",
+      attributes: {
+        "db.system.name": "gcp.firestore",
+        "db.collection.name": "telemetry",
+        "db.namespace": "demo-tiered-kv/kv",
+      },
+      capacity: { read: 1 + 4 + 1 + 3, write: 3, delete: 3 },
+    })
+    await backend.close()
+  })
+})

@@ -1,0 +1,19 @@
+import { azureTables } from "../../../tiers/azure-tables/backend.ts"
+import { newTable, startAzurite } from "../../servers/azurite.ts"
+import { requireServer } from "../../servers/server.ts"
+import { describeConformance } from "../../support/conformance/run.ts"
+
+await requireServer("azure-tables", startAzurite, (server) => {
+  describeConformance("azure-tables", {
+    async createStore(runtime) {
+      const client = await newTable(server)
+      const { connectionString } = server
+      return {
+        connect: () => azureTables({ connectionString }, { table: client.tableName, runtime }),
+        async dispose() {
+          await client.deleteTable()
+        },
+      }
+    },
+  })
+})

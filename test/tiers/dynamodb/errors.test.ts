@@ -1,0 +1,234 @@
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import type { Backend } from "../../../tiers/backend.ts"
+import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
+import { dynamodbError } from "../../../tiers/dynamodb/errors.ts"
+import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
+import { awsError, codeOf, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
+import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
+import { freePort, requireServer } from "../../servers/server.ts"
+
+const bytes = Uint8Array.of(1, 2, 3)
+const { id: newId } = systemRuntime
+
+/** Time for one request, where a test waits it out, ms. */
+const DEADLINE = 400
+
+describe("what the SDK throws without an answer", () => {
+  const error = (name: string, properties: object = {}) =>
+    Object.assign(new Error("of the SDK"), { name }, properties)
+  const refused = error("Error", { code: "ECONNREFUSED", syscall: "connect" })
+  const lost = error("Error", { code: "ECONNRESET", syscall: "read" })
+
+  test.each<[what: string, error: unknown, read: KvErrorCode, write: KvErrorCode]>([
+    [
+      "a host without an address",
+      error("Error", { code: "ENOTFOUND", syscall: "getaddrinfo" }),
+      "UNAVAILABLE",
+      "UNAVAILABLE",
+    ],
+    ["a refused connection", refused, "UNAVAILABLE", "UNAVAILABLE"],
+    ["every address refused", new AggregateError([refused, refused]), "UNAVAILABLE", "UNAVAILABLE"],
+    ["some address lost", new AggregateError([refused, lost]), "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["a reset", lost, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    [
+      "a host unreachable midway",
+      error("Error", { code: "EHOSTUNREACH", syscall: "read" }),
+      "UNAVAILABLE",
+      "OUTCOME_UNKNOWN",
+    ],
+    ["a timeout", error("TimeoutError", { code: "ETIMEDOUT" }), "TIMEOUT", "OUTCOME_UNKNOWN"],
+    ["an abort at our deadline", error("AbortError"), "TIMEOUT", "OUTCOME_UNKNOWN"],
+    ["no credentials", error("CredentialsProviderError"), "ACCESS_DENIED", "ACCESS_DENIED"],
+    ["something else", "a string", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+  ])("%s", (_, cause, read, write) => {
+    const call = { operation: "any", table: "t", key: "k" }
+    for (const [kind, code] of [
+      [false, read],
+      [true, write],
+    ] as const) {
+      const mapped = dynamodbError(cause, { ...call, write: kind })
+      expect(mapped).toMatchObject({ code, cause, key: "k", backend: "dynamodb", operation: "any" })
+      expect(mapped.message).not.toContain("of the SDK")
+    }
+  })
+})
+
+await requireServer("dynamodb", startDynamodbLocal, (server) => {
+  const tables = localTables(server)
+  let proxy: FaultProxy
+  let table: string
+  let backend: Backend
+
+  beforeAll(async () => {
+    proxy = await faultProxy(server.port, "http1")
+    table = await tables.create()
+    backend = dynamodb(localSettings(proxy.port), { table })
+    await backend.open()
+  })
+  beforeEach(() => proxy.clear())
+  afterAll(async () => {
+    await backend.close()
+    await proxy.close()
+    tables.client.destroy()
+  })
+
+  let keys = 0
+  async function storedKey(): Promise<{ key: string; version: string }> {
+    const key = `key:${++keys}`
+    const { version = "" } = await backend.put(key, { value: bytes, id: newId() })
+    return { key, version }
+  }
+
+  describe("DynamoDB's errors, over the wire", () => {
+    test.each<[name: string, status: number, read: KvErrorCode, write: KvErrorCode]>([
+      ["ProvisionedThroughputExceededException", 400, "THROTTLED", "THROTTLED"],
+      ["ThrottlingException", 400, "THROTTLED", "THROTTLED"],
+      ["RequestLimitExceeded", 400, "THROTTLED", "THROTTLED"],
+      ["AnythingAtAll", 429, "THROTTLED", "THROTTLED"],
+      ["AccessDeniedException", 400, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["UnrecognizedClientException", 400, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["InvalidSignatureException", 400, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["ExpiredTokenException", 400, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["MissingAuthenticationTokenException", 400, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["AnythingAtAll", 403, "ACCESS_DENIED", "ACCESS_DENIED"],
+      ["ResourceNotFoundException", 400, "STORE_NOT_FOUND", "STORE_NOT_FOUND"],
+      ["ValidationException", 400, "BINDING_INVALID", "BINDING_INVALID"],
+      ["TransactionConflictException", 400, "UNAVAILABLE", "UNAVAILABLE"],
+      ["ReplicatedWriteConflictException", 400, "UNAVAILABLE", "UNAVAILABLE"],
+      ["AnythingAtAll", 400, "UNAVAILABLE", "UNAVAILABLE"],
+      ["InternalServerError", 500, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+      ["ServiceUnavailable", 503, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ])("%s (%i): %s for a read, %s for a write", async (name, status, read, write) => {
+      const { key, version } = await storedKey()
+      const id = newId()
+      const calls: [call: () => unknown, code: KvErrorCode][] = [
+        [() => backend.get(key), read],
+        [() => backend.getMany([key]), read],
+        [() => backend.exists(key), read],
+        [() => backend.carries(key, id), read],
+        [() => backend.scan("", { limit: 1 }), read],
+        [() => backend.put(key, { value: bytes, id }), write],
+        [() => backend.put(key, { value: bytes, id, condition: { absent: true } }), write],
+        [() => backend.put(key, { value: bytes, id, condition: { version } }), write],
+        [() => backend.delete(key, { id }), write],
+        [() => backend.delete(key, { id, condition: { version } }), write],
+      ]
+      const message = `the key is ${key}`
+      const rule = proxy.inject({
+        kind: "respond",
+        response: awsError(name, { status, message }),
+        times: calls.length + 2,
+      })
+      for (const [call, code] of calls) {
+        const error: unknown = await Promise.resolve(call()).catch((thrown) => thrown)
+        expect(error).toMatchObject({ code, backend: "dynamodb", cause: expect.objectContaining({ name }) })
+        expect(error instanceof KvError && error.message).not.toContain(key)
+      }
+      const batch = new Map([[key, { value: bytes, id }]])
+      expect((await backend.putMany(batch)).get(key)).toMatchObject({ code: write, key })
+      expect((await backend.deleteMany(batch)).get(key)).toMatchObject({ code: write, key })
+      expect(rule.hits).toBe(calls.length + 2)
+    })
+
+    test("an answer that is none", async () => {
+      const { key } = await storedKey()
+      const garbage = httpResponse(200, { "content-type": "text/html" }, "<html>welcome to this hotel</html>")
+      proxy.inject({ kind: "respond", response: garbage, times: 2 })
+      expect(await codeOf(() => backend.get(key))).toBe("UNAVAILABLE")
+      expect(await codeOf(() => backend.put(key, { value: bytes, id: newId() }))).toBe("OUTCOME_UNKNOWN")
+    })
+
+    test("a clock that is wrong, once the SDK knows by how much", async () => {
+      const inAnHour = new Date(Date.now() + 3_600_000).toUTCString()
+      const body = JSON.stringify({ __type: "x#InvalidSignatureException", message: "Signature expired" })
+      const response = httpResponse(
+        400,
+        { "content-type": "application/x-amz-json-1.0", date: inAnHour },
+        body,
+      )
+      const skewed = dynamodb({ ...localSettings(proxy.port), region: "eu-west-1" }, { table })
+      await skewed.open()
+      proxy.inject({ kind: "respond", response })
+      expect(await codeOf(() => skewed.get("key"))).toBe("UNAVAILABLE")
+      await skewed.close()
+    })
+  })
+
+  describe("a service that is not there", () => {
+    test("a refused connection is UNAVAILABLE, for a write as well: it was not sent", async () => {
+      const nobody = dynamodb(localSettings(await freePort()), { table })
+      await nobody.open()
+      expect(await codeOf(() => nobody.get("key"))).toBe("UNAVAILABLE")
+      expect(await codeOf(() => nobody.put("key", { value: bytes, id: newId() }))).toBe("UNAVAILABLE")
+      await nobody.close()
+    })
+
+    test.each([
+      ["a client made here", () => localSettings(proxy.port)],
+      [
+        "a client that was passed in",
+        () => new DynamoDBClient({ ...localSettings(proxy.port), maxAttempts: 5 }),
+      ],
+    ])("a black hole ends at the deadline, with %s", async (_, target) => {
+      const client = target()
+      const patient = dynamodb(client, { table, timeoutMs: DEADLINE })
+      await patient.open()
+      proxy.inject({ kind: "black-hole", times: 3 })
+      const start = performance.now()
+      const codes = await Promise.all([
+        codeOf(() => patient.get("key")),
+        codeOf(() => patient.put("key", { value: bytes, id: newId() })),
+        codeOf(() => patient.delete("key", { id: newId(), condition: { version: "v" } })),
+      ])
+      expect(codes).toEqual(["TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"])
+      const tookMs = performance.now() - start
+      expect(tookMs).toBeGreaterThan(DEADLINE - 50)
+      expect(tookMs).toBeLessThan(DEADLINE + 15_000)
+      await patient.close()
+      if (client instanceof DynamoDBClient) client.destroy()
+    })
+  })
+
+  describe("a table that is not one of a store", () => {
+    test("that is not there", async () => {
+      const missing = dynamodb(localSettings(server.port), { table: "missing" })
+      await missing.open()
+      for (const call of [
+        () => missing.get("key"),
+        () => missing.getMany(["key"]),
+        () => missing.exists("key"),
+        () => missing.put("key", { value: bytes, id: newId() }),
+        () => missing.delete("key", { id: newId() }),
+        () => missing.scan("", { limit: 1 }),
+      ]) {
+        expect(await codeOf(call)).toBe("STORE_NOT_FOUND")
+      }
+      await missing.close()
+    })
+
+    test("that has other keys", async () => {
+      const other = await tables.create({
+        AttributeDefinitions: [{ AttributeName: "id", AttributeType: "S" }],
+        KeySchema: [{ AttributeName: "id", KeyType: "HASH" }],
+      })
+      const wrong = dynamodb(localSettings(server.port), { table: other })
+      await wrong.open()
+      for (const call of [
+        () => wrong.get("key"),
+        () => wrong.getMany(["key"]),
+        () => wrong.put("key", { value: bytes, id: newId() }),
+        () => wrong.put("key", { value: bytes, id: newId(), condition: { absent: true } }),
+        () => wrong.delete("key", { id: newId() }),
+        () => wrong.scan("", { limit: 1 }),
+      ]) {
+        await expect((async () => call())()).rejects.toMatchObject({
+          code: "BINDING_INVALID",
+          message: expect.stringMatching(/partition key pk.*sort key sk/),
+        })
+      }
+      await wrong.close()
+    })
+  })
+})

@@ -1,0 +1,214 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import type { Backend, Write } from "../../../tiers/backend.ts"
+import { KvError } from "../../../tiers/errors.ts"
+import { firestore } from "../../../tiers/firestore/backend.ts"
+import { firestoreError } from "../../../tiers/firestore/errors.ts"
+import { type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
+import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
+
+const KEY = "personal-key"
+const SECRET = "secret-value"
+const write: Write = { value: Buffer.from(SECRET), id: systemRuntime.id() }
+
+async function failing(fail: Handler) {
+  const server = await grpcServer("Firestore", { batchGetDocuments: fail, commit: fail, runQuery: fail })
+  const backend = firestore({ projectId: "some-project", endpoint: server.endpoint }, { collection: "rows" })
+  await backend.open()
+  return {
+    server,
+    backend,
+    async [Symbol.asyncDispose]() {
+      await backend.close()
+      await server[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const READS: Record<string, (backend: Backend) => unknown> = {
+  get: (backend) => backend.get(KEY),
+  getMany: (backend) => backend.getMany([KEY]),
+  exists: (backend) => backend.exists(KEY),
+  carries: (backend) => backend.carries(KEY, write.id),
+  scan: (backend) => backend.scan("", { limit: 1 }),
+}
+
+const WRITES: Record<string, (backend: Backend) => unknown> = {
+  put: (backend) => backend.put(KEY, write),
+  create: (backend) => backend.put(KEY, { ...write, condition: { absent: true } }),
+  replace: (backend) =>
+    backend.put(KEY, { ...write, condition: { version: `1795376164.945485000-${write.id}-` } }),
+  delete: (backend) => backend.delete(KEY, { id: write.id }),
+  putMany: async (backend) => throwIt((await backend.putMany(new Map([[KEY, write]]))).get(KEY)),
+  deleteMany: async (backend) =>
+    throwIt((await backend.deleteMany(new Map([[KEY, { id: write.id }]]))).get(KEY)),
+}
+
+function throwIt(result: unknown): void {
+  if (result instanceof KvError) throw result
+}
+
+async function failureOf(call: unknown): Promise<KvError> {
+  const error = await Promise.resolve(call).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (error instanceof KvError) return error
+  throw new Error("no KvError", { cause: error })
+}
+
+describe("a status of the service", () => {
+  const statuses: [name: string, code: number, read: string, write: string][] = [
+    ["CANCELLED", 1, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["UNKNOWN", 2, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["INVALID_ARGUMENT", 3, "BINDING_INVALID", "BINDING_INVALID"],
+    ["DEADLINE_EXCEEDED", 4, "TIMEOUT", "OUTCOME_UNKNOWN"],
+    ["NOT_FOUND", 5, "STORE_NOT_FOUND", "STORE_NOT_FOUND"],
+    ["PERMISSION_DENIED", 7, "ACCESS_DENIED", "ACCESS_DENIED"],
+    ["RESOURCE_EXHAUSTED", 8, "THROTTLED", "THROTTLED"],
+    ["FAILED_PRECONDITION", 9, "BINDING_INVALID", "BINDING_INVALID"],
+    ["ABORTED", 10, "THROTTLED", "THROTTLED"],
+    ["UNIMPLEMENTED", 12, "BINDING_INVALID", "BINDING_INVALID"],
+    ["INTERNAL", 13, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["UNAVAILABLE", 14, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["DATA_LOSS", 15, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+    ["UNAUTHENTICATED", 16, "ACCESS_DENIED", "ACCESS_DENIED"],
+  ]
+
+  test.each(statuses)("%s", async (name, code, read, wrote) => {
+    const details = `${name} at projects/p/databases/d/documents/rows/${KEY}`
+    await using service = await failing(() => {
+      throw new GrpcFailure(code, details)
+    })
+    for (const [operations, expected] of [
+      [READS, read],
+      [WRITES, wrote],
+    ] as const) {
+      for (const [operation, call] of Object.entries(operations)) {
+        service.server.calls.length = 0
+        const error = await failureOf(call(service.backend))
+        expect(error.code, operation).toBe(expected)
+        expect(error.backend).toBe("firestore")
+        expect(error.message, "the key belongs in its property").not.toContain(KEY)
+        expect(error.message).not.toContain(SECRET)
+        expect(innermost(error)).toMatchObject({ code, details })
+        // A commit that is refused is followed by a look at the row; nothing is ever sent twice.
+        expect(service.server.calls.filter((method) => method === service.server.calls[0])).toHaveLength(1)
+        if (!["getMany", "scan"].includes(operation)) expect(error.key, operation).toBe(KEY)
+      }
+    }
+  })
+})
+
+function innermost(error: unknown): unknown {
+  return error instanceof KvError ? innermost(error.cause) : error
+}
+
+describe("what is no answer", () => {
+  test("a document that the service passes over is not absent", async () => {
+    await using service = await failing(() => [])
+    for (const read of [READS.get, READS.exists, READS.carries]) {
+      expect((await failureOf(read?.(service.backend))).code).toBe("THROTTLED")
+    }
+    const passedOver = (await service.backend.getMany([KEY])).get(KEY)
+    expect(passedOver).toMatchObject({ code: "THROTTLED", key: KEY })
+  })
+
+  test("a create gives up against a row that comes and goes", async () => {
+    const server = await grpcServer("Firestore", {
+      commit: () => {
+        throw new GrpcFailure(6, "it is there")
+      },
+      batchGetDocuments: ({ documents }) => ({ missing: String([documents].flat()[0]) }),
+    })
+    const backend = firestore({ projectId: "p", endpoint: server.endpoint }, { collection: "rows" })
+    await backend.open()
+    const error = await failureOf(WRITES.create?.(backend))
+    expect(error).toMatchObject({ code: "THROTTLED", retryable: true, key: KEY })
+    await backend.close()
+    await server[Symbol.asyncDispose]()
+  })
+})
+
+describe("opening", () => {
+  beforeEach(() => {
+    // Without it the search for credentials asks the metadata service of the machine that it runs on.
+    vi.stubEnv("METADATA_SERVER_DETECTION", "none")
+    vi.stubEnv("GOOGLE_APPLICATION_CREDENTIALS", "")
+    vi.stubEnv("HOME", "/nowhere")
+    vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
+  })
+  afterEach(() => vi.unstubAllEnvs())
+
+  const open = (settings: Partial<FirestoreSettings>) =>
+    firestore({ projectId: "p", ...settings }, { collection: "rows" }).open()
+
+  test("without credentials is denied, and says what to do", async () => {
+    const error = await failureOf(open({}))
+    expect(error.code).toBe("ACCESS_DENIED")
+    expect(error.message).toContain("gcloud auth application-default login")
+  })
+
+  test("with a key file that is not there is denied", async () => {
+    expect((await failureOf(open({ keyFilename: "/nowhere/key.json" }))).code).toBe("ACCESS_DENIED")
+  })
+
+  test("fails again, and for the same reason, when it is tried again", async () => {
+    const backend = firestore({ projectId: "p" }, { collection: "rows" })
+    for (let round = 0; round < 2; round++) {
+      expect((await failureOf(backend.open())).code).toBe("ACCESS_DENIED")
+    }
+    expect((await failureOf(backend.get(KEY))).code).toBe("CLOSED")
+  })
+
+  test.each(["not a host", "http://host:1/path", "ftp://host", "http://user@host:1"])(
+    "refuses the endpoint %s",
+    async (endpoint) => {
+      expect((await failureOf(open({ endpoint }))).code).toBe("BINDING_INVALID")
+    },
+  )
+
+  test("names the package that is missing", async () => {
+    const absent = "@google-cloud/not-installed"
+    const error = await failureOf(loadSdk(() => import(absent)))
+    expect(error.code).toBe("DEPENDENCY_MISSING")
+    expect(error.message).toContain("npm install @google-cloud/firestore")
+  })
+})
+
+describe("an error that the service did not send", () => {
+  test("without a status is an outage of a read, a doubt of a write", () => {
+    const cause = new Error("socket hang up")
+    expect(firestoreError(cause, { operation: "get", effect: "read" })).toMatchObject({
+      code: "UNAVAILABLE",
+      cause,
+    })
+    expect(firestoreError(cause, { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
+    expect(firestoreError("thrown", { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
+  })
+
+  test("for want of an access token was not sent: denied, or to be tried again if the network was to blame", () => {
+    const call = { operation: "put", effect: "write" } as const
+    const failed = (why: string) =>
+      firestoreError(
+        Object.assign(new Error(), {
+          code: 2,
+          details: `Getting metadata from plugin failed with error: ${why}`,
+        }),
+        call,
+      )
+    expect(failed("invalid_grant: account not found").code).toBe("ACCESS_DENIED")
+    expect(failed("request to https://oauth2… failed, reason: connect ECONNREFUSED").code).toBe("UNAVAILABLE")
+    expect(failed("Request failed with status code 503").code).toBe("UNAVAILABLE")
+  })
+
+  test("before a connection leaves no doubt, where nothing can have been sent before", () => {
+    const refused = Object.assign(new Error(), {
+      code: 14,
+      details: "No connection established. Last error: …",
+    })
+    const call = { operation: "put", effect: "write" } as const
+    expect(firestoreError(refused, call).code).toBe("UNAVAILABLE")
+    expect(firestoreError(refused, { ...call, mayRepeat: true }).code).toBe("OUTCOME_UNKNOWN")
+  })
+})

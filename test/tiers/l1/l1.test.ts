@@ -1,0 +1,307 @@
+import fc from "fast-check"
+import { afterEach, describe, expect, test, vi } from "vitest"
+import { ENTRY_OVERHEAD_BYTES, L1Entry } from "../../../tiers/l1/entry.ts"
+import { L1, type L1Settings } from "../../../tiers/l1/l1.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
+import { gatedStore } from "../../support/gated-store.ts"
+import { testRuntime } from "../../support/runtime.ts"
+
+const SETTINGS: L1Settings = { maxEntries: 3, maxBytes: 1e6, ttlMs: 1_000, negativeTtlMs: 100, jitter: 0 }
+
+function entry(text: string, version = "v", expiresAt?: number): L1Entry {
+  return new L1Entry(Buffer.from(text), version, expiresAt)
+}
+
+function newL1(settings: Partial<L1Settings> = {}) {
+  const runtime = testRuntime()
+  return { l1: new L1({ ...SETTINGS, ...settings }, runtime), runtime }
+}
+
+const held = (l1: L1, keys: string) => [...keys].filter((key) => l1.versionOf(key) !== undefined).join("")
+
+describe("bounds", () => {
+  test("beyond its entries, the least recently used one gives way", () => {
+    const { l1 } = newL1()
+    for (const key of "abc") l1.fill(key, entry(key))
+    l1.get("a")
+    l1.fill("d", entry("d"))
+    expect(held(l1, "abcd")).toBe("acd")
+    expect(l1.counters().evictions).toEqual({ entries: 1, bytes: 0, oversize: 0, negatives: 0 })
+  })
+
+  test("beyond its bytes likewise: as many as make room", () => {
+    const size = entry("x".repeat(100)).sizeUnder("a")
+    const { l1 } = newL1({ maxEntries: 100, maxBytes: 3 * size })
+    for (const key of "abc") l1.fill(key, entry("x".repeat(100)))
+    expect([l1.entries, l1.bytes]).toEqual([3, 3 * size])
+    l1.fill("d", entry("x".repeat(200)))
+    expect(held(l1, "abcd")).toBe("cd")
+    expect(l1.counters().evictions).toMatchObject({ entries: 0, bytes: 2 })
+  })
+
+  test("what is larger than all of L1 is not held, and evicts nothing", () => {
+    const { l1 } = newL1({ maxBytes: 1_000 })
+    l1.fill("a", entry("a"))
+    l1.fill("big", entry("x".repeat(1_000)))
+    expect(l1.get("big")).toBeUndefined()
+    expect(l1.get("a")?.bytes).toBe("a")
+    expect(l1.counters().evictions.oversize).toBe(1)
+  })
+
+  test("a value too large for L1 replaces the smaller one under its key all the same", () => {
+    const { l1 } = newL1({ maxBytes: 1_000 })
+    l1.fill("a", entry("old"))
+    l1.fill("a", entry("x".repeat(1_000)))
+    expect(l1.get("a")).toBeUndefined()
+  })
+
+  test("absent keys have a budget of their own, and evict no entry", () => {
+    const { l1 } = newL1({ maxEntries: 2_000 })
+    l1.fill("a", entry("a"))
+    for (let index = 0; index < 1_000; index++) l1.fillAbsent(`absent:${index}`)
+    expect([l1.entries, l1.negatives]).toEqual([1, 200])
+    expect(l1.counters().evictions).toEqual({ entries: 0, bytes: 0, oversize: 0, negatives: 800 })
+  })
+
+  test("decoded forms are charged", async () => {
+    const { client } = await gatedStore()
+    await client.set("json", { a: "x".repeat(100) })
+    await client.set("text", "é".repeat(100))
+    await client.getMany(["json", "text"], { fill: true })
+    const raw = client.stats().l1.bytes
+    await client.getText("text")
+    const withText = client.stats().l1.bytes
+    expect(withText).toBe(raw + 200)
+    await client.getJson("json")
+    expect(client.stats().l1.bytes).toBe(withText + 4 * 108)
+    await client.getJson("json")
+    expect(client.stats().l1).toMatchObject({ bytes: withText + 4 * 108, entries: 2 })
+  })
+
+  test("neither bound is ever passed, whatever is filled, decoded and dropped", () => {
+    const keys = fc.constantFrom(..."abcdefghij")
+    const step = fc.oneof(
+      fc.tuple(fc.constant("fill" as const), keys, fc.nat(600)),
+      fc.tuple(fc.constant("decode" as const), keys),
+      fc.tuple(fc.constant("drop" as const), keys),
+      fc.tuple(fc.constant("absent" as const), keys),
+      fc.tuple(fc.constant("get" as const), keys),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const { l1 } = newL1({ maxEntries: 5, maxBytes: 3_000 })
+        for (const [what, key, size = 0] of steps) {
+          if (what === "fill") l1.fill(key, entry(JSON.stringify("x".repeat(size))))
+          else if (what === "drop") l1.drop(key)
+          else if (what === "absent") l1.fillAbsent(key)
+          else {
+            const hit = l1.get(key)
+            if (hit !== undefined && what === "decode") {
+              hit.decodeJson(hit.decodeText() ?? "")
+              l1.recharge(key, hit)
+            }
+          }
+          expect(l1.entries).toBeLessThanOrEqual(5)
+          expect(l1.bytes).toBeLessThanOrEqual(3_000)
+        }
+        const sizes = [..."abcdefghij"].map((key) => l1.get(key)?.sizeUnder(key) ?? 0)
+        expect(l1.bytes).toBe(sizes.reduce((sum, size) => sum + size, 0))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test("the overhead charged for an entry covers what it takes on the heap", () => {
+    expect(ENTRY_OVERHEAD_BYTES).toBeGreaterThanOrEqual(200)
+    expect(entry("12345").sizeUnder("key")).toBe(ENTRY_OVERHEAD_BYTES + 8)
+  })
+})
+
+describe("present and absent exclude each other", () => {
+  test("the later of two fills holds", () => {
+    const { l1 } = newL1()
+    l1.fillAbsent("a")
+    expect([l1.isAbsent("a"), l1.versionOf("a")]).toEqual([true, null])
+    l1.fill("a", entry("1", "v1"))
+    expect([l1.isAbsent("a"), l1.versionOf("a")]).toEqual([false, "v1"])
+    l1.fillAbsent("a")
+    expect([l1.get("a"), l1.isAbsent("a")]).toEqual([undefined, true])
+    l1.drop("a")
+    expect([l1.isAbsent("a"), l1.versionOf("a")]).toEqual([false, undefined])
+  })
+
+  test("negativeTtlMs 0 holds no absent key, but lets go of the entry", () => {
+    const { l1 } = newL1({ negativeTtlMs: 0 })
+    l1.fill("a", entry("1"))
+    l1.fillAbsent("a")
+    expect([l1.get("a"), l1.isAbsent("a"), l1.negatives]).toEqual([undefined, false, 0])
+  })
+})
+
+describe("deadlines", () => {
+  test("the earlier of time to live and expiry, the time to live from when the backend was asked", async () => {
+    const { l1, runtime } = newL1({ maxEntries: 10 })
+    l1.fill("ttl", entry("1"))
+    l1.fill("expiry", entry("1", "v", runtime.now() + 300))
+    l1.fill("asked", entry("1"), runtime.monotonic() - 400)
+    l1.fillAbsent("absent", runtime.monotonic() - 60)
+    const fresh = () => [l1.get("ttl"), l1.get("expiry"), l1.get("asked")].map((hit) => hit !== undefined)
+    await runtime.advance(39)
+    expect(l1.isAbsent("absent")).toBe(true)
+    await runtime.advance(1)
+    expect(l1.isAbsent("absent")).toBe(false)
+    await runtime.advance(259)
+    expect(fresh()).toEqual([true, true, true])
+    await runtime.advance(1)
+    expect(fresh()).toEqual([true, false, true])
+    await runtime.advance(300)
+    expect(fresh()).toEqual([true, false, false])
+    await runtime.advance(400)
+    expect(fresh()).toEqual([false, false, false])
+    expect(l1.counters()).toMatchObject({ expirations: 4, hits: 6 })
+  })
+
+  test("what has expired by now is not held", () => {
+    const { l1, runtime } = newL1()
+    l1.fill("a", entry("1", "v", runtime.now()))
+    expect(l1.entries).toBe(0)
+  })
+})
+
+describe("turned off", () => {
+  test("it holds nothing, and reads of one key still travel together", async () => {
+    const { client, gate } = await gatedStore({ l1: false })
+    await client.set("a", "1")
+    for (let read = 0; read < 3; read++) expect(await client.getText("a")).toBe("1")
+    await client.get("absent")
+    await client.get("absent")
+    for await (const entry of client.scan("", { fill: true })) expect(entry.key).toBe("a")
+    expect(client.peek("a")).toBeUndefined()
+    expect(client.stats().l1).toMatchObject({ entries: 0, negatives: 0, hits: 0, fills: 0, maxEntries: 0 })
+    gate.hold("get")
+    const reads = Promise.all([client.getText("a"), client.getText("a")])
+    gate.releaseAll()
+    expect(await reads).toEqual(["1", "1"])
+    expect(gate.count("get")).toBe(6)
+  })
+})
+
+describe("entries", () => {
+  test("bytes, text and JSON of any value are those that went in", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        const held = new L1Entry(bytes, "v", undefined)
+        expect(held.copyBytes()).toEqual(new Uint8Array(bytes))
+        const text = Buffer.from(bytes).toString()
+        expect(held.decodeText()).toBe(Buffer.from(text).equals(Buffer.from(bytes)) ? text : undefined)
+      }),
+    )
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 5 }), (json) => {
+        expect(entry(json).decodeJson(entry(json).decodeText() ?? "")).toEqual(JSON.parse(json))
+      }),
+    )
+  })
+
+  test("copies are the caller's own: no two overlap", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 6_000 }), { maxLength: 30 }), (sizes) => {
+        const values = sizes.map((size, index) => new Uint8Array(size).fill(index + 1))
+        const copies = values.map((value) => new L1Entry(value, "v", undefined).copyBytes())
+        copies.forEach((copy, index) => {
+          expect(copy).toEqual(values[index])
+          copy.fill(0)
+        })
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  test("JSON nested as deep as 24 KiB allow is frozen to the bottom", () => {
+    const text = "[".repeat(12_000) + "]".repeat(12_000)
+    let value: unknown = entry(text).decodeJson(text)
+    for (let depth = 0; depth < 12_000; depth++) {
+      if (!Object.isFrozen(value)) expect.unreachable(`not frozen at depth ${depth}`)
+      value = Array.isArray(value) ? value[0] : undefined
+    }
+    expect(value).toBeUndefined()
+  })
+})
+
+describe("the clock of a hit, on the system's runtime", () => {
+  afterEach(() => void vi.restoreAllMocks())
+
+  /** L1 over the system's own runtime, with its clocks in the test's hand. */
+  function onSystemRuntime(settings: Partial<L1Settings> = {}) {
+    const clock = { ms: 1_000, timers: new Set<() => void>() }
+    const monotonic = vi.spyOn(systemRuntime, "monotonic").mockImplementation(() => clock.ms)
+    vi.spyOn(systemRuntime, "now").mockImplementation(() => 1_000_000 + clock.ms)
+    vi.spyOn(systemRuntime, "setTimer").mockImplementation((callback) => {
+      clock.timers.add(callback)
+      return { cancel: () => void clock.timers.delete(callback) }
+    })
+    const l1 = new L1({ ...SETTINGS, ttlMs: 10_000, ...settings }, systemRuntime)
+    const turn = () => {
+      for (const callback of clock.timers) callback()
+      clock.timers.clear()
+    }
+    return { l1, clock, monotonic, turn }
+  }
+
+  test("hits far from their deadline take no reading, but one in 64", () => {
+    const { l1, monotonic } = onSystemRuntime()
+    l1.fill("a", entry("1"))
+    monotonic.mockClear()
+    for (let hit = 0; hit < 63; hit++) l1.get("a")
+    expect(monotonic).not.toHaveBeenCalled()
+    l1.get("a")
+    expect(monotonic).toHaveBeenCalledTimes(1)
+  })
+
+  test("within 250 ms of the deadline every hit reads the clock, so that it is met exactly", () => {
+    const { l1, clock, turn } = onSystemRuntime()
+    l1.fill("a", entry("1"))
+    clock.ms += 9_800
+    turn()
+    expect(l1.get("a")).toBeDefined()
+    clock.ms += 199
+    expect(l1.get("a")).toBeDefined()
+    clock.ms += 1
+    expect(l1.get("a")).toBeUndefined()
+  })
+
+  test("once the event loop has turned for 50 ms, the next hit takes a reading", () => {
+    const { l1, clock, turn } = onSystemRuntime()
+    l1.fill("a", entry("1"))
+    clock.ms += 20_000
+    turn()
+    expect(l1.get("a")).toBeUndefined()
+  })
+
+  test("a chain of hits that never lets the event loop turn is bounded by 64 hits", () => {
+    const { l1, clock } = onSystemRuntime()
+    l1.fill("a", entry("1"))
+    let hits = 0
+    for (; hits < 1_000 && l1.get("a") !== undefined; hits++) clock.ms += 1_000
+    expect(hits).toBeLessThanOrEqual(64)
+  })
+
+  test("a forward step of the wall clock empties L1 at the next reading", () => {
+    const { l1, turn } = onSystemRuntime({ ttlMs: 100_000 })
+    l1.fill("a", entry("1", "v", systemRuntime.now() + 90_000))
+    vi.spyOn(systemRuntime, "now").mockImplementation(() => 9_000_000)
+    turn()
+    for (let hit = 0; hit < 64; hit++) l1.get("a")
+    expect(l1.get("a")).toBeUndefined()
+    expect(l1.counters().invalidations).toBe(1)
+  })
+
+  test("close cancels the timer", () => {
+    const { l1, clock } = onSystemRuntime()
+    l1.fill("a", entry("1"))
+    expect(clock.timers.size).toBe(1)
+    l1.close()
+    expect(clock.timers.size).toBe(0)
+    expect(l1.entries).toBe(0)
+  })
+})

@@ -1,0 +1,198 @@
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import fc from "fast-check"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { Backend } from "../../../tiers/backend.ts"
+import { lmdb } from "../../../tiers/lmdb/backend.ts"
+import { memory } from "../../../tiers/memory.ts"
+import { describeConformance } from "../../support/conformance/run.ts"
+import { failureOf, type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
+
+describeConformance("lmdb", {
+  async createStore(runtime) {
+    const directory = await mkdtemp(join(tmpdir(), "tiered-kv-lmdb-"))
+    return {
+      connect: () => lmdb(directory, { runtime }),
+      dispose: () => rm(directory, { recursive: true }),
+    }
+  },
+})
+
+let fixture: LmdbFixture
+beforeEach(async () => {
+  fixture = await lmdbFixture()
+})
+afterEach(() => fixture.remove())
+
+const KEYS = ["a", "b", "a:1"]
+
+interface Change {
+  call: "put" | "delete"
+  key: string
+  condition: string
+  ttlMs: number | null
+}
+
+const change: fc.Arbitrary<Change> = fc.record({
+  call: fc.constantFrom("put" as const, "delete" as const),
+  key: fc.constantFrom(...KEYS),
+  condition: fc.constantFrom("none", "absent", "current", "stale"),
+  ttlMs: fc.option(fc.integer({ min: 1, max: 9 })),
+})
+const step = fc.oneof(
+  { weight: 6, arbitrary: change },
+  {
+    weight: 2,
+    arbitrary: fc.record({ call: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 5 }) }),
+  },
+)
+
+/** One backend under a run of changes, with the versions that its keys have had. */
+class Run {
+  readonly backend: Backend
+  readonly versions = new Map<string, string[]>()
+
+  constructor(backend: Backend) {
+    this.backend = backend
+  }
+
+  async apply({ call, key, condition, ttlMs }: Change, id: string): Promise<boolean> {
+    const { backend, versions } = this
+    const { runtime } = fixture
+    const seen = versions.get(key) ?? []
+    const version = condition === "current" ? seen.at(-1) : condition === "stale" ? seen.at(0) : undefined
+    const guard = version === undefined ? {} : { condition: { version } }
+    const result =
+      call === "delete"
+        ? await backend.delete(key, { id, ...guard })
+        : await backend.put(key, {
+            value: Buffer.from(id),
+            id,
+            ...(condition === "absent" ? { condition: { absent: true } } : guard),
+            ...(ttlMs === null ? {} : { expiresAt: runtime.now() + ttlMs }),
+          })
+    if (result.version !== undefined) versions.set(key, [...seen, result.version])
+    return result.applied
+  }
+
+  /** Everything that can be read, without the versions, which differ. */
+  async state() {
+    const { entries } = await this.backend.scan("", { limit: 9 })
+    const got = await Promise.all(KEYS.map((key) => textOf(this.backend, key)))
+    return { got, scanned: entries.map(({ key, expiresAt }) => ({ key, expiresAt })) }
+  }
+}
+
+describe("lmdb", () => {
+  test("answers as the memory backend does, whatever is done to it", async () => {
+    const { openStore, runtime } = fixture
+    const backend = await openStore()
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        for (const key of KEYS) await backend.delete(key, { id: runtime.id() })
+        const actual = new Run(backend)
+        const model = new Run(memory({ runtime }))
+        for (const step of steps) {
+          if (step.call === "wait") {
+            runtime.stepWallClock(step.ms)
+          } else {
+            const id = runtime.id()
+            expect(await actual.apply(step, id)).toBe(await model.apply(step, id))
+          }
+          expect(await actual.state()).toEqual(await model.state())
+        }
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test("applies any number of writes at once", async () => {
+    const backend = await fixture.openStore()
+    const keys = Array.from({ length: 2_500 }, (_, index) => `key:${index}`)
+    const results = await Promise.all(keys.map((key) => fixture.put(backend, key, key)))
+    expect(new Set(results.map(({ version }) => version)).size).toBe(keys.length)
+    for (const key of keys) expect(await textOf(backend, key)).toBe(key)
+  })
+
+  test("copies a value before it returns, so that the caller may change it while the write waits", async () => {
+    const backend = await fixture.openStore()
+    const value = Buffer.from("before")
+    const written = backend.put("key", { value, id: fixture.runtime.id() })
+    value.fill("x")
+    await written
+    expect(await textOf(backend, "key")).toBe("before")
+  })
+
+  test("gives a short page rather than look at expired rows without end", async () => {
+    const backend = await fixture.openStore()
+    const expiresAt = fixture.runtime.now() + 1
+    for (let round = 0; round < 3; round++) {
+      const keys = Array.from({ length: 500 }, (_, index) => `key:${round}:${index}`)
+      await backend.putMany(
+        new Map(keys.map((key) => [key, { value: Buffer.from(key), id: fixture.runtime.id(), expiresAt }])),
+      )
+    }
+    await fixture.put(backend, "last", "value")
+    fixture.runtime.stepWallClock(1)
+    const first = await backend.scan("", { limit: 10 })
+    expect(first.entries).toEqual([])
+    const second = await backend.scan("", { limit: 10, cursor: first.next ?? "" })
+    expect(second.entries.map(({ key }) => key)).toEqual(["last"])
+    expect(second.next).toBeUndefined()
+  })
+
+  test("shares a directory with other backends of the process, whatever it is called", async () => {
+    await mkdir(join(fixture.directory, "store.mdb"))
+    await symlink(join(fixture.directory, "store.mdb"), join(fixture.directory, "link"))
+    const one = await fixture.openStore(join(fixture.directory, "store.mdb"))
+    const other = await fixture.openStore(join(fixture.directory, "link"))
+    await fixture.put(one, "key", "value")
+    expect(await textOf(other, "key")).toBe("value")
+    const late = fixture.put(one, "late", "value")
+    await one.close()
+    await late
+    expect(await textOf(other, "late")).toBe("value")
+    const reopened = fixture.openStore(join(fixture.directory, "store.mdb"))
+    await other.close()
+    expect(await textOf(await reopened, "key")).toBe("value")
+  })
+
+  test("opens again while its last user closes", async () => {
+    for (let round = 0; round < 5; round++) {
+      const backend = await fixture.openStore()
+      const written = fixture.put(backend, `key:${round}`, "value")
+      const closed = backend.close()
+      const next = await fixture.openStore()
+      await Promise.all([written, closed])
+      expect(await textOf(next, `key:${round}`)).toBe("value")
+      await next.close()
+    }
+  })
+
+  test("rejects with CLOSED before it is open and after it is closed", async () => {
+    const early = await failureOf(() => lmdb(fixture.directory).get("key"))
+    const backend = await fixture.openStore()
+    await backend.close()
+    const late = [
+      () => backend.get("key"),
+      () => backend.getMany(["key"]),
+      () => backend.exists("key"),
+      () => fixture.put(backend, "key", "value"),
+      () => backend.delete("key", { id: fixture.runtime.id() }),
+      () => backend.scan("", { limit: 1 }),
+      () => backend.carries("key", fixture.runtime.id()),
+      () => backend.open(),
+    ]
+    for (const error of [early, ...(await Promise.all(late.map(failureOf)))])
+      expect(error.code).toBe("CLOSED")
+  })
+
+  test("refuses an interval that is none", () => {
+    for (const sweepIntervalMs of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => lmdb(fixture.directory, { sweepIntervalMs })).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION" }),
+      )
+    }
+  })
+})

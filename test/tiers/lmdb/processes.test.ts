@@ -1,0 +1,185 @@
+import { type ChildProcess, fork, spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import type { Backend } from "../../../tiers/backend.ts"
+import { type Built, build, shell } from "../../support/built.ts"
+import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
+
+const SCRIPT = fileURLToPath(new URL("../../support/children/lmdb-process.mjs", import.meta.url))
+
+let built: Built
+let fixture: LmdbFixture
+const children: ChildProcess[] = []
+
+beforeAll(async () => {
+  built = await build()
+})
+afterAll(() => built.remove())
+beforeEach(async () => {
+  fixture = await lmdbFixture()
+})
+afterEach(async () => {
+  await Promise.all(children.splice(0).map(ended))
+  await fixture.remove()
+})
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill("SIGKILL")
+  await once(child, "exit")
+}
+
+/** A process with the store open, that does the jobs of the script when asked. */
+async function serve(): Promise<ChildProcess> {
+  const child = fork(SCRIPT, [built.file("."), fixture.directory, "serve"])
+  children.push(child)
+  await messageOf(child, "ready")
+  return child
+}
+
+/** The next message with this property. */
+function messageOf(child: ChildProcess, name: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const onExit = () => reject(new Error("the process ended"))
+    const onMessage = (message: Record<string, unknown>) => {
+      if (!Object.hasOwn(message, name)) return
+      child.off("exit", onExit).off("message", onMessage)
+      resolve(message[name])
+    }
+    child.on("exit", onExit).on("message", onMessage)
+  })
+}
+
+function ask(child: ChildProcess, call: string, ...args: unknown[]): Promise<unknown> {
+  const answer = messageOf(child, "result")
+  child.send({ call, args })
+  return answer
+}
+
+describe("several processes over one LMDB store", () => {
+  test("one of them creates each key", async () => {
+    const processes = await Promise.all([serve(), serve()])
+    const keys = Array.from({ length: 200 }, (_, index) => `key:${index}`)
+    const created = await Promise.all(processes.map((child) => ask(child, "create", keys)))
+    expect(created.flat().sort()).toEqual([...keys].sort())
+    const backend = await fixture.openStore()
+    for (const [index, child] of processes.entries()) {
+      for (const key of [created[index]].flat())
+        expect(await textOf(backend, String(key))).toBe(String(child.pid))
+    }
+  })
+
+  test("counting by compare-and-set loses nothing", async () => {
+    const backend = await fixture.openStore()
+    await fixture.put(backend, "count", "0")
+    const processes = await Promise.all([serve(), serve()])
+    await Promise.all(processes.map((child) => ask(child, "increment", "count", 150)))
+    expect(await textOf(backend, "count")).toBe("300")
+  })
+
+  test("a read sees what was announced before it, however lately it read", async () => {
+    const backend = await fixture.openStore()
+    const child = await serve()
+    const upTo = 300
+    const stale: string[] = []
+    let counting = true
+    child.on("message", (message) => {
+      const written = numberIn(message)
+      const read = numberOf(backend, "count")
+      if (written > read) stale.push(`${written} was written, ${read} was read`)
+    })
+    const counted = ask(child, "count", "count", upTo).then(() => {
+      counting = false
+    })
+    // Reads in every turn of the event loop, so that a snapshot kept for a turn or a while would be an old one.
+    while (counting) {
+      numberOf(backend, "count")
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await counted
+    expect(stale).toEqual([])
+    expect(numberOf(backend, "count")).toBe(upTo)
+  })
+
+  test("versions are ordered over processes", async () => {
+    const backend = await fixture.openStore()
+    const child = await serve()
+    const versions: string[] = []
+    for (let round = 0; round < 10; round++) {
+      await fixture.put(backend, "key", "from here")
+      versions.push((await backend.get("key"))?.version ?? "")
+      await backend.delete("key", { id: fixture.runtime.id() })
+      await ask(child, "create", ["key"])
+      versions.push((await backend.get("key"))?.version ?? "")
+    }
+    expect([...versions].sort((a, b) => backend.compareVersions?.(a, b) ?? 0)).toEqual(versions)
+    expect(new Set(versions).size).toBe(20)
+  })
+
+  test("kill -9 loses no acknowledged write, and leaves the store usable to others", async () => {
+    const backend = await fixture.openStore()
+    for (let round = 0; round < 4; round++) {
+      const child = spawn(
+        process.execPath,
+        [SCRIPT, built.file("."), fixture.directory, "writeOn", `round${round}`],
+        {
+          stdio: ["ignore", "pipe", "inherit"],
+        },
+      )
+      children.push(child)
+      let said = ""
+      child.stdout.on("data", (chunk) => {
+        said += chunk
+        if (said.length > 20_000 + 7_000 * round) child.kill("SIGKILL")
+      })
+      await once(child, "close")
+      expect(child.signalCode).toBe("SIGKILL")
+      const acknowledged = said.split("\n").slice(0, -1)
+      expect(acknowledged.length).toBeGreaterThan(500)
+      for (const key of acknowledged) expect(await textOf(backend, key)).toBe(key)
+      await fixture.put(backend, `after:${round}`, "value")
+    }
+    await backend.close()
+    const reopened = await fixture.openStore()
+    for (let round = 0; round < 4; round++) expect(await textOf(reopened, `after:${round}`)).toBe("value")
+  })
+})
+
+describe("a process with an LMDB store", () => {
+  const command = (job: string) =>
+    [process.execPath, SCRIPT, built.file("."), fixture.directory, job].map((word) => `'${word}'`).join(" ")
+
+  test("ends by itself with the store open, after the writes that it did not wait for", async () => {
+    const end = await shell(command("leaveOpen"), built.folder)
+    expect(end).toMatchObject({ code: 0, signal: null, stderr: "" })
+    const backend = await fixture.openStore()
+    expect(await textOf(backend, "awaited")).toBe("value")
+    expect(await textOf(backend, "not awaited")).toBe("value")
+  })
+
+  test("says UNAVAILABLE when the disk is full, keeps what it acknowledged, and goes on once there is room", async () => {
+    // A limit on the size of a file is to a process what a full disk is; 1,024-byte blocks.
+    const end = await shell(`trap '' XFSZ; ulimit -f 1500; ${command("fill")}`, built.folder)
+    expect(end.code).toBe(0)
+    const { written, failure, attempts, kept } = JSON.parse(end.stdout)
+    expect(failure).toBe("UNAVAILABLE")
+    expect(attempts).toEqual(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"])
+    expect(written).toBeGreaterThan(20)
+    expect(kept).toBe(written)
+    const backend = await fixture.openStore()
+    expect(await textOf(backend, "small")).toBe("value")
+    expect(await textOf(backend, "a")).toBeUndefined()
+    expect((await backend.scan("key:", { limit: 1_000 })).entries).toHaveLength(written - 1)
+  })
+})
+
+function numberOf(backend: Backend, key: string): number {
+  const entry = backend.get(key)
+  if (entry instanceof Promise) throw new Error("lmdb answers without a promise")
+  return entry === undefined ? 0 : Number(Buffer.from(entry.value).toString())
+}
+
+function numberIn(message: unknown): number {
+  return typeof message === "object" && message !== null && "written" in message ? Number(message.written) : 0
+}

@@ -1,0 +1,210 @@
+import type { TableClient, TableEntity } from "@azure/data-tables"
+import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
+import { borrowClient, type ClientLease, leaseClient } from "./client.ts"
+import { decoding, KIND } from "./errors.ts"
+import { tableRequests } from "./requests.ts"
+import {
+  compareVersions,
+  entityOf,
+  HEAD,
+  idOf,
+  isLive,
+  liveEntry,
+  type Row,
+  resultOf,
+  tombstoneOf,
+  versionOf,
+} from "./row.ts"
+import { scanPage } from "./scan.ts"
+import type { AzureTablesSettings } from "./settings.ts"
+import { expirySweep } from "./sweep.ts"
+
+export type { AzureTablesSettings } from "./settings.ts"
+
+export interface AzureTablesOptions {
+  /** Name of the table, as `provisionAzureTables` makes them: 3 to 63 letters and digits, a letter first. */
+  table: string
+  /**
+   * Time one request may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
+   * @default 3_000
+   */
+  timeoutMs?: number
+  /**
+   * Time between two passes of the sweep, ms, give or take half. Azure removes no expired rows, so each pass looks for them
+   * in one of the table's 16 partitions. 0 turns it off, for processes that leave it to others.
+   * @default 300_000 (5 minutes)
+   */
+  sweepIntervalMs?: number
+  /** Clocks, timers and chance. @default the system's */
+  runtime?: Runtime
+}
+
+/** Times that a conditional write may find the row changed under it; each means that another writer got ahead. */
+const MAX_ROUNDS = 8
+
+/**
+ * Azure Table Storage as a backend, over a client of the caller's for the same table, which stays open, or over one that
+ * is made on demand and shared by every backend of this process with the same settings.
+ *
+ * Deleting under a condition leaves an expired row until the sweep takes it away, see `tombstoneOf`.
+ */
+export function azureTables(client: TableClient | AzureTablesSettings, options: AzureTablesOptions): Backend {
+  const { table, timeoutMs = 3_000, sweepIntervalMs = 300_000, runtime = systemRuntime } = options
+  let opening: Promise<void> | undefined
+  let lease: ClientLease | undefined
+
+  const openTable = (): TableClient => {
+    if (lease !== undefined) return lease.client
+    throw new KvError("CLOSED", "the backend is not open", { operation: "request", backend: KIND })
+  }
+  const requests = tableRequests(openTable, runtime, timeoutMs)
+  const sweep = expirySweep(openTable, runtime, sweepIntervalMs)
+
+  async function open(): Promise<void> {
+    lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
+    sweep.start()
+  }
+
+  function entryOf(operation: string, key: string, row: Row): StoredEntry | undefined {
+    const entry = decoding(operation, key, () => liveEntry(row, runtime.now()))
+    if (entry === undefined) sweep.offer(key, row)
+    return entry
+  }
+
+  async function read(operation: string, key: string): Promise<StoredEntry | undefined> {
+    const row = await requests.read(operation, key)
+    return row === undefined ? undefined : entryOf(operation, key, row)
+  }
+
+  /** Puts `entity`, written as `id`, in the place of what the condition expects: no row, or a row under its ETag. */
+  async function writeIf(
+    operation: string,
+    key: string,
+    id: string,
+    condition: Condition,
+    entity: TableEntity,
+  ): Promise<WriteResult> {
+    const create = "absent" in condition
+    const expected = (row: Row) =>
+      decoding(operation, key, () => {
+        const live = isLive(row, runtime.now())
+        return create ? !live : live && versionOf(row) === condition.version
+      })
+
+    // A create expects no row, so it tries before it looks.
+    let row = create ? undefined : await requests.read(operation, key, HEAD)
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      if (row !== undefined && idOf(row) === id) return { applied: true, version: versionOf(row) }
+      if (row === undefined ? !create : !expected(row)) return { applied: false }
+      const written =
+        row === undefined
+          ? await requests.insert(operation, entity)
+          : await requests.replace(operation, entity, row.etag)
+      if (written !== undefined) return resultOf(written, id)
+      row = await requests.read(operation, key, HEAD)
+    }
+    throw new KvError("THROTTLED", "other writers changed the row each time that it was to be written", {
+      operation,
+      backend: KIND,
+      key,
+    })
+  }
+
+  return {
+    traits: traitsOf(table),
+
+    open() {
+      opening ??= open().catch((error: unknown) => {
+        opening = undefined
+        throw error
+      })
+      return opening
+    },
+
+    get: (key) => read("get", key),
+
+    async getMany(keys) {
+      const entries = new Map<string, StoredEntry | KvError>()
+      for (const [key, entry] of await eachKey(keys, (key) => read("getMany", key))) {
+        if (entry !== undefined) entries.set(key, entry)
+      }
+      return entries
+    },
+
+    async exists(key) {
+      const row = await requests.read("exists", key, HEAD)
+      return row !== undefined && decoding("exists", key, () => isLive(row, runtime.now()))
+    },
+
+    async put(key, write) {
+      const entity = entityOf(key, write, runtime.now())
+      if (write.condition !== undefined) return writeIf("put", key, write.id, write.condition, entity)
+      return resultOf(await requests.upsert("put", entity), write.id)
+    },
+
+    putMany: (writes) => putMany(requests, writes, runtime.now()),
+
+    async delete(key, { id, condition }) {
+      if (condition === undefined) {
+        await requests.remove("delete", key, "*")
+        return { applied: true }
+      }
+      const tombstone = tombstoneOf(key, id, runtime.now())
+      const { applied } = await writeIf("delete", key, id, condition, tombstone)
+      return { applied }
+    },
+
+    deleteMany: (removals) => deleteMany(requests, removals),
+
+    scan: (prefix, page) =>
+      scanPage(requests, prefix, page, (row) => {
+        const { rowKey: key = "" } = row
+        const entry = entryOf("scan", key, row)
+        return entry && { key, ...entry }
+      }),
+
+    async carries(key, id) {
+      const row = await requests.read("carries", key, HEAD)
+      return row !== undefined && idOf(row) === id
+    },
+
+    compareVersions,
+
+    async close() {
+      await opening?.catch(() => {})
+      await sweep.stop()
+      lease?.release()
+      lease = undefined
+    },
+  }
+}
+
+function isClient(source: TableClient | AzureTablesSettings): source is TableClient {
+  return "getEntity" in source
+}
+
+function traitsOf(table: string): BackendTraits {
+  return {
+    kind: KIND,
+    target: table,
+    system: "azure.table_storage",
+    inProcess: false,
+    ordered: true,
+    // The service has no batched read: `getMany` sends one request a key, eight at a time.
+    maxReadBatch: 1,
+    maxWriteBatch: MAX_WRITE_BATCH,
+    calls: {
+      get: "QueryEntity",
+      getMany: "QueryEntity",
+      exists: "QueryEntity",
+      put: "InsertOrReplaceEntity",
+      putMany: "EntityGroupTransaction",
+      delete: "DeleteEntity",
+      deleteMany: "EntityGroupTransaction",
+      scan: "QueryEntities",
+    },
+  }
+}

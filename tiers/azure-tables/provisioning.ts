@@ -1,0 +1,85 @@
+import type { TableClient } from "@azure/data-tables"
+import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
+import { leaseClient } from "./client.ts"
+import { RequestTimedOut, toKvError } from "./errors.ts"
+import { tryOldTls, tryPlainHttp, type Verdict } from "./provisioning-transport.ts"
+import { type AzureTablesSettings, isEmulator } from "./settings.ts"
+
+export interface AzureTablesProvisioning {
+  /** 3 to 63 letters and digits, a letter first. */
+  table: string
+  /** Time to make the table in, ms. @default 30_000 */
+  timeoutMs?: number
+  /** Timers. @default the system's */
+  runtime?: Runtime
+}
+
+/** The role that a service that reads and writes a store needs on the account; it lets provision, too. */
+export const AZURE_TABLES_ROLE = "Storage Table Data Contributor"
+
+/**
+ * Makes the table of a store in an account that is there, and looks at what can be seen of the account's transport from
+ * outside: that it refuses plain http, and TLS below 1.2. A table that is there already is left as it is.
+ */
+export async function provisionAzureTables(
+  settings: AzureTablesSettings,
+  options: AzureTablesProvisioning,
+): Promise<ProvisioningReport> {
+  const { table } = options
+  const lease = await leaseClient(settings, table, options.runtime)
+  try {
+    const steps = [await ensureTable(lease.client, options), ...(await checkTransport(lease.client.url))]
+    return { target: `table ${table}`, steps }
+  } finally {
+    lease.release()
+  }
+}
+
+async function ensureTable(
+  client: TableClient,
+  { timeoutMs = 30_000, runtime = systemRuntime }: AzureTablesProvisioning,
+): Promise<ProvisioningStep> {
+  const controller = new AbortController()
+  let status = 0
+  const created = client.createTable({
+    abortSignal: controller.signal,
+    // That the table is there already is no error to the SDK; only the raw answer tells.
+    onResponse: (response) => {
+      status = response.status
+    },
+  })
+  try {
+    await within(runtime, created, timeoutMs, () => {
+      controller.abort()
+      return new RequestTimedOut(timeoutMs)
+    })
+  } catch (error) {
+    // Provisioning again is always safe, so a table that may or may not have been made is no matter.
+    throw toKvError(error, { operation: "provision", effect: "read" })
+  }
+  return { name: "table", outcome: status === 409 ? "verified" : "created" }
+}
+
+const HTTPS = "plain http refused"
+const TLS = "TLS below 1.2 refused"
+
+async function checkTransport(endpoint: string): Promise<ProvisioningStep[]> {
+  if (isEmulator(endpoint)) return [HTTPS, TLS].map((name) => ({ name, outcome: "unsupported" }))
+  const { hostname, port } = new URL(endpoint)
+  const [plain, old] = await Promise.all([
+    tryPlainHttp(hostname, 80),
+    tryOldTls(hostname, port === "" ? 443 : Number(port)),
+  ])
+  return [
+    stepOf(HTTPS, plain, "turn on “Secure transfer required” of the account"),
+    stepOf(TLS, old, "set the account's minimum TLS version to 1.2"),
+  ]
+}
+
+function stepOf(name: string, verdict: Verdict, remedy: string): ProvisioningStep {
+  if (verdict === "refused") return { name, outcome: "verified" }
+  if (verdict === "accepted") return { name, outcome: "differs", detail: remedy }
+  return { name, outcome: "unsupported", detail: "it could not be tried from here" }
+}

@@ -1,0 +1,266 @@
+import type { DynamoDBClient, WriteRequest } from "@aws-sdk/client-dynamodb"
+import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteResult } from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import { ofKey } from "../util/key-error.ts"
+import type { DynamoDbSettings } from "./client.ts"
+import { type Call, dynamodbRequests } from "./requests.ts"
+import {
+  entryOf,
+  hasContentVersion,
+  IDENTITY_PROJECTION,
+  type Item,
+  type ItemCondition,
+  ifAbsent,
+  ifUnchanged,
+  ifVersion,
+  isContentVersion,
+  isLive,
+  itemOf,
+  LIVENESS_PROJECTION,
+  type Projection,
+  partitionOf,
+  primaryKey,
+  tombstoneOf,
+} from "./row.ts"
+import { type BucketQuery, scanBuckets } from "./scan.ts"
+
+export type { DynamoDbSettings } from "./client.ts"
+
+export interface DynamoDbOptions {
+  /** Name of a table as `provisionDynamodb` makes them. */
+  table: string
+  /**
+   * Time one request may take, ms, on the system's clock where the client is made here. Nothing is sent twice: trying
+   * again is for what wraps the backend.
+   * @default 3_000
+   */
+  timeoutMs?: number
+  /** Clock and timers. @default the system's */
+  runtime?: Runtime
+}
+
+/** The limits of `BatchGetItem` and `BatchWriteItem`, in items. Entries are far too small to meet those in bytes. */
+const MAX_READ_BATCH = 100
+const MAX_WRITE_BATCH = 25
+
+/**
+ * DynamoDB as a backend, over a client of the caller's, which stays open and whose own retries are passed over, or over
+ * one that is made on demand and shared by every backend of this process with the same settings.
+ *
+ * Deleting under a condition leaves an expired row until the table's TTL takes it away, see `tombstoneOf`.
+ */
+export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: DynamoDbOptions): Backend {
+  const { table, timeoutMs = 3_000, runtime = systemRuntime } = options
+  const { open, request, close } = dynamodbRequests(client, { table, timeoutMs, runtime })
+
+  function readItem(operation: string, key: string, projection?: Projection): Promise<Item | undefined> {
+    return request({ operation, key }, async ({ sdk, client }, options) => {
+      const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }
+      return (await client.send(new sdk.GetItemCommand(input), options)).Item
+    })
+  }
+
+  /** Puts `item`, whose version is `id`, if the condition holds. It counts as put if it is there already: a reply was lost. */
+  async function putIf(
+    call: Call & { key: string },
+    item: Item,
+    id: string,
+    condition: Condition,
+  ): Promise<boolean> {
+    const now = runtime.now()
+    let expression: ItemCondition
+    if ("absent" in condition) expression = ifAbsent(now)
+    else if (!isContentVersion(condition.version)) expression = ifVersion(condition.version, now)
+    else {
+      const there = await readItem(call.operation, call.key)
+      if (there === undefined || !hasContentVersion(there, condition.version)) return there?.version?.S === id
+      expression = ifUnchanged(there, now)
+    }
+    return request(call, async ({ sdk, client }, options) => {
+      try {
+        await client.send(new sdk.PutItemCommand({ TableName: table, Item: item, ...expression }), options)
+        return true
+      } catch (error) {
+        if (error instanceof sdk.ConditionalCheckFailedException) return error.Item?.version?.S === id
+        throw error
+      }
+    })
+  }
+
+  async function writeBatch(
+    operation: string,
+    requests: ReadonlyMap<string, WriteRequest>,
+    resultOf: (key: string) => WriteResult,
+  ): Promise<Map<string, WriteResult | KvError>> {
+    if (requests.size === 0) return new Map()
+    const input = { RequestItems: { [table]: [...requests.values()] } }
+    const outcome = await request({ operation, write: true }, async ({ sdk, client }, options) => {
+      const { UnprocessedItems } = await client.send(new sdk.BatchWriteItemCommand(input), options)
+      return new Set(UnprocessedItems?.[table]?.map(writtenKey))
+    }).catch((error: unknown) => {
+      if (error instanceof KvError && error.code !== "CLOSED") return error
+      throw error
+    })
+    return new Map(
+      Array.from(requests.keys(), (key) => {
+        if (outcome instanceof KvError) return [key, ofKey(outcome, key)]
+        return [key, outcome.has(key) ? unprocessed(operation, key) : resultOf(key)]
+      }),
+    )
+  }
+
+  function unprocessed(operation: string, key: string): KvError {
+    const message = `DynamoDB left the key out of a batch on table ${table}, for lack of capacity; try again later`
+    return new KvError("THROTTLED", message, { operation, backend: "dynamodb", key })
+  }
+
+  function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketQuery {
+    return (bucket, after, limit) =>
+      request({ operation: "scan", signal }, async ({ sdk, client }, options) => {
+        const pk = partitionOf(bucket)
+        const input = {
+          TableName: table,
+          KeyConditionExpression: prefix === "" ? "pk = :pk" : "pk = :pk AND begins_with(sk, :prefix)",
+          ExpressionAttributeValues: { ":pk": pk, ...(prefix === "" ? {} : { ":prefix": { S: prefix } }) },
+          ConsistentRead: true,
+          Limit: limit,
+          ...(after === "" ? {} : { ExclusiveStartKey: { pk, sk: { S: after } } }),
+        }
+        const { Items = [], LastEvaluatedKey } = await client.send(new sdk.QueryCommand(input), options)
+        return { entries: keyedEntries(Items, runtime.now()), last: LastEvaluatedKey?.sk?.S }
+      })
+  }
+
+  return {
+    traits: traitsOf(table),
+
+    open,
+    close,
+
+    async get(key) {
+      const item = await readItem("get", key)
+      return item && entryOf(item, runtime.now(), "get")
+    },
+
+    async getMany(keys) {
+      const found = new Map<string, StoredEntry | KvError>()
+      if (keys.length === 0) return found
+      const input = { RequestItems: { [table]: { Keys: keys.map(primaryKey), ConsistentRead: true } } }
+      const { Responses, UnprocessedKeys } = await request(
+        { operation: "getMany" },
+        ({ sdk, client }, options) => client.send(new sdk.BatchGetItemCommand(input), options),
+      )
+      const now = runtime.now()
+      for (const item of Responses?.[table] ?? []) {
+        const entry = entryOrCorrupt(item, now)
+        if (entry !== undefined) found.set(keyOf(item), entry)
+      }
+      for (const item of UnprocessedKeys?.[table]?.Keys ?? []) {
+        found.set(keyOf(item), unprocessed("getMany", keyOf(item)))
+      }
+      return found
+    },
+
+    async exists(key) {
+      const item = await readItem("exists", key, LIVENESS_PROJECTION)
+      return item !== undefined && isLive(item, runtime.now(), "exists")
+    },
+
+    async put(key, write) {
+      const { id, condition } = write
+      const call = { operation: "put", key, write: true }
+      const item = itemOf(key, write)
+      if (condition !== undefined) {
+        return (await putIf(call, item, id, condition)) ? { applied: true, version: id } : { applied: false }
+      }
+      await request(call, ({ sdk, client }, options) =>
+        client.send(new sdk.PutItemCommand({ TableName: table, Item: item }), options),
+      )
+      return { applied: true, version: id }
+    },
+
+    async putMany(writes) {
+      const requests = Array.from(
+        writes,
+        ([key, write]) => [key, { PutRequest: { Item: itemOf(key, write) } }] as const,
+      )
+      return writeBatch("putMany", new Map(requests), (key) => {
+        const version = writes.get(key)?.id
+        return { applied: true, ...(version === undefined ? {} : { version }) }
+      })
+    },
+
+    async delete(key, { id, condition }) {
+      const call = { operation: "delete", key, write: true }
+      if (condition !== undefined) {
+        return { applied: await putIf(call, tombstoneOf(key, id, runtime.now()), id, condition) }
+      }
+      await request(call, ({ sdk, client }, options) =>
+        client.send(new sdk.DeleteItemCommand({ TableName: table, Key: primaryKey(key) }), options),
+      )
+      return { applied: true }
+    },
+
+    async deleteMany(removals) {
+      const requests = Array.from(
+        removals.keys(),
+        (key) => [key, { DeleteRequest: { Key: primaryKey(key) } }] as const,
+      )
+      return writeBatch("deleteMany", new Map(requests), () => ({ applied: true }))
+    },
+
+    scan: (prefix, page) => scanBuckets(queryBucket(prefix, page.signal), table, prefix, page),
+
+    async carries(key, id) {
+      const item = await readItem("carries", key, IDENTITY_PROJECTION)
+      return item?.version?.S === id
+    },
+  }
+}
+
+function traitsOf(table: string): BackendTraits {
+  return {
+    kind: "dynamodb",
+    target: table,
+    system: "aws.dynamodb",
+    inProcess: false,
+    ordered: false,
+    maxReadBatch: MAX_READ_BATCH,
+    maxWriteBatch: MAX_WRITE_BATCH,
+    calls: {
+      get: "GetItem",
+      getMany: "BatchGetItem",
+      exists: "GetItem",
+      put: "PutItem",
+      putMany: "BatchWriteItem",
+      delete: "DeleteItem",
+      deleteMany: "BatchWriteItem",
+      scan: "Query",
+    },
+  }
+}
+
+function keyOf(item: Item | undefined): string {
+  return item?.sk?.S ?? ""
+}
+
+function keyedEntries(items: readonly Item[], now: number): KeyedEntry[] {
+  return items.flatMap((item) => {
+    const entry = entryOf(item, now, "scan")
+    return entry === undefined ? [] : [{ key: keyOf(item), ...entry }]
+  })
+}
+
+function writtenKey({ PutRequest, DeleteRequest }: WriteRequest): string {
+  return keyOf(PutRequest?.Item ?? DeleteRequest?.Key)
+}
+
+function entryOrCorrupt(item: Item, now: number): StoredEntry | KvError | undefined {
+  try {
+    return entryOf(item, now, "getMany")
+  } catch (error) {
+    if (error instanceof KvError) return error
+    throw error
+  }
+}

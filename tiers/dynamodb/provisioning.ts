@@ -1,0 +1,169 @@
+import type { DynamoDBClient, TableDescription } from "@aws-sdk/client-dynamodb"
+import { KvError } from "../errors.ts"
+import type { ProvisioningOutcome, ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import type { DynamoDbSettings } from "./client.ts"
+import { causedBy, PROVISION, type TableControl, tableControl } from "./control-plane.ts"
+import { dynamodbRequests } from "./requests.ts"
+
+export interface DynamoDbProvisioning {
+  table: string
+  /** Whether a table made here refuses to be deleted until somebody turns that off. @default true */
+  deletionProtection?: boolean
+  /** Set on the table, beside those that it has. @default none */
+  tags?: Readonly<Record<string, string>>
+  /** Time for all of it, ms; AWS takes about ten seconds to make a table. @default 120_000 */
+  timeoutMs?: number
+  /** Clock and timers. @default the system's */
+  runtime?: Runtime
+}
+
+/** What the policy of a service that reads and writes a store has to allow. */
+export const DYNAMODB_DATA_ACTIONS = [
+  "dynamodb:GetItem",
+  "dynamodb:BatchGetItem",
+  "dynamodb:Query",
+  "dynamodb:PutItem",
+  "dynamodb:DeleteItem",
+  "dynamodb:BatchWriteItem",
+  "dynamodb:DescribeTable",
+] as const
+
+/** What the policy of whoever runs {@link provisionDynamodb} has to allow. */
+export const DYNAMODB_PROVISIONING_ACTIONS = [
+  "dynamodb:CreateTable",
+  "dynamodb:DescribeTable",
+  "dynamodb:DescribeTimeToLive",
+  "dynamodb:UpdateTimeToLive",
+  "dynamodb:DescribeContinuousBackups",
+  "dynamodb:UpdateContinuousBackups",
+  "dynamodb:TagResource",
+] as const
+
+/**
+ * Makes the table of a store, with TTL on `ttl`, point-in-time recovery, encryption under the account's own key for
+ * DynamoDB, on-demand billing and deletion protection. On a table that is there already it turns on TTL and recovery
+ * where they are off, sets the tags, and reports what else differs; where nothing does, it changes nothing.
+ *
+ * Rejects with `BINDING_INVALID` if the table has other keys: they cannot be changed, so it can hold no store.
+ */
+export async function provisionDynamodb(
+  client: DynamoDBClient | DynamoDbSettings,
+  options: DynamoDbProvisioning,
+): Promise<ProvisioningReport> {
+  const { table, tags = {}, timeoutMs = 120_000, runtime = systemRuntime } = options
+  const requests = dynamodbRequests(client, { table, timeoutMs: Math.min(timeoutMs, 10_000), runtime })
+  const control = tableControl(requests, table, { runtime, deadline: runtime.monotonic() + timeoutMs })
+  await requests.open()
+  try {
+    const steps = [
+      ...(await ensureTable(control, options)),
+      await ensureTimeToLive(control),
+      await ensureRecovery(control),
+      ...(Object.keys(tags).length === 0 ? [] : [await ensureTags(control, tags)]),
+    ]
+    return { target: `table ${table}`, steps }
+  } finally {
+    await requests.close()
+  }
+}
+
+async function ensureTable(
+  control: TableControl,
+  options: DynamoDbProvisioning,
+): Promise<ProvisioningStep[]> {
+  const found = await control.describe()
+  const created = found === undefined && (await control.create(options))
+  const table = await control.eventually(async () => {
+    const description = await control.describe()
+    return description?.TableStatus === "ACTIVE" || description?.TableStatus === "UPDATING"
+      ? description
+      : undefined
+  })
+  checkKeys(table)
+  const step = (name: string, holds: boolean, detail: string): ProvisioningStep => {
+    if (holds) return { name, outcome: created ? "created" : "verified" }
+    return { name, outcome: created ? "unsupported" : "differs", detail }
+  }
+  const { deletionProtection = true } = options
+  return [
+    step("table", true, ""),
+    step(
+      "on-demand billing",
+      table.BillingModeSummary?.BillingMode === "PAY_PER_REQUEST",
+      "the table has provisioned capacity, and throttles what exceeds it; set its billing mode to PAY_PER_REQUEST",
+    ),
+    step(
+      "encryption under the account's key",
+      table.SSEDescription?.Status !== undefined && table.SSEDescription.Status !== "DISABLED",
+      "the table is encrypted under a key that AWS owns and that leaves no trail; turn on its SSE with KMS",
+    ),
+    step(
+      `deletion protection ${deletionProtection ? "on" : "off"}`,
+      (table.DeletionProtectionEnabled ?? false) === deletionProtection,
+      `it is ${deletionProtection ? "off: anyone who may call DeleteTable can drop the store" : "on"}`,
+    ),
+  ]
+}
+
+const KEYS = "pk HASH S, sk RANGE S"
+
+function checkKeys({ TableName, KeySchema = [], AttributeDefinitions = [] }: TableDescription): void {
+  const types = new Map(
+    AttributeDefinitions.map((attribute) => [attribute.AttributeName, attribute.AttributeType]),
+  )
+  const found = KeySchema.map((key) => `${key.AttributeName} ${key.KeyType} ${types.get(key.AttributeName)}`)
+  if (found.join(", ") === KEYS) return
+  throw new KvError(
+    "BINDING_INVALID",
+    `table ${TableName} has the keys ${found.join(", ")}; a store needs ${KEYS}, and keys cannot be changed: use another table`,
+    { operation: PROVISION, backend: "dynamodb" },
+  )
+}
+
+async function ensureTimeToLive(control: TableControl): Promise<ProvisioningStep> {
+  const name = "TTL on `ttl`"
+  const { TimeToLiveStatus: status = "DISABLED", AttributeName: attribute } = await control.timeToLive()
+  if (status === "DISABLED") {
+    return { name, outcome: (await control.enableTimeToLive()) ? "created" : "verified" }
+  }
+  if (status === "DISABLING") {
+    const detail = "it is being turned off, which takes up to an hour; provision again then"
+    return { name, outcome: "differs", detail }
+  }
+  if (attribute === "ttl") return { name, outcome: "verified" }
+  const detail = `it is on \`${attribute}\`, so expired rows stay and cost; turn it off, and provision again`
+  return { name, outcome: "differs", detail }
+}
+
+async function ensureRecovery(control: TableControl): Promise<ProvisioningStep> {
+  const name = "point-in-time recovery"
+  return orUnsupported(name, async () => {
+    if ((await control.recovery()) === "ENABLED") return "verified"
+    await control.enableRecovery()
+    return "created"
+  })
+}
+
+/** Set without a look: reading a table's tags is a permission of its own. */
+async function ensureTags(
+  control: TableControl,
+  tags: Readonly<Record<string, string>>,
+): Promise<ProvisioningStep> {
+  return orUnsupported("tags", async () => {
+    await control.tag(tags)
+    return "set"
+  })
+}
+
+async function orUnsupported(
+  name: string,
+  ensure: () => Promise<ProvisioningOutcome>,
+): Promise<ProvisioningStep> {
+  try {
+    return { name, outcome: await ensure() }
+  } catch (error) {
+    if (causedBy(error, "UnknownOperationException")) return { name, outcome: "unsupported" }
+    throw error
+  }
+}

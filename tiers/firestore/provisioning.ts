@@ -1,0 +1,233 @@
+import { KvError } from "../errors.ts"
+import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
+import { firestoreError, GRPC, statusOf } from "./errors.ts"
+import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
+
+export interface FirestoreProvisioning {
+  collection: string
+  /** Where to make the database if there is none: a region (`europe-west1`) or multi-region (`eur3`), for good. */
+  location?: string
+  /** Whether a database made here refuses to be deleted until somebody turns that off. @default true */
+  deletionProtection?: boolean
+  /**
+   * Time for all of it, ms. Google takes half a minute to make a database. It may take many to set up a TTL policy or drop
+   * an index, and goes on with that by itself.
+   * @default 120_000
+   */
+  timeoutMs?: number
+  /** Clock and timers. @default the system's */
+  runtime?: Runtime
+}
+
+/** The role of a service that reads and writes a store. */
+export const FIRESTORE_DATA_ROLE = "roles/datastore.user"
+
+/** What whoever runs {@link provisionFirestore} has to be allowed. */
+export const FIRESTORE_PROVISIONING_PERMISSIONS = [
+  "datastore.databases.create",
+  "datastore.databases.getMetadata",
+  "datastore.indexes.get",
+  "datastore.indexes.update",
+] as const
+
+const POLL_MS = 1_000
+/** Nothing is looked up by these, and Firestore indexes every field that it is not told to leave alone. */
+const UNINDEXED = ["value", "version", "created_at"] as const
+
+/**
+ * Makes the database of a store, in native mode and with deletion protection, if there is none. Sets a TTL policy on
+ * `expires_at` of the collection, and exempts `value`, `version` and `created_at` from indexing. Where something else was
+ * set up by hand it reports that, and changes nothing.
+ *
+ * Rejects with `BINDING_INVALID` if the database is one in Datastore mode, or if there is none and no `location` either.
+ */
+export async function provisionFirestore(
+  settings: FirestoreSettings,
+  options: FirestoreProvisioning,
+): Promise<ProvisioningReport> {
+  const { collection, timeoutMs = 120_000, runtime = systemRuntime } = options
+  const { projectId, databaseId = DEFAULT_DATABASE } = settings
+  const target = `${projectId}/${databaseId}/${collection}`
+  const patience = { runtime, deadline: runtime.monotonic() + timeoutMs }
+  try {
+    const admin = await openAdmin(settings, collection, Math.min(timeoutMs, 30_000))
+    try {
+      const steps = await ensureDatabase(admin, options, patience)
+      steps.push(...(await ensureTimeToLive(admin, patience)))
+      for (const field of UNINDEXED) steps.push(...(await ensureUnindexed(admin, field, patience)))
+      return { target: `collection ${target}`, steps }
+    } finally {
+      admin.close()
+    }
+  } catch (error) {
+    const needs = FIRESTORE_PROVISIONING_PERMISSIONS.join(", ")
+    throw firestoreError(error, { operation: PROVISION, effect: "read", target, needs })
+  }
+}
+
+/** How long to keep asking. */
+interface Patience {
+  runtime: Runtime
+  /** On the monotonic clock. */
+  deadline: number
+}
+
+function ensureDatabase(
+  admin: FirestoreAdmin,
+  options: FirestoreProvisioning,
+  patience: Patience,
+): Promise<ProvisioningStep[]> {
+  const { location, deletionProtection = true } = options
+  const name = "database in native mode"
+  return orUnsupported(name, async () => {
+    const { found } = await eventually(patience, async () => ({ found: await orAbsent(admin.getDatabase()) }))
+    if (found === undefined) await createDatabase(admin, options, patience)
+    const database = found ?? (await eventually(patience, () => orAbsent(admin.getDatabase())))
+    if (database.type !== "FIRESTORE_NATIVE") throw notNative(database)
+
+    const isProtected = database.deleteProtectionState === "DELETE_PROTECTION_ENABLED"
+    const step = (name: string, holds: boolean, detail = ""): ProvisioningStep =>
+      holds
+        ? { name, outcome: found === undefined ? "created" : "verified" }
+        : { name, outcome: "differs", detail }
+    return [
+      step(name, true),
+      step(
+        `location ${location ?? database.locationId}`,
+        location === undefined || location === database.locationId,
+        `it is in ${database.locationId}, and a database cannot be moved`,
+      ),
+      step(
+        `deletion protection ${deletionProtection ? "on" : "off"}`,
+        isProtected === deletionProtection,
+        `it is ${isProtected ? "on" : "off: anyone who may delete databases can drop the store"}`,
+      ),
+    ]
+  })
+}
+
+async function createDatabase(
+  admin: FirestoreAdmin,
+  { location, deletionProtection = true }: FirestoreProvisioning,
+  patience: Patience,
+): Promise<void> {
+  if (location === undefined) {
+    throw new KvError(
+      "BINDING_INVALID",
+      "there is no such database, and no `location` to make it in; name a region or multi-region, `eur3` for one",
+      { operation: PROVISION, backend: "firestore" },
+    )
+  }
+  const database = {
+    type: "FIRESTORE_NATIVE",
+    locationId: location,
+    deleteProtectionState: deletionProtection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED",
+  }
+  await eventually(patience, async () => {
+    try {
+      await admin.createDatabase(database)
+    } catch (error) {
+      // Somebody else has just made it, or an attempt of our own whose reply was lost.
+      if (statusOf(error) !== GRPC.ALREADY_EXISTS) throw error
+    }
+    return true
+  })
+}
+
+function notNative({ type }: Database): KvError {
+  return new KvError(
+    "BINDING_INVALID",
+    `the database is of type ${type}; a store needs one in native mode: use another database`,
+    { operation: PROVISION, backend: "firestore" },
+  )
+}
+
+function ensureTimeToLive(admin: FirestoreAdmin, patience: Patience): Promise<ProvisioningStep[]> {
+  const name = "TTL policy on `expires_at`"
+  return orUnsupported(name, async () => {
+    const { ttlConfig } = await eventually(patience, () => admin.getField("expires_at"))
+    if (ttlConfig?.state === "NEEDS_REPAIR") {
+      const detail = "Google could not set it up on every document; remove the policy, and provision again"
+      return [{ name, outcome: "differs", detail }]
+    }
+    if (ttlConfig) return [{ name, outcome: "verified" }]
+    await change(patience, () => admin.updateField("expires_at", { ttlConfig: {} }, ["ttl_config"]))
+    return [{ name, outcome: "created" }]
+  })
+}
+
+function ensureUnindexed(
+  admin: FirestoreAdmin,
+  field: string,
+  patience: Patience,
+): Promise<ProvisioningStep[]> {
+  const name = `no index on \`${field}\``
+  return orUnsupported(name, async () => {
+    const { indexConfig } = await eventually(patience, () => admin.getField(field))
+    const indexes = indexConfig?.indexes?.length ?? 0
+    if (indexConfig && !indexConfig.usesAncestorConfig) {
+      if (indexes === 0) return [{ name, outcome: "verified" }]
+      const detail = `it has ${indexes} of its own, which every write pays for; remove them if nothing asks by them`
+      return [{ name, outcome: "differs", detail }]
+    }
+    await change(patience, () => admin.updateField(field, { indexConfig: { indexes: [] } }, ["index_config"]))
+    return [{ name, outcome: "created" }]
+  })
+}
+
+async function orUnsupported(
+  name: string,
+  ensure: () => Promise<ProvisioningStep[]>,
+): Promise<ProvisioningStep[]> {
+  try {
+    return await ensure()
+  } catch (error) {
+    if (statusOf(error) === GRPC.UNIMPLEMENTED) return [{ name, outcome: "unsupported" }]
+    throw error
+  }
+}
+
+/** `undefined` in place of `NOT_FOUND`. */
+async function orAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (statusOf(error) === GRPC.NOT_FOUND) return undefined
+    throw error
+  }
+}
+
+async function change(patience: Patience, make: () => Promise<void>): Promise<void> {
+  await eventually(patience, async () => {
+    await make()
+    return true
+  })
+}
+
+const PASSING: ReadonlySet<number | undefined> = new Set([
+  GRPC.ABORTED,
+  GRPC.DEADLINE_EXCEEDED,
+  GRPC.RESOURCE_EXHAUSTED,
+  GRPC.UNAVAILABLE,
+])
+
+/** Asks until there is an answer, through failures that pass; rejects with `TIMEOUT`, or the last failure, at the deadline. */
+async function eventually<T>({ runtime, deadline }: Patience, ask: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    let failure: unknown
+    try {
+      const answer = await ask()
+      if (answer !== undefined) return answer
+    } catch (error) {
+      if (!PASSING.has(statusOf(error))) throw error
+      failure = error
+    }
+    if (runtime.monotonic() + POLL_MS > deadline) {
+      const message = "the database was not ready in time; provision again to go on from here"
+      throw failure ?? new KvError("TIMEOUT", message, { operation: PROVISION, backend: "firestore" })
+    }
+    await new Promise<void>((resolve) => void runtime.setTimer(resolve, POLL_MS))
+  }
+}

@@ -1,0 +1,92 @@
+import { isUtf8 } from "node:buffer"
+import { copyBytes } from "../util/byte-pool.ts"
+
+/**
+ * A value as L1 holds it: immutable, so that it can be shared by every reader without a copy.
+ *
+ * The bytes are kept as a string of one character a byte. V8 stores such a string in one byte a character behind a
+ * 12-byte header (a `Uint8Array` costs some 200 bytes and half a microsecond to make), nobody can change it, and where
+ * the bytes are ASCII it already is the text. Text and JSON are decoded on first use and stay beside the bytes.
+ */
+export class L1Entry {
+  /** One character a byte, U+0000 to U+00FF. */
+  readonly bytes: string
+  /** The backend's version of the row. */
+  readonly version: string
+  /** Unix ms; `undefined` if the entry does not expire. */
+  readonly expiresAt: number | undefined
+  /** Monotonic ms after which L1 no longer answers with it. Set by the fill. */
+  deadline = 0
+  /** The bytes decoded as UTF-8, once somebody asked for them. */
+  text: string | undefined = undefined
+  /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
+  json: unknown = undefined
+
+  constructor(value: Uint8Array, version: string, expiresAt: number | undefined) {
+    this.bytes = asBuffer(value).toString("latin1")
+    this.version = version
+    this.expiresAt = expiresAt
+  }
+
+  /** A copy of the bytes that belongs to the caller. */
+  copyBytes(): Uint8Array {
+    return copyBytes(this.bytes)
+  }
+
+  /** Decodes the text; `undefined` if the bytes are not UTF-8. */
+  decodeText(): string | undefined {
+    if (this.text === undefined) {
+      if (isAscii(this.bytes)) this.text = this.bytes
+      else {
+        const bytes = Buffer.from(this.bytes, "latin1")
+        if (isUtf8(bytes)) this.text = bytes.toString("utf8")
+      }
+    }
+    return this.text
+  }
+
+  /** Decodes the JSON; throws a `SyntaxError` if the text is not JSON. */
+  decodeJson(text: string): unknown {
+    if (this.json === undefined) this.json = deepFreeze(JSON.parse(text))
+    return this.json
+  }
+
+  /** What the entry occupies under `key`, bytes, by estimate: see {@link ENTRY_OVERHEAD_BYTES}. */
+  sizeUnder(key: string): number {
+    let size = ENTRY_OVERHEAD_BYTES + key.length + this.bytes.length
+    if (this.text !== undefined && this.text !== this.bytes) size += 2 * this.text.length
+    if (this.json !== undefined) size += JSON_BYTES_PER_BYTE * this.bytes.length
+    return size
+  }
+}
+
+/**
+ * What an entry costs beyond its key and its value, bytes: the entry object, its version, its place in the LRU list and
+ * in the map. Measured by `npm run bench -- memory`.
+ */
+export const ENTRY_OVERHEAD_BYTES = 250
+
+/** What parsed JSON takes on the heap for a byte of its text: between 2 and 5 for ordinary documents. */
+const JSON_BYTES_PER_BYTE = 4
+
+const NON_ASCII = /[\x80-\xff]/
+
+function isAscii(bytes: string): boolean {
+  return !NON_ASCII.test(bytes)
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Freezes all of a parsed JSON value. With a stack of its own: 24 KiB of brackets nest deeper than calls may. */
+function deepFreeze(root: unknown): unknown {
+  const pending = [root]
+  while (pending.length > 0) {
+    const value = pending.pop()
+    if (typeof value !== "object" || value === null) continue
+    Object.freeze(value)
+    pending.push(...Object.values(value))
+  }
+  return root
+}

@@ -1,0 +1,278 @@
+import { resolve } from "node:path"
+import type {
+  Backend,
+  BackendTraits,
+  KeyedEntry,
+  Removal,
+  StoredEntry,
+  Write,
+  WriteResult,
+} from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import {
+  CorruptRow,
+  compareVersions,
+  decodeRow,
+  encodeRow,
+  isLiveRow,
+  lendRow,
+  rowId,
+  rowVersion,
+  setRowSequence,
+} from "../util/binary-row.ts"
+import { type Environment, openEnvironment } from "./environment.ts"
+import { KIND, type LmdbCall, toKvError } from "./errors.ts"
+import { sweepExpired } from "./sweep.ts"
+import type { WriteTransaction } from "./writer.ts"
+
+export interface LmdbOptions {
+  /** Clocks, timers and chance. @default the system's */
+  runtime?: Runtime
+  /**
+   * About how often expired rows are removed in the background, ms: a whole number; 0 turns that off, and they stay until
+   * they are written over. They are absent to every call either way.
+   * @default 60_000
+   */
+  sweepIntervalMs?: number
+}
+
+const DEFAULT_SWEEP_INTERVAL_MS = 60_000
+/** Keys in one call. Reads hold up everything else meanwhile, a microsecond or two each. */
+const BATCH = 1_000
+/** Expired rows that a page may pass over; with more of them it comes back short. */
+const EXPIRED_A_PAGE = 1_000
+/** No key holds it, so a cursor is never mistaken for another backend's. */
+const CURSOR_MARK = ">"
+
+/**
+ * A store in a directory of its own, embedded in the process by LMDB. Any number of processes on one machine may use it
+ * at once; a network file system will not do. A write resolves once it is on the disk.
+ *
+ * Reads answer without a promise, and throw at once where they fail. A row that cannot be read is `CORRUPT_ENTRY` to
+ * every read of it, to conditions and to scans that come by it; an unconditional write or delete mends it.
+ */
+export function lmdb(path: string, options: LmdbOptions = {}): Backend {
+  const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
+  checkInterval(sweepIntervalMs)
+  const directory = resolve(path)
+  let environment: Environment | undefined
+  let opening: Promise<void> | undefined
+  let closing: Promise<void> | undefined
+  let sweep: { stop(): void } | undefined
+
+  async function openOnce(): Promise<void> {
+    try {
+      environment = await openEnvironment(directory)
+    } catch (error) {
+      opening = undefined
+      throw toKvError(error, { operation: "open", effect: "open" })
+    }
+    if (sweepIntervalMs > 0) sweep = sweepExpired(environment, runtime, sweepIntervalMs)
+  }
+
+  async function closeOnce(): Promise<void> {
+    await opening?.catch(() => {})
+    sweep?.stop()
+    const used = environment
+    environment = undefined
+    await used?.release()
+  }
+
+  function opened(operation: string): Environment {
+    if (environment !== undefined && closing === undefined) return environment
+    throw notOpen(operation)
+  }
+
+  /** What `decode` makes of the row under `key`, or `undefined` if none is there. */
+  function read<T>(operation: string, key: string, decode: (row: Buffer) => T): T | undefined {
+    try {
+      const row = opened(operation).read(key)
+      return row === undefined ? undefined : decode(row)
+    } catch (error) {
+      throw toKvError(error, { operation, key, effect: "read" })
+    }
+  }
+
+  async function change<T>(call: LmdbCall, apply: (transaction: WriteTransaction) => T): Promise<T> {
+    try {
+      return await opened(call.operation).write(apply)
+    } catch (error) {
+      throw toKvError(error, call)
+    }
+  }
+
+  const decodeLive = (row: Buffer): StoredEntry | undefined => decodeRow(row, runtime.now())
+  const lendLive = (row: Buffer): StoredEntry | undefined => lendRow(row, runtime.now())
+
+  return {
+    traits: traitsOf(directory),
+
+    async open() {
+      if (closing !== undefined) throw notOpen("open")
+      opening ??= openOnce()
+      await opening
+    },
+
+    get: (key) => read("get", key, decodeLive),
+
+    lend: (key) => read("get", key, lendLive),
+
+    getMany(keys) {
+      const found = new Map<string, StoredEntry | KvError>()
+      for (const key of keys) {
+        try {
+          const entry = read("getMany", key, decodeLive)
+          if (entry !== undefined) found.set(key, entry)
+        } catch (error) {
+          if (!(error instanceof KvError && error.code === "CORRUPT_ENTRY")) throw error
+          found.set(key, error)
+        }
+      }
+      return found
+    },
+
+    exists: (key) => read("exists", key, (row) => isLiveRow(row, runtime.now())) ?? false,
+
+    async put(key, write) {
+      const row = encode(write)
+      return change({ operation: "put", key, effect: "write" }, (transaction) =>
+        putRow(transaction, key, row, write, runtime.now()),
+      )
+    },
+
+    async putMany(writes) {
+      const rows = [...writes].map(([key, write]) => [key, write, encode(write)] as const)
+      return change({ operation: "putMany", effect: "write" }, (transaction) => {
+        const now = runtime.now()
+        return new Map(rows.map(([key, write, row]) => [key, putRow(transaction, key, row, write, now)]))
+      })
+    },
+
+    delete: (key, removal) =>
+      change({ operation: "delete", key, effect: "write" }, (transaction) =>
+        removeRow(transaction, key, removal, runtime.now()),
+      ),
+
+    deleteMany: (removals) =>
+      change({ operation: "deleteMany", effect: "write" }, (transaction) => {
+        const now = runtime.now()
+        return new Map(
+          [...removals].map(([key, removal]) => [key, removeRow(transaction, key, removal, now)]),
+        )
+      }),
+
+    async scan(prefix, { limit, cursor, signal }) {
+      signal?.throwIfAborted()
+      let after = keyBefore(prefix, cursor)
+      const entries: KeyedEntry[] = []
+      const mostRows = limit + EXPIRED_A_PAGE
+      let looked = 0
+      try {
+        for (const { key, value } of opened("scan").rows({ prefix, after, limit: mostRows })) {
+          if (entries.length === limit) return { entries, next: CURSOR_MARK + after }
+          looked++
+          after = key
+          const entry = decodeLive(value)
+          if (entry !== undefined) entries.push({ key, ...entry })
+        }
+      } catch (error) {
+        const key = error instanceof CorruptRow ? after : undefined
+        throw toKvError(error, { operation: "scan", key, effect: "read" })
+      }
+      return looked < mostRows ? { entries } : { entries, next: CURSOR_MARK + after }
+    },
+
+    carries: async (key, id) => read("carries", key, (row) => rowId(row) === id) ?? false,
+
+    compareVersions,
+
+    close() {
+      closing ??= closeOnce()
+      return closing
+    },
+  }
+}
+
+function putRow(
+  transaction: WriteTransaction,
+  key: string,
+  row: Buffer,
+  { id, condition }: Write,
+  now: number,
+): WriteResult {
+  if (condition !== undefined) {
+    const there = transaction.read(key)
+    const live = there !== undefined && isLiveRow(there, now)
+    if (there !== undefined && rowId(there) === id) return { applied: true, version: rowVersion(there) }
+    if ("absent" in condition ? live : !live || rowVersion(there) !== condition.version)
+      return { applied: false }
+  }
+  setRowSequence(row, transaction.nextSequence())
+  transaction.put(key, row)
+  return { applied: true, version: rowVersion(row) }
+}
+
+function removeRow(
+  transaction: WriteTransaction,
+  key: string,
+  { condition }: Removal,
+  now: number,
+): WriteResult {
+  if (condition !== undefined) {
+    const there = transaction.read(key)
+    const live = there !== undefined && isLiveRow(there, now)
+    if (!live || rowVersion(there) !== condition.version) return { applied: false }
+  }
+  transaction.remove(key)
+  return { applied: true }
+}
+
+/** The row of a write that has no place among the writes yet. It holds a copy of the value. */
+function encode(write: Write): Buffer {
+  return encodeRow({ ...write, sequence: 0 })
+}
+
+function keyBefore(prefix: string, cursor: string | undefined): string | undefined {
+  if (cursor === undefined || cursor.startsWith(CURSOR_MARK + prefix))
+    return cursor?.slice(CURSOR_MARK.length)
+  throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {
+    operation: "scan",
+    backend: KIND,
+  })
+}
+
+function notOpen(operation: string): KvError {
+  return new KvError("CLOSED", "the backend is not open", { operation, backend: KIND })
+}
+
+function checkInterval(sweepIntervalMs: number): void {
+  if (Number.isSafeInteger(sweepIntervalMs) && sweepIntervalMs >= 0) return
+  throw new KvError(
+    "INVALID_OPTION",
+    `sweepIntervalMs is a whole number of milliseconds, or 0 for no sweeps; it was ${sweepIntervalMs}`,
+    { operation: "open", backend: KIND },
+  )
+}
+
+function traitsOf(directory: string): BackendTraits {
+  return {
+    kind: KIND,
+    target: directory,
+    system: "lmdb",
+    inProcess: true,
+    ordered: true,
+    maxReadBatch: BATCH,
+    maxWriteBatch: BATCH,
+    calls: {
+      get: "get",
+      getMany: "get",
+      exists: "get",
+      put: "put",
+      putMany: "put",
+      delete: "del",
+      deleteMany: "del",
+      scan: "range",
+    },
+  }
+}

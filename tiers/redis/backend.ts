@@ -1,0 +1,248 @@
+import type {
+  Backend,
+  BackendTraits,
+  Condition,
+  Removal,
+  StoredEntry,
+  Write,
+  WriteResult,
+} from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { type Runtime, systemRuntime } from "../runtime.ts"
+import { CorruptRow, compareVersions, decodeRow, encodeRow, makeVersion } from "../util/binary-row.ts"
+import { chunksOf } from "../util/chunks.ts"
+import { ofKey } from "../util/key-error.ts"
+import type { RedisClient } from "./client.ts"
+import { redisConnection } from "./connection.ts"
+import { KIND, type RedisCall, redisError } from "./errors.ts"
+import { scanRedis } from "./scan.ts"
+import { PROBE, runScript, type Script, WRITE } from "./scripts.ts"
+import type { RedisSettings } from "./settings.ts"
+import { resolveTarget } from "./target.ts"
+
+export type { RedisNode, RedisSettings } from "./settings.ts"
+
+export interface RedisOptions {
+  /**
+   * What the keys on the server start with; with a `{tag}` in it, all of them lie on one node of a cluster.
+   * @default that of the URL, or ""
+   */
+  prefix?: string
+  /** Number of the database; a cluster has 0 alone. Not with a client of the caller's. @default that of the URL, or 0 */
+  database?: number
+  /**
+   * Time one command may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
+   * @default 3_000
+   */
+  timeoutMs?: number
+  /** Time `open` waits for the first connection, ms. @default 5_000 */
+  connectTimeoutMs?: number
+  /** Clock, timers and chance. @default the system's */
+  runtime?: Runtime
+}
+
+/**
+ * How long an expired row stays on the server, ms, so that a write whose reply was lost still meets its own row, and so
+ * that clocks may differ by as much between clients. It is counted from the arrival of the write and not from a time of
+ * day: a server whose clock is wrong removes nothing early.
+ */
+const EXPIRY_GRACE_MS = 60_000
+/** How long a delete under a condition leaves an expired row with its id, ms: until nobody asks any more whether it was applied. */
+const TOMBSTONE_MS = 60_000
+/** Redis has no limit; so many entries of the largest size make an answer of 2.4 MB. */
+const MAX_BATCH = 100
+
+/**
+ * Redis 5 or later, or Valkey, as a backend: over an ioredis client of the caller's, which stays open, or over one that is
+ * made on demand and shared by every backend of this process with the same URL or settings.
+ *
+ * - Every write is a script, so that conditions are exact, a write meets its own row, and versions keep the order of the
+ *   writes. It costs the server some 5 µs of CPU. After a delete that order rests on the server's clock: it would suffer
+ *   from one that is set back.
+ * - Reads go to primaries. Redis replicates and persists behind its acknowledgements: a failover or a crash can lose writes
+ *   that were acknowledged. An eviction policy of `allkeys-*` may remove any entry, locks included.
+ * - What other programs wrote is `CORRUPT_ENTRY`; but `getMany` takes a key that holds no string for absent, as `MGET` does.
+ * - A client of the caller's should have `autoResendUnfulfilledCommands: false`, and on a cluster `retryDelayOnFailover: 0`.
+ *   By default ioredis sends again what was under way when a connection was lost, and a write may take effect twice.
+ *
+ * @throws {KvError} `BINDING_INVALID` if the URL or the settings are not valid
+ */
+export function redis(target: RedisClient | RedisSettings | string, options: RedisOptions = {}): Backend {
+  const { runtime = systemRuntime, timeoutMs = 3_000, connectTimeoutMs = 5_000 } = options
+  const { source, prefix, description, cluster } = resolveTarget(target, options)
+  const { open, run, close } = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
+  const nameOf = (key: string) => prefix + key
+  /** Whether the keys of one command may lie in several slots, which Redis refuses. */
+  const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
+
+  async function script(call: RedisCall & { key: string }, text: Script, args: readonly (string | Buffer)[]) {
+    const now = String(runtime.now())
+    const reply = await run(call, (client) => runScript(client, text, nameOf(call.key), [now, ...args]))
+    if (reply < 0) throw redisError(new CorruptRow("it is of another program, or of another release"), call)
+    return reply
+  }
+
+  /** Writes a row, which the server removes after `lifeMs`, and gives its version, or `undefined` if the condition did not hold. */
+  async function write(operation: string, key: string, item: Write, lifeMs: number | undefined) {
+    const condition = conditionArgument(item.condition)
+    if (condition === undefined) return undefined
+    const row = encodeRow({ ...item, sequence: 1 })
+    const life = lifeMs === undefined ? "" : String(lifeMs)
+    const sequence = await script({ operation, key, effect: "write" }, WRITE, [row, life, condition])
+    return sequence === 0 ? undefined : makeVersion(sequence, item.id)
+  }
+
+  async function put(operation: string, key: string, item: Write): Promise<WriteResult> {
+    const { expiresAt } = item
+    const leftMs = expiresAt === undefined ? undefined : Math.max(0, expiresAt - runtime.now())
+    const version = await write(
+      operation,
+      key,
+      item,
+      leftMs === undefined ? undefined : leftMs + EXPIRY_GRACE_MS,
+    )
+    return version === undefined ? { applied: false } : { applied: true, version }
+  }
+
+  async function remove(operation: string, key: string, { id, condition }: Removal): Promise<WriteResult> {
+    if (condition === undefined) {
+      await run({ operation, key, effect: "write" }, (client) => client.unlink(nameOf(key)))
+      return { applied: true }
+    }
+    const tombstone = { value: new Uint8Array(), id, expiresAt: 1, condition }
+    return { applied: (await write(operation, key, tombstone, TOMBSTONE_MS)) !== undefined }
+  }
+
+  /** Whether a live row is there, and whether the row there, live or not, bears the id. */
+  async function probe(
+    operation: string,
+    key: string,
+    id?: string,
+  ): Promise<{ live: boolean; own: boolean }> {
+    const wanted = id === undefined ? "" : Buffer.from(id, "hex")
+    const reply = await script({ operation, key, effect: "read" }, PROBE, [wanted])
+    return { live: reply % 2 === 1, own: reply >= 2 }
+  }
+
+  function decode(operation: string, key: string, row: Buffer | null): StoredEntry | KvError | undefined {
+    try {
+      return row === null ? undefined : decodeRow(row, runtime.now())
+    } catch (error) {
+      return redisError(error, { operation, key, effect: "read" })
+    }
+  }
+
+  async function read(operation: string, key: string): Promise<StoredEntry | undefined> {
+    const row = await run({ operation, key, effect: "read" }, (client) => client.getBuffer(nameOf(key)))
+    const entry = decode(operation, key, row)
+    if (entry instanceof KvError) throw entry
+    return entry
+  }
+
+  async function readMany(operation: string, keys: readonly string[]) {
+    if (manySlots) return eachEntry(new Map(keys.map((key) => [key, key])), (key) => read(operation, key))
+    const found = new Map<string, StoredEntry | KvError>()
+    if (keys.length === 0) return found
+    const rows = await run({ operation, effect: "read" }, (client) => client.mgetBuffer(keys.map(nameOf)))
+    for (const [index, key] of keys.entries()) {
+      const entry = decode(operation, key, rows[index] ?? null)
+      if (entry !== undefined) found.set(key, entry)
+    }
+    return found
+  }
+
+  async function readChunks(operation: string, keys: readonly string[]) {
+    const found = new Map<string, StoredEntry | KvError>()
+    for (const chunk of chunksOf(keys, MAX_BATCH)) {
+      for (const [key, entry] of await readMany(operation, chunk)) found.set(key, entry)
+    }
+    return found
+  }
+
+  async function removeMany(keys: readonly string[]) {
+    if (keys.length === 0) return new Map<string, WriteResult | KvError>()
+    const call = { operation: "deleteMany", effect: "write" } as const
+    const failure = await failureOf(run(call, (client) => client.unlink(...keys.map(nameOf))))
+    return new Map(keys.map((key) => [key, failure === undefined ? { applied: true } : ofKey(failure, key)]))
+  }
+
+  return {
+    traits: traitsOf(description + (prefix === "" ? "" : `#${prefix}`)),
+
+    open,
+    close,
+
+    get: (key) => read("get", key),
+    getMany: (keys) => readMany("getMany", keys),
+    exists: async (key) => (await probe("exists", key)).live,
+    carries: async (key, id) => (await probe("carries", key, id)).own,
+
+    put: (key, item) => put("put", key, item),
+    putMany: (writes) => eachEntry(writes, (key, item) => put("putMany", key, item)),
+    delete: (key, removal) => remove("delete", key, removal),
+    deleteMany: (removals) =>
+      manySlots
+        ? eachEntry(removals, (key, removal) => remove("deleteMany", key, removal))
+        : removeMany([...removals.keys()]),
+
+    scan: (scanned, page) =>
+      scanRedis({ prefix, run, read: (keys) => readChunks("scan", keys) }, scanned, page),
+
+    compareVersions,
+  }
+}
+
+function traitsOf(target: string): BackendTraits {
+  return {
+    kind: KIND,
+    target,
+    system: "redis",
+    inProcess: false,
+    ordered: true,
+    maxReadBatch: MAX_BATCH,
+    maxWriteBatch: MAX_BATCH,
+    calls: {
+      get: "GET",
+      getMany: "MGET",
+      exists: "EVALSHA",
+      put: "EVALSHA",
+      putMany: "EVALSHA",
+      delete: "UNLINK",
+      deleteMany: "UNLINK",
+      scan: "SCAN",
+    },
+  }
+}
+
+/** For the script: the version as the bytes of the header that it is made of. `undefined` if no row can have it. */
+function conditionArgument(condition: Condition | undefined): string | Buffer | undefined {
+  if (condition === undefined) return "any"
+  if ("absent" in condition) return "absent"
+  return /^[0-9a-f]{48}$/.test(condition.version) ? Buffer.from(condition.version, "hex") : undefined
+}
+
+/** Does the work for all keys at once. A failure is that of its key alone, unless there is no backend any more. */
+async function eachEntry<Item, Result>(
+  items: ReadonlyMap<string, Item>,
+  work: (key: string, item: Item) => Promise<Result | undefined>,
+): Promise<Map<string, Result | KvError>> {
+  const results = new Map<string, Result | KvError>()
+  await Promise.all(
+    Array.from(items, async ([key, item]) => {
+      const answer = work(key, item)
+      const result = (await failureOf(answer)) ?? (await answer)
+      if (result !== undefined) results.set(key, result)
+    }),
+  )
+  return results
+}
+
+async function failureOf(answer: Promise<unknown>): Promise<KvError | undefined> {
+  try {
+    await answer
+    return undefined
+  } catch (error) {
+    if (error instanceof KvError && error.code !== "CLOSED") return error
+    throw error
+  }
+}

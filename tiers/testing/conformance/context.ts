@@ -1,0 +1,186 @@
+import assert from "node:assert/strict"
+import type { Backend, Condition, ScanPage, StoredEntry, WriteResult } from "../../backend.ts"
+import { KvError } from "../../errors.ts"
+import { type Runtime, systemRuntime } from "../../runtime.ts"
+
+/** What a case works with: backends over one store, and the clock that all of them were given. */
+export interface CaseContext {
+  /** The first backend, open. */
+  readonly backend: Backend
+  /** A further backend over the same store, open, as another process would have it. */
+  another(): Promise<Backend>
+  readonly clock: ConformanceClock
+  /** Ends the case, because what it checks does not concern this backend. */
+  skip(reason: string): never
+}
+
+/** A case's body, under its name. A failed assertion, or any other throw, is a failure. */
+export type Cases = Readonly<Record<string, (context: CaseContext) => Promise<void>>>
+
+/**
+ * Real timers and chance, but a wall clock that begins at the real time and then moves only when a case says so. Cases
+ * move it forward alone, and give no entry less than {@link TTL} to live: rows that carry their expiry to a real
+ * server, too, are still there when a case looks at them.
+ */
+export interface ConformanceClock extends Runtime {
+  advance(ms: number): void
+}
+
+/** The time to live that cases give, ms: longer than any case takes on a slow emulator. */
+export const TTL = 3_600_000
+
+export function conformanceClock(): ConformanceClock {
+  let now = systemRuntime.now()
+  return {
+    ...systemRuntime,
+    now: () => now,
+    advance(ms) {
+      now += ms
+    },
+  }
+}
+
+export function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+
+export interface WriteOptions {
+  /** @default a new one */
+  id?: string
+  expiresAt?: number
+  condition?: Condition
+}
+
+/** One `put` of `value`, text as its UTF-8 bytes. */
+export function write(
+  backend: Backend,
+  key: string,
+  value: string | Uint8Array,
+  { id = systemRuntime.id(), expiresAt, condition }: WriteOptions = {},
+): Promise<WriteResult> {
+  return backend.put(key, {
+    value: typeof value === "string" ? bytes(value) : value,
+    id,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(condition === undefined ? {} : { condition }),
+  })
+}
+
+export interface RemovalOptions {
+  /** @default a new one */
+  id?: string
+  version?: string
+}
+
+/** One `delete`. */
+export function remove(
+  backend: Backend,
+  key: string,
+  { id = systemRuntime.id(), version }: RemovalOptions = {},
+): Promise<WriteResult> {
+  return backend.delete(key, { id, ...(version === undefined ? {} : { condition: { version } }) })
+}
+
+/** The entry under `key`, which has to be there. */
+export async function entryOf(backend: Backend, key: string): Promise<StoredEntry> {
+  const entry = await backend.get(key)
+  assert.ok(entry !== undefined, "get found no entry under a key that was written")
+  return entry
+}
+
+/** The version under `key`, where an entry has to be. */
+export async function versionOf(backend: Backend, key: string): Promise<string> {
+  return (await entryOf(backend, key)).version
+}
+
+export function assertSameBytes(actual: Uint8Array, expected: string | Uint8Array, what: string): void {
+  const wanted = typeof expected === "string" ? bytes(expected) : expected
+  assert.ok(actual instanceof Uint8Array, `${what} gave no Uint8Array`)
+  assert.ok(
+    Buffer.compare(actual, wanted) === 0,
+    `${what} gave ${actual.length} bytes that are not the ${wanted.length} bytes written`,
+  )
+}
+
+/** Every way of reading finds `value` under `key`, and they agree on its version and expiry. */
+export async function assertPresent(
+  backend: Backend,
+  key: string,
+  value: string | Uint8Array,
+  expiresAt?: number,
+): Promise<void> {
+  const got = await entryOf(backend, key)
+  const found = {
+    get: got,
+    getMany: (await backend.getMany([key])).get(key),
+    scan: (await scanAll(backend, key)).get(key),
+  }
+  for (const [how, entry] of Object.entries(found)) {
+    assert.ok(entry !== undefined, `${how} did not find a live entry`)
+    if (entry instanceof KvError) throw entry
+    assertSameBytes(entry.value, value, how)
+    assert.equal(entry.version, got.version, `${how} gave another version than get`)
+    assert.equal(entry.expiresAt, expiresAt, `${how} gave another expiry than was written`)
+  }
+  assert.equal(await backend.exists(key), true, "exists denied a live entry")
+}
+
+/** No way of reading finds anything under `key`. */
+export async function assertAbsent(backend: Backend, key: string): Promise<void> {
+  assert.equal(await backend.get(key), undefined, "get found an entry that should be absent")
+  assert.equal((await backend.getMany([key])).has(key), false, "getMany found an entry that should be absent")
+  assert.equal(await backend.exists(key), false, "exists found an entry that should be absent")
+  assert.equal((await scanAll(backend, key)).has(key), false, "scan found an entry that should be absent")
+}
+
+/** Whether the write took place; a failure is thrown, as the result of one key in a batch may be an error. */
+export function applied(result: WriteResult | KvError | undefined): boolean {
+  if (result instanceof KvError) throw result
+  assert.ok(result !== undefined, "a key of the batch has no result")
+  return result.applied
+}
+
+/** More pages than any case needs: a scan that runs on is stopped here. */
+const MOST_PAGES = 5_000
+
+/** The pages of a scan, one after the other. */
+export async function* scanPages(backend: Backend, prefix: string, limit: number): AsyncGenerator<ScanPage> {
+  let cursor: string | undefined
+  for (let pages = 0; pages < MOST_PAGES; pages++) {
+    const page = await backend.scan(prefix, { limit, ...(cursor === undefined ? {} : { cursor }) })
+    assert.ok(
+      page.entries.length <= limit,
+      `a page held ${page.entries.length} entries, its limit was ${limit}`,
+    )
+    yield page
+    if (page.next === undefined) return
+    cursor = page.next
+  }
+  assert.fail(`a scan went on for more than ${MOST_PAGES} pages`)
+}
+
+/** Everything a scan finds, and that it finds nothing twice. */
+export async function scanAll(
+  backend: Backend,
+  prefix: string,
+  limit = 100,
+): Promise<Map<string, StoredEntry>> {
+  const found = new Map<string, StoredEntry>()
+  for await (const { entries } of scanPages(backend, prefix, limit)) {
+    for (const { key, ...entry } of entries) {
+      assert.equal(found.has(key), false, `a scan gave ${JSON.stringify(key)} twice`)
+      found.set(key, entry)
+    }
+  }
+  return found
+}
+
+/** `rejects` for calls that may also throw at once, as those that answer without a promise do. */
+export async function rejection(call: () => unknown): Promise<unknown> {
+  try {
+    await call()
+  } catch (error) {
+    return error
+  }
+  return assert.fail("the call was answered, where it has to reject")
+}

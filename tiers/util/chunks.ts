@@ -1,0 +1,107 @@
+import type { Backend, MaybePromise, StoredEntry, WriteResult } from "../backend.ts"
+import { KvError } from "../errors.ts"
+import { ofKey } from "./key-error.ts"
+import { inParallel } from "./parallel.ts"
+
+/** Requests that one call has under way at a time when its keys do not fit in one. */
+const REQUESTS_AT_A_TIME = 16
+
+type Read = Map<string, StoredEntry | KvError>
+type Written = Map<string, WriteResult | KvError>
+
+/** Reads any number of distinct keys in as few requests as they fit in. The first request that fails rejects. */
+export function readInChunks(backend: Backend, keys: readonly string[]): MaybePromise<Read> {
+  const size = backend.traits.maxReadBatch
+  if (keys.length === 0) return new Map()
+  if (size === 1) return readOneByOne(backend, keys)
+  return keys.length <= size ? backend.getMany(keys) : readChunks(backend, keys, size)
+}
+
+async function readChunks(backend: Backend, keys: readonly string[], size: number): Promise<Read> {
+  const found: Read = new Map()
+  await inParallel(chunksOf(keys, size), REQUESTS_AT_A_TIME, async (chunk) => {
+    for (const [key, entry] of await backend.getMany(chunk)) found.set(key, entry)
+  })
+  return found
+}
+
+/** A row that cannot be read is its own key's error; what else befalls a key would befall the others too. */
+async function readOneByOne(backend: Backend, keys: readonly string[]): Promise<Read> {
+  const found: Read = new Map()
+  await inParallel(keys, REQUESTS_AT_A_TIME, async (key) => {
+    try {
+      const entry = await backend.get(key)
+      if (entry !== undefined) found.set(key, entry)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      if (error.code !== "CORRUPT_ENTRY") throw ofKey(error, key)
+      found.set(key, ofKey(error, key))
+    }
+  })
+  return found
+}
+
+/**
+ * Writes any number of distinct keys in as few requests as they fit in. A request of which no key was applied is the last
+ * to be sent; the keys left then have errors that say so. Rejects only if a request did and none was applied or is in doubt.
+ */
+export async function writeInChunks<Item>(
+  items: ReadonlyMap<string, Item>,
+  size: number,
+  send: (items: ReadonlyMap<string, Item>) => Promise<Written>,
+): Promise<Written> {
+  if (items.size === 0) return new Map()
+  if (items.size <= size) return send(items)
+
+  const results: Written = new Map()
+  let failure: KvError | undefined
+  let rejection: KvError | undefined
+  await inParallel(chunksOf([...items], size), REQUESTS_AT_A_TIME, async (chunk) => {
+    if (failure !== undefined) return
+    try {
+      const answers = await send(new Map(chunk))
+      for (const [key, answer] of answers) results.set(key, answer)
+      failure ??= failureOfAll(answers)
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error
+      for (const [key] of chunk) results.set(key, ofKey(error, key))
+      failure ??= error
+      rejection ??= error
+    }
+  })
+  if (failure === undefined) return results
+  if (rejection !== undefined && !someMayBeApplied(results)) throw rejection
+  for (const key of items.keys()) if (!results.has(key)) results.set(key, unsent(failure, key))
+  return results
+}
+
+/** The error of the first key, if every key has one. */
+function failureOfAll(answers: Written): KvError | undefined {
+  let first: KvError | undefined
+  for (const answer of answers.values()) {
+    if (!(answer instanceof KvError)) return undefined
+    first ??= answer
+  }
+  return first
+}
+
+function someMayBeApplied(answers: Written): boolean {
+  for (const answer of answers.values()) {
+    if (!(answer instanceof KvError) || answer.code === "OUTCOME_UNKNOWN") return true
+  }
+  return false
+}
+
+/** A key that was never sent is not in doubt, whatever became of those before it. */
+function unsent(failure: KvError, key: string): KvError {
+  const { code, message, operation, backend } = failure
+  return new KvError(
+    code === "OUTCOME_UNKNOWN" ? "UNAVAILABLE" : code,
+    `not sent, because an earlier part of the same call failed: ${message}`,
+    { operation, backend, key, cause: failure },
+  )
+}
+
+export function* chunksOf<T>(items: readonly T[], size: number): Generator<T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size)
+}

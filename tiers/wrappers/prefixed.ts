@@ -1,0 +1,40 @@
+import type { Backend, KeyedEntry } from "../backend.ts"
+
+/**
+ * The part of a backend whose keys start with `prefix`, as a backend of its own: several stores can share one file.
+ * For backends that have no prefix of their own.
+ */
+export function prefixed(backend: Backend, prefix: string): Backend {
+  const inner = (key: string) => prefix + key
+  const outer = (key: string) => key.slice(prefix.length)
+  const innerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, inner)
+  const outerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, outer)
+
+  return {
+    traits: { ...backend.traits, target: `${backend.traits.target}#${prefix}` },
+    open: () => backend.open(),
+    get: (key) => backend.get(inner(key)),
+    getMany(keys) {
+      const found = backend.getMany(keys.map(inner))
+      return found instanceof Promise ? found.then(outerMap) : outerMap(found)
+    },
+    exists: (key) => backend.exists(inner(key)),
+    put: (key, write) => backend.put(inner(key), write),
+    putMany: async (writes) => outerMap(await backend.putMany(innerMap(writes))),
+    delete: (key, removal) => backend.delete(inner(key), removal),
+    deleteMany: async (removals) => outerMap(await backend.deleteMany(innerMap(removals))),
+    async scan(scanned, page) {
+      const { entries, ...rest } = await backend.scan(inner(scanned), page)
+      return { ...rest, entries: entries.map((entry): KeyedEntry => ({ ...entry, key: outer(entry.key) })) }
+    },
+    carries: (key, id) => backend.carries(inner(key), id),
+    ...(backend.compareVersions === undefined
+      ? {}
+      : { compareVersions: backend.compareVersions.bind(backend) }),
+    close: () => backend.close(),
+  }
+}
+
+function mapKeys<T>(map: ReadonlyMap<string, T>, rename: (key: string) => string): Map<string, T> {
+  return new Map(Array.from(map, ([key, value]) => [rename(key), value]))
+}
