@@ -7,7 +7,7 @@ import { type DbRequest, dbRequestsOf } from "./db-attributes.ts"
 import { errorType } from "./error-type.ts"
 import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
-import { quietly, watch } from "./safely.ts"
+import { safely, watch } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
 
 /** The SDK's own key: keys of one description are one key, so it takes no import to name it. */
@@ -55,7 +55,7 @@ export class BackendCalls implements CallListener {
   }
 
   onRetry(): void {
-    const span = quietly(() => trace.getActiveSpan())
+    const span = safely(() => trace.getActiveSpan())
     if (span !== undefined) retriesOf.set(span, (retriesOf.get(span) ?? 0) + 1)
   }
 
@@ -69,7 +69,7 @@ export class BackendCalls implements CallListener {
       open: () => backend.open(),
       close: () => backend.close(),
       ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
-      carries: (key, id) => backend.carries(key, id),
+      wasWrittenBy: (key, id) => backend.wasWrittenBy(key, id),
 
       get: (key) => call("get", 1, () => backend.get(key)),
       getMany: (keys) => call("getMany", keys.length, () => backend.getMany(keys)),

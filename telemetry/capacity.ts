@@ -93,7 +93,8 @@ export function metered(backend: Backend, capacity: Capacity): Backend {
         }
       }),
     exists: (key) => after(backend.exists(key), () => read(tariff.readUnits(key, undefined))),
-    carries: async (key, id) => after(backend.carries(key, id), () => read(tariff.readUnits(key, undefined))),
+    wasWrittenBy: async (key, id) =>
+      after(backend.wasWrittenBy(key, id), () => read(tariff.readUnits(key, undefined))),
     scan: async (prefix, page) =>
       after(backend.scan(prefix, page), ({ entries }) => read(tariff.pageUnits(entries))),
     put: async (key, item) => after(backend.put(key, item), () => write(tariff.writeUnits(key, item))),

@@ -2,7 +2,7 @@ import { type Context, context, diag } from "@opentelemetry/api"
 import type { MaybePromise } from "../tiers/backend.ts"
 
 /** Does what belongs to somebody else and may throw: providers, processors, context managers. Its errors go to `diag`. */
-export function quietly<T>(call: () => T): T | undefined {
+export function safely<T>(call: () => T): T | undefined {
   try {
     return call()
   } catch (error) {
@@ -26,8 +26,8 @@ export function watch<T>(
   done: (value: T) => void,
   failed: (error: unknown) => void,
 ): MaybePromise<T> {
-  const ended = (value: T) => void quietly(() => done(value))
-  const broke = (error: unknown) => void quietly(() => failed(error))
+  const ended = (value: T) => void safely(() => done(value))
+  const broke = (error: unknown) => void safely(() => failed(error))
   let answer: MaybePromise<T>
   try {
     answer = active === undefined ? run() : runIn(active, run)
@@ -47,7 +47,7 @@ function runIn<T>(active: Context, run: () => T): T {
   const once = () => {
     result.outcome = attempt(run)
   }
-  quietly(() => context.with(active, once))
+  safely(() => context.with(active, once))
   const outcome = result.outcome ?? attempt(run)
   if ("error" in outcome) throw outcome.error
   return outcome.value

@@ -19,7 +19,7 @@ import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
 import { type ContextSource, registeredContexts, registeredTracerProvider } from "./providers.ts"
-import { quietly, report } from "./safely.ts"
+import { report, safely } from "./safely.ts"
 
 /** A span under way, and the context in which what belongs to it runs. */
 export interface Spanned {
@@ -61,11 +61,11 @@ export class Spans {
 
   /** Finds the tracer and the context manager again, if an SDK was registered or taken away. */
   sync(): void {
-    this.#contexts = quietly(registeredContexts)
+    this.#contexts = safely(registeredContexts)
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider
-    this.tracer = provider && quietly(() => provider.getTracer(SCOPE, this.#version))
+    this.tracer = provider && safely(() => provider.getTracer(SCOPE, this.#version))
   }
 
   /** The span of an operation that L1 cannot answer. */
@@ -91,7 +91,7 @@ export class Spans {
   start(describe: () => SpanStart): Spanned | undefined {
     const { tracer } = this
     if (tracer === undefined) return undefined
-    return quietly(() => {
+    return safely(() => {
       const start = describe()
       const { parent, links } = start
       if (this.#requireParent && trace.getSpan(parent) === undefined && !links?.length) return undefined
@@ -115,7 +115,7 @@ export class Spans {
 
   /** What is under way here, if anybody traces. */
   capture(): Context | undefined {
-    return this.tracer && quietly(() => context.active())
+    return this.tracer && safely(() => context.active())
   }
 
   /** Whether a hit may leave something behind: there is a tracer, and a span can be active. */
@@ -165,7 +165,7 @@ export class Spans {
   }
 
   #shown(key: string): string | undefined {
-    const shown = quietly(() => shownKey(this.#keys, key))
+    const shown = safely(() => shownKey(this.#keys, key))
     return typeof shown === "string" ? shown : undefined
   }
 }

@@ -10,7 +10,7 @@ import { StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE, OPERATION } from "./names.ts"
 import type { TelemetryOptions } from "./options.ts"
 import { Registration } from "./providers.ts"
-import { quietly, watch } from "./safely.ts"
+import { safely, watch } from "./safely.ts"
 import { end, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
 /** The telemetry of one store: hears what the store does, and tells OpenTelemetry if somebody registered an SDK. */
@@ -80,7 +80,7 @@ export class Telemetry implements Listener {
   }
 
   joined(captured: unknown): void {
-    if (captured !== undefined) quietly(() => waitFor(captured))
+    if (captured !== undefined) safely(() => waitFor(captured))
   }
 
   sampled(ms: number): void {
@@ -101,7 +101,7 @@ export class Telemetry implements Listener {
   #countErrors<T>(name: OperationName, run: () => MaybePromise<T>): MaybePromise<T> {
     const metrics = this.#metrics
     if (metrics === undefined) return run()
-    const count = (error: unknown) => void quietly(() => metrics.countError(OPERATION[name], error))
+    const count = (error: unknown) => void safely(() => metrics.countError(OPERATION[name], error))
     try {
       const answer = run()
       if (answer instanceof Promise) answer.then(undefined, count)
@@ -140,7 +140,7 @@ export class Telemetry implements Listener {
 
 /** The version of this package, for the scope; not to be had where a bundler has made one file of it. */
 function packageVersion(): string | undefined {
-  return quietly(() => {
+  return safely(() => {
     const found: unknown = createRequire(import.meta.url)("tiered-kv/package.json")
     return typeof found === "object" && found !== null && "version" in found
       ? String(found.version)

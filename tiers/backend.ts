@@ -72,7 +72,7 @@ export interface Backend {
    * Whether the row under `key`, expired or not, was left there by the write or conditional delete with this `id`: a strongly consistent read,
    * asked after `OUTCOME_UNKNOWN`.
    */
-  carries(key: string, id: string): Promise<boolean>
+  wasWrittenBy(key: string, id: string): Promise<boolean>
 
   /**
    * Orders two versions of one key by the time of their writes: negative if `a` is older. Only where

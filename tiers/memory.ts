@@ -111,7 +111,7 @@ export function memory(options: MemoryOptions = {}): Backend {
       return { entries }
     },
 
-    carries: async (key, id) => rows.get(key)?.id === id,
+    wasWrittenBy: async (key, id) => rows.get(key)?.id === id,
 
     compareVersions,
 

@@ -4,7 +4,7 @@ import type { Runtime, Timer } from "../../tiers/runtime.ts"
  * The keys that L1 keeps away from: those with a write under way, and those in quarantine because an attempt that was
  * given up without an answer may still land.
  */
-export class Fences {
+export class FillBarriers {
   readonly #runtime: Runtime
   readonly #quarantineMs: number
   /** Key → how many writes and quarantines hold it. */
@@ -30,7 +30,7 @@ export class Fences {
     else this.#held.set(key, held)
   }
 
-  /** Fences `key` off for the quarantine; `before` runs as it ends, while the fence still stands. */
+  /** FillBarriers `key` off for the quarantine; `before` runs as it ends, while the fence still stands. */
   quarantine(key: string, before: () => void): void {
     this.raise(key)
     const timer = this.#runtime.setTimer(() => {

@@ -13,9 +13,9 @@ import type { Runtime } from "../../tiers/runtime.ts"
 import { type Listener, silent } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
-import { Fences } from "./fill-barriers.ts"
+import { FillBarriers } from "./fill-barriers.ts"
 import { InFlight } from "./in-flight.ts"
-import { Floors } from "./version-floors.ts"
+import { VersionFloors } from "./version-floors.ts"
 
 /** A read of the backend under way. */
 interface Flight {
@@ -74,8 +74,8 @@ export class TwoTier {
   readonly #flights = new Map<string, Flight>()
   readonly #running = new Set<Load>()
   readonly #pageFills = new Set<PageFill>()
-  readonly #fences: Fences
-  readonly #floors: Floors
+  readonly #barriers: FillBarriers
+  readonly #floors: VersionFloors
   readonly #reads: BackendReads
   readonly #inFlight: InFlight
   #epoch = 0
@@ -94,8 +94,8 @@ export class TwoTier {
     this.runtime = runtime
     this.counters = counters
     this.listener = listener
-    this.#fences = new Fences(runtime, quarantineMs)
-    this.#floors = new Floors(backend)
+    this.#barriers = new FillBarriers(runtime, quarantineMs)
+    this.#floors = new VersionFloors(backend)
     this.#reads = new BackendReads(backend, runtime, counters)
     this.#inFlight = new InFlight(!backend.traits.inProcess)
   }
@@ -270,7 +270,7 @@ export class TwoTier {
 
   /** Quarantines in force. */
   get quarantined(): number {
-    return this.#fences.quarantined
+    return this.#barriers.quarantined
   }
 
   /** Waits for what is in flight, its loads told to stop, then lets go of L1 and of the timers. */
@@ -279,7 +279,7 @@ export class TwoTier {
     for (const load of this.#running) stop(load)
     await this.#inFlight.idle()
     this.dirtyAll()
-    this.#fences.close()
+    this.#barriers.close()
     this.#inFlight.close()
     this.l1.close()
   }
@@ -323,7 +323,7 @@ export class TwoTier {
   }
 
   #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
-    if (this.#fences.has(key)) this.counters.refusedFills++
+    if (this.#barriers.has(key)) this.counters.refusedFills++
     else if (entry === undefined) this.l1.fillAbsent(key, askedAt)
     else if (this.#floors.isBelow(key, entry.version)) this.counters.refusedFills++
     else this.l1.fill(key, entry, askedAt)
@@ -356,14 +356,14 @@ export class TwoTier {
 
   #beginWrite(key: string, own?: Load): void {
     this.#inFlight.begin()
-    this.#fences.raise(key)
+    this.#barriers.raise(key)
     this.dirty(key, own)
   }
 
   #endWrite(key: string, startedAt: number, own?: Load): void {
     this.counters.writeLatency.record(this.runtime.monotonic() - startedAt)
     this.dirty(key, own)
-    this.#fences.lower(key)
+    this.#barriers.lower(key)
     this.#inFlight.end()
   }
 
@@ -387,7 +387,7 @@ export class TwoTier {
   }
 
   #quarantine(key: string): void {
-    this.#fences.quarantine(key, () => this.dirty(key))
+    this.#barriers.quarantine(key, () => this.dirty(key))
   }
 }
 

@@ -8,7 +8,7 @@ const MAX_FLOORS = 10_000
  * The newest version known of a key from this process's own acknowledged writes, so that an older one is not filled.
  * Outlives the key's eviction from L1. Knows nothing where the backend does not order its versions.
  */
-export class Floors {
+export class VersionFloors {
   readonly #compare: ((a: string, b: string) => number) | undefined
   readonly #newest = new LRUCache<string, string>({ max: MAX_FLOORS })
 

@@ -8,7 +8,7 @@ import {
   type Observable,
 } from "@opentelemetry/api"
 import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, SCOPE } from "../names.ts"
-import { quietly } from "../safely.ts"
+import { safely } from "../safely.ts"
 import { Account } from "./account.ts"
 import { COUNTED, CURRENT, sum } from "./series.ts"
 
@@ -51,8 +51,8 @@ export class Instruments {
           if (observable === undefined) return
           result.observe(observable, value, { [ATTRIBUTE.name]: name, ...attributes })
         }
-        quietly(() => report(account, observe))
-        quietly(() => this.#drain(name, account))
+        safely(() => report(account, observe))
+        safely(() => this.#drain(name, account))
       }
     }
     meter.addBatchObservableCallback(collect, [...observables.values()])
@@ -96,7 +96,7 @@ const known = new WeakMap<MeterProvider, { instruments: Instruments | undefined 
 export function instrumentsOf(provider: MeterProvider, version: string | undefined): Instruments | undefined {
   const found = known.get(provider)
   if (found !== undefined) return found.instruments
-  const instruments = quietly(() => {
+  const instruments = safely(() => {
     const meter = provider.getMeter(SCOPE, version)
     return meter === createNoopMeter() ? undefined : new Instruments(meter)
   })

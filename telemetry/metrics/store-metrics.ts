@@ -5,7 +5,7 @@ import type { Capacity } from "../capacity.ts"
 import { errorType } from "../error-type.ts"
 import { ATTRIBUTE } from "../names.ts"
 import { registeredMeterProvider } from "../providers.ts"
-import { quietly } from "../safely.ts"
+import { safely } from "../safely.ts"
 import { type Account, ErrorCounts, type Source } from "./account.ts"
 import { type Instruments, instrumentsOf } from "./instruments.ts"
 import type { Reading } from "./series.ts"
@@ -105,7 +105,7 @@ export class StoreMetrics implements Source {
   }
 
   #move(instruments: Instruments | undefined): void {
-    quietly(() => this.#account?.leave(this))
+    safely(() => this.#account?.leave(this))
     this.instruments = instruments
     this.#account = instruments?.account(this.#store)
     this.#account?.enter(this)
@@ -114,7 +114,7 @@ export class StoreMetrics implements Source {
 
 /** Records a duration, ms, and throws nothing: what comes after it must not suffer. */
 export function recordDuration(histogram: Histogram | undefined, ms: number, attributes: Attributes): void {
-  if (histogram !== undefined) quietly(() => histogram.record(seconds(ms), attributes))
+  if (histogram !== undefined) safely(() => histogram.record(seconds(ms), attributes))
 }
 
 /** Never negative, which a histogram refuses, whatever clock the store was given. */

@@ -37,17 +37,17 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "no dirtying at the beginning of a write": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "this.#fences.raise(key)\n    this.dirty(key, own)", "this.#fences.raise(key)"]],
+    edits: [[TWO_TIER, "this.#barriers.raise(key)\n    this.dirty(key, own)", "this.#barriers.raise(key)"]],
   },
   "no dirtying at the end of a write": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "this.dirty(key, own)\n    this.#fences.lower(key)", "this.#fences.lower(key)"]],
+    edits: [[TWO_TIER, "this.dirty(key, own)\n    this.#barriers.lower(key)", "this.#barriers.lower(key)"]],
   },
   "fill while a write is in flight": {
     caughtBy: ["get", "set"],
     edits: [
-      [TWO_TIER, "this.#fences.raise(key)\n    this.dirty(key, own)", "this.dirty(key, own)"],
-      [TWO_TIER, "this.dirty(key, own)\n    this.#fences.lower(key)", "this.dirty(key, own)"],
+      [TWO_TIER, "this.#barriers.raise(key)\n    this.dirty(key, own)", "this.dirty(key, own)"],
+      [TWO_TIER, "this.dirty(key, own)\n    this.#barriers.lower(key)", "this.dirty(key, own)"],
     ],
   },
   "clear that leaves flights able to fill": {
@@ -76,8 +76,8 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "this.#fences.quarantine(key, () => this.dirty(key))",
-        "this.#fences.quarantine(key, () => {})",
+        "this.#barriers.quarantine(key, () => this.dirty(key))",
+        "this.#barriers.quarantine(key, () => {})",
       ],
     ],
   },
@@ -238,7 +238,8 @@ async function linkOrCopy(place: string, mutant: string, edited: ReadonlySet<str
   for (const entry of await readdir(join(ROOT, place), { withFileTypes: true })) {
     const inside = `${place}/${entry.name}`
     if (edited.has(inside)) await cp(join(ROOT, inside), join(mutant, inside))
-    else if ([...edited].some((file) => file.startsWith(`${inside}/`))) await linkOrCopy(inside, mutant, edited)
+    else if ([...edited].some((file) => file.startsWith(`${inside}/`)))
+      await linkOrCopy(inside, mutant, edited)
     else await symlink(join(ROOT, inside), join(mutant, inside))
   }
 }

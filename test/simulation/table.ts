@@ -169,7 +169,7 @@ export class RacingTable {
   }
 
   async #put(key: string, item: Write): Promise<WriteResult> {
-    const before = await this.#table.carries(key, item.id)
+    const before = await this.#table.wasWrittenBy(key, item.id)
     const result = await this.#table.put(key, item)
     if (result.applied && !before) this.history.apply(key, Buffer.from(item.value).toString(), item.expiresAt)
     return result

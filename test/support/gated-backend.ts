@@ -105,7 +105,8 @@ export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
       ),
     scan: (prefix, page) =>
       pass(new PendingCall("scan", [], new Map(), { prefix, ...page }), () => backend.scan(prefix, page)),
-    carries: (key, id) => pass(new PendingCall("carries", [key]), () => backend.carries(key, id)),
+    wasWrittenBy: (key, id) =>
+      pass(new PendingCall("wasWrittenBy", [key]), () => backend.wasWrittenBy(key, id)),
     ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
 
     calls,
@@ -145,7 +146,7 @@ export interface GatedBackendOptions {
   traits?: Partial<BackendTraits>
 }
 
-export type GatedOperation = BackendOperation | "carries"
+export type GatedOperation = BackendOperation | "wasWrittenBy"
 
 /** `request`: before the backend sees the call. `reply`: after it has served the call, before the caller hears of it. */
 type HoldPoint = "request" | "reply"
@@ -216,7 +217,7 @@ const OPERATIONS: readonly GatedOperation[] = [
   "delete",
   "deleteMany",
   "scan",
-  "carries",
+  "wasWrittenBy",
 ]
 
 class PendingCall implements GatedCall {

@@ -37,7 +37,7 @@ export function remoteMemory({ store = memoryStore(), ...options }: MemoryOption
       for (const key of removals.keys()) traces.delete(key)
       return results
     },
-    carries: async (key, id) => traces.get(key) === id || backend.carries(key, id),
+    wasWrittenBy: async (key, id) => traces.get(key) === id || backend.wasWrittenBy(key, id),
   }
 }
 

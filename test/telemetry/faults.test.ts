@@ -290,24 +290,24 @@ describe("what leaves the process", () => {
       networked: true,
       behind: (table) => ({ ...table, traits: { ...table.traits, target: "table" } }),
     })
-    const quietly = (call: Promise<unknown>) => call.catch(() => {})
+    const safely = (call: Promise<unknown>) => call.catch(() => {})
     await inRequest("request", async () => {
       await client.set(`k:${secret}`, secret)
       await client.getText(`k:${secret}`)
       await client.getText(`k:${secret}`)
-      await quietly(client.getJson(`k:${secret}`))
+      await safely(client.getJson(`k:${secret}`))
       await client.getOrSet("a", () => ({ secret }))
-      await quietly(client.getOrSet("b", () => Promise.reject(new Error(secret))))
-      await quietly(
+      await safely(client.getOrSet("b", () => Promise.reject(new Error(secret))))
+      await safely(
         client.getOrSet("c", () => Promise.reject(Object.assign(new Error(), { name: `${secret} x` }))),
       )
-      await quietly(client.set("d", secret, { ifVersion: secret }))
+      await safely(client.set("d", secret, { ifVersion: secret }))
       gate.always("get", { fail: Object.assign(new Error(`redis://:${secret}@host`), { code: secret }) })
-      await quietly(client.get("e"))
+      await safely(client.get("e"))
       gate.always("put", {
         fail: new KvError("ACCESS_DENIED", "no", { operation: "put", key: secret, cause: new Error(secret) }),
       })
-      await quietly(client.set("f", "1"))
+      await safely(client.set("f", "1"))
     })
     const spans = tracing
       .spans()

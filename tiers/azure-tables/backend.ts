@@ -166,8 +166,8 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
         return entry && { key, ...entry }
       }),
 
-    async carries(key, id) {
-      const row = await requests.read("carries", key, HEAD)
+    async wasWrittenBy(key, id) {
+      const row = await requests.read("wasWrittenBy", key, HEAD)
       return row !== undefined && idOf(row) === id
     },
 

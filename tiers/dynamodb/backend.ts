@@ -212,8 +212,8 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
 
     scan: (prefix, page) => scanBuckets(queryBucket(prefix, page.signal), table, prefix, page),
 
-    async carries(key, id) {
-      const item = await readItem("carries", key, IDENTITY_PROJECTION)
+    async wasWrittenBy(key, id) {
+      const item = await readItem("wasWrittenBy", key, IDENTITY_PROJECTION)
       return item?.version?.S === id
     },
   }

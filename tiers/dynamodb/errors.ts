@@ -45,7 +45,7 @@ const NO_CREDENTIALS = new Set(["CredentialsProviderError", "TokenProviderError"
 const CONFLICT = new Set(["TransactionConflictException", "ReplicatedWriteConflictException"])
 
 /** An SDK error, or whatever else broke a request, as the one error that leaves the backend. `cause` keeps it. */
-export function dynamodbError(error: unknown, call: DynamoDbCall): KvError {
+export function toKvError(error: unknown, call: DynamoDbCall): KvError {
   if (error instanceof KvError) return error
   const [code, message] = classify(error, call)
   return new KvError(code, message, {

@@ -7,7 +7,7 @@ import {
   type DynamoDbRequest,
   type DynamoDbSettings,
 } from "./client.ts"
-import { dynamodbError } from "./errors.ts"
+import { toKvError } from "./errors.ts"
 
 /** What one request is, for its errors; `write`: without an answer it may have changed something. */
 export interface Call {
@@ -60,7 +60,7 @@ export function dynamodbRequests(
         return await send(connection, attempt.options)
       } catch (error) {
         signal?.throwIfAborted()
-        throw dynamodbError(error, { table, write: false, ...call })
+        throw toKvError(error, { table, write: false, ...call })
       } finally {
         attempt.end()
       }

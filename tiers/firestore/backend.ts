@@ -5,7 +5,7 @@ import { type Runtime, systemRuntime } from "../runtime.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { FirestoreCalls, FirestoreDocument, FirestoreWrite, Instant } from "./calls.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
-import { firestoreError, isRefusal, Unprocessed } from "./errors.ts"
+import { isRefusal, toKvError, Unprocessed } from "./errors.ts"
 import * as rows from "./row.ts"
 import { rpcCalls } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
@@ -76,7 +76,7 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     } catch (error) {
       signal?.throwIfAborted()
       const writes = effect === "write" || (effect === "reread" && mayRepeat)
-      throw firestoreError(error, { operation, key, effect: writes ? "write" : "read", target, mayRepeat })
+      throw toKvError(error, { operation, key, effect: writes ? "write" : "read", target, mayRepeat })
     }
   }
 
@@ -175,7 +175,7 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
             const entry = document && rows.liveEntry(document, now)
             if (entry !== undefined) entries.set(key, entry)
           } catch (error) {
-            entries.set(key, firestoreError(error, { operation: "getMany", key, effect: "read", target }))
+            entries.set(key, toKvError(error, { operation: "getMany", key, effect: "read", target }))
           }
         }
         return entries
@@ -222,8 +222,8 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
         scanPage(calls, prefix, page, runtime.now),
       ),
 
-    async carries(key, id) {
-      const row = await read({ operation: "carries", key }, rows.decodeRow, rows.IDENTITY_FIELDS)
+    async wasWrittenBy(key, id) {
+      const row = await read({ operation: "wasWrittenBy", key }, rows.decodeRow, rows.IDENTITY_FIELDS)
       return row?.writeId === id
     },
 

@@ -1,7 +1,7 @@
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
-import { firestoreError } from "./errors.ts"
+import { toKvError } from "./errors.ts"
 import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./settings.ts"
 import type { CommitResponse, DocumentResponse } from "./wire.ts"
 
@@ -79,7 +79,7 @@ export async function acquireChannel(
     // Whoever opens next starts anew.
     forget()
     release()
-    throw firestoreError(error, { operation: "open", effect: "read" })
+    throw toKvError(error, { operation: "open", effect: "read" })
   }
 }
 

@@ -41,7 +41,7 @@ export const GRPC = {
 } as const
 
 /** Turns whatever the SDK or gRPC threw into the error that the contract of a backend asks for. */
-export function firestoreError(error: unknown, call: FailedCall): KvError {
+export function toKvError(error: unknown, call: FailedCall): KvError {
   if (error instanceof KvError) return error
   const [code, message] = judge(error, call)
   return new KvError(code, message, {

@@ -2,7 +2,7 @@ import { KvError } from "../errors.ts"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
-import { firestoreError, GRPC, statusOf } from "./errors.ts"
+import { GRPC, statusOf, toKvError } from "./errors.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 
 export interface FirestoreProvisioning {
@@ -63,7 +63,7 @@ export async function provisionFirestore(
     }
   } catch (error) {
     const needs = FIRESTORE_PROVISIONING_PERMISSIONS.join(", ")
-    throw firestoreError(error, { operation: PROVISION, effect: "read", target, needs })
+    throw toKvError(error, { operation: PROVISION, effect: "read", target, needs })
   }
 }
 

@@ -1,7 +1,7 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import type { FirestoreCalls, FirestoreDocument, IdRange } from "./calls.ts"
-import { firestoreError } from "./errors.ts"
+import { toKvError } from "./errors.ts"
 import { isReserved, liveEntry, toKey } from "./row.ts"
 
 /** Documents asked for at a time, at most, to get past expired rows. */
@@ -51,7 +51,7 @@ function toFound(document: FirestoreDocument, now: number): { id: string; entry:
     const entry = liveEntry(document, now)
     return entry === undefined ? [] : [{ id, entry: { key, ...entry } }]
   } catch (error) {
-    throw firestoreError(error, { operation: "scan", key, effect: "read" })
+    throw toKvError(error, { operation: "scan", key, effect: "read" })
   }
 }
 

@@ -183,7 +183,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
       return looked < mostRows ? { entries } : { entries, next: CURSOR_MARK + after }
     },
 
-    carries: async (key, id) => read("carries", key, (row) => rowId(row) === id) ?? false,
+    wasWrittenBy: async (key, id) => read("wasWrittenBy", key, (row) => rowId(row) === id) ?? false,
 
     compareVersions,
 

@@ -14,7 +14,7 @@ import { chunksOf } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { RedisClient } from "./client.ts"
 import { redisConnection } from "./connection.ts"
-import { KIND, type RedisCall, redisError } from "./errors.ts"
+import { KIND, type RedisCall, toKvError } from "./errors.ts"
 import { scanRedis } from "./scan.ts"
 import { PROBE, runScript, type Script, WRITE } from "./scripts.ts"
 import type { RedisSettings } from "./settings.ts"
@@ -78,7 +78,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   async function script(call: RedisCall & { key: string }, text: Script, args: readonly (string | Buffer)[]) {
     const now = String(runtime.now())
     const reply = await run(call, (client) => runScript(client, text, nameOf(call.key), [now, ...args]))
-    if (reply < 0) throw redisError(new CorruptRow("it is of another program, or of another release"), call)
+    if (reply < 0) throw toKvError(new CorruptRow("it is of another program, or of another release"), call)
     return reply
   }
 
@@ -128,7 +128,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     try {
       return row === null ? undefined : decodeRow(row, runtime.now())
     } catch (error) {
-      return redisError(error, { operation, key, effect: "read" })
+      return toKvError(error, { operation, key, effect: "read" })
     }
   }
 
@@ -175,7 +175,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     get: (key) => read("get", key),
     getMany: (keys) => readMany("getMany", keys),
     exists: async (key) => (await probe("exists", key)).live,
-    carries: async (key, id) => (await probe("carries", key, id)).own,
+    wasWrittenBy: async (key, id) => (await probe("wasWrittenBy", key, id)).own,
 
     put: (key, item) => put("put", key, item),
     putMany: (writes) => eachEntry(writes, (key, item) => put("putMany", key, item)),

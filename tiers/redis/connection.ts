@@ -3,7 +3,7 @@ import type { Runtime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
 import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./client.ts"
 import { type Connected, keepConnected } from "./connected.ts"
-import { connectionError, KIND, type RedisCall, redisError } from "./errors.ts"
+import { connectionError, KIND, type RedisCall, toKvError } from "./errors.ts"
 import type { ClientTiming, RedisSettings } from "./settings.ts"
 
 /** The commands of one backend, from when it opens until it closes. */
@@ -41,7 +41,7 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
     try {
       return await within(runtime, ask(client), timeoutMs, () => late(call, timeoutMs))
     } catch (error) {
-      throw redisError(error, call)
+      throw toKvError(error, call)
     } finally {
       end()
       if (--underWay === 0) wake()

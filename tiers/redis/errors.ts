@@ -69,7 +69,7 @@ const WORDS = new RegExp(`\\b(${Object.keys(ANSWERS).join("|")})\\b`)
 const NOT_SENT = /enableOfflineQueue options is false|None of startup nodes|Failed to refresh slots cache/
 
 /** Maps what ioredis, the server or the row codec threw: the one place where that is done. */
-export function redisError(cause: unknown, call: RedisCall): KvError {
+export function toKvError(cause: unknown, call: RedisCall): KvError {
   if (cause instanceof KvError) return cause
   const failure = (code: KvErrorCode, message: string) =>
     new KvError(code, message, { operation: call.operation, backend: KIND, key: call.key, cause })

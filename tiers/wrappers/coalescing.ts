@@ -45,7 +45,7 @@ export function coalescing(backend: Backend, options: CoalescingOptions = {}): B
     deleteMany: (removals) =>
       writeInChunks(removals, traits.maxWriteBatch, (some) => backend.deleteMany(some)),
     scan: (prefix, page) => backend.scan(prefix, page),
-    carries: (key, id) => backend.carries(key, id),
+    wasWrittenBy: (key, id) => backend.wasWrittenBy(key, id),
   }
 }
 

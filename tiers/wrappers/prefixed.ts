@@ -27,7 +27,7 @@ export function prefixed(backend: Backend, prefix: string): Backend {
       const { entries, ...rest } = await backend.scan(inner(scanned), page)
       return { ...rest, entries: entries.map((entry): KeyedEntry => ({ ...entry, key: outer(entry.key) })) }
     },
-    carries: (key, id) => backend.carries(inner(key), id),
+    wasWrittenBy: (key, id) => backend.wasWrittenBy(inner(key), id),
     ...(backend.compareVersions === undefined
       ? {}
       : { compareVersions: backend.compareVersions.bind(backend) }),

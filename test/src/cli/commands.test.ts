@@ -189,7 +189,7 @@ describe("scan and stats", () => {
     expect(await onStore("scan", "unused:")).toMatchObject({ exitCode: 0, stdout: Buffer.alloc(0) })
   })
 
-  test("a reader that goes away ends the scan quietly", async () => {
+  test("a reader that goes away ends the scan safely", async () => {
     let written = 0
     const gone = new Writable({
       write(_chunk, _encoding, done) {

@@ -56,7 +56,7 @@ export const FAULTS: Record<string, { caughtBy: string; fault: Fault }> = {
         if (condition === undefined || !("absent" in condition)) {
           return sound.put(key, condition === undefined ? write : { ...write, condition })
         }
-        if (await sound.exists(key)) return { applied: await sound.carries(key, write.id) }
+        if (await sound.exists(key)) return { applied: await sound.wasWrittenBy(key, write.id) }
         return (await late(sound)).put(key, write)
       },
     }),
@@ -89,13 +89,15 @@ export const FAULTS: Record<string, { caughtBy: string; fault: Fault }> = {
         (await sound.exists(key)) ? sound.delete(key, removal) : { applied: false },
     }),
   },
-  "carries that is always true": {
+  "wasWrittenBy that is always true": {
     caughtBy: "delivery: the row carries the id of the write that left it",
-    fault: () => ({ carries: async () => true }),
+    fault: () => ({ wasWrittenBy: async () => true }),
   },
-  "carries that does not look at expired rows": {
+  "wasWrittenBy that does not look at expired rows": {
     caughtBy: "delivery: an expired row still carries its id",
-    fault: (sound) => ({ carries: async (key, id) => (await sound.exists(key)) && sound.carries(key, id) }),
+    fault: (sound) => ({
+      wasWrittenBy: async (key, id) => (await sound.exists(key)) && sound.wasWrittenBy(key, id),
+    }),
   },
   "versions made from the value": {
     caughtBy: "versions: new on every write, of the same value, too, and after a delete",

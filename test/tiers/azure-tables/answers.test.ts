@@ -66,7 +66,7 @@ await requireServer(
       answers(row)
       expect(await backend.exists(key)).toBe(true)
       answers(row)
-      expect(await backend.carries(key, "")).toBe(false)
+      expect(await backend.wasWrittenBy(key, "")).toBe(false)
       answers({ value: [row] })
       expect((await backend.scan(key, { limit: 1 })).entries).toEqual([{ key, ...entry }])
     })
@@ -179,7 +179,7 @@ await requireServer(
       const calls = [
         () => backend.get(key),
         () => backend.exists(key),
-        () => backend.carries(key, newId()),
+        () => backend.wasWrittenBy(key, newId()),
         () => backend.put(key, write()),
         () => backend.put(key, { ...write(), condition: { absent: true } }),
         () => backend.put(key, { ...write(), condition: { version: "v" } }),

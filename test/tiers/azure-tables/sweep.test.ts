@@ -111,7 +111,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     // At most 45 s later.
     await passes(1)
     expect(await rows()).toEqual(["key", "removed"])
-    expect(await backend.carries("removed", id)).toBe(true)
+    expect(await backend.wasWrittenBy("removed", id)).toBe(true)
     await passes(20)
     expect(await rows()).toEqual([])
   })

@@ -2,7 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
-import { dynamodbError } from "../../../tiers/dynamodb/errors.ts"
+import { toKvError } from "../../../tiers/dynamodb/errors.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { awsError, codeOf, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
@@ -48,7 +48,7 @@ describe("what the SDK throws without an answer", () => {
       [false, read],
       [true, write],
     ] as const) {
-      const mapped = dynamodbError(cause, { ...call, write: kind })
+      const mapped = toKvError(cause, { ...call, write: kind })
       expect(mapped).toMatchObject({ code, cause, key: "k", backend: "dynamodb", operation: "any" })
       expect(mapped.message).not.toContain("of the SDK")
     }
@@ -107,7 +107,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
         [() => backend.get(key), read],
         [() => backend.getMany([key]), read],
         [() => backend.exists(key), read],
-        [() => backend.carries(key, id), read],
+        [() => backend.wasWrittenBy(key, id), read],
         [() => backend.scan("", { limit: 1 }), read],
         [() => backend.put(key, { value: bytes, id }), write],
         [() => backend.put(key, { value: bytes, id, condition: { absent: true } }), write],

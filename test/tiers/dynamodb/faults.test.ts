@@ -83,7 +83,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const lost = proxy.inject({ kind: "drop-reply", when: writes })
       expect(await codeOf(() => write(id))).toBe("OUTCOME_UNKNOWN")
       expect(lost.hits).toBe(1)
-      expect(await backend.carries(key, id)).toBe(name !== "delete")
+      expect(await backend.wasWrittenBy(key, id)).toBe(name !== "delete")
       expect(await backend.exists(key)).toBe(!name.startsWith("delete"))
       expect(await write(id), "sent again").toMatchObject({ applied: true })
     })
@@ -94,7 +94,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       proxy.inject({ kind: "reset", when: writes })
       expect(await codeOf(() => write(id))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.carries(key, id)).toBe(false)
+      expect(await backend.wasWrittenBy(key, id)).toBe(false)
       expect(await backend.get(key)).toEqual(before)
       expect(await write(id), "sent again").toMatchObject({ applied: true })
     })
@@ -120,7 +120,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       proxy.inject({ kind: "drop-reply", when: writes })
       expect(await codeOf(() => put(key, id, { absent: true }))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.carries(key, id)).toBe(false)
+      expect(await backend.wasWrittenBy(key, id)).toBe(false)
       expect(await put(key, id, { absent: true })).toEqual({ applied: false })
     })
 
@@ -131,7 +131,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect([...results.keys()]).toEqual([...batch.keys()])
       for (const [key, { id }] of batch) {
         expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-        expect(await backend.carries(key, id)).toBe(true)
+        expect(await backend.wasWrittenBy(key, id)).toBe(true)
       }
       proxy.inject({ kind: "drop-reply", when: writes })
       for (const [key, result] of await backend.deleteMany(batch)) {
@@ -147,9 +147,9 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       const late = proxy.inject({ kind: "late", when: writes })
       expect(await codeOf(() => hasty.put(key, { value: bytes, id }))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.carries(key, id)).toBe(false)
+      expect(await backend.wasWrittenBy(key, id)).toBe(false)
       await late.release()
-      expect(await backend.carries(key, id)).toBe(true)
+      expect(await backend.wasWrittenBy(key, id)).toBe(true)
       await hasty.close()
     })
 

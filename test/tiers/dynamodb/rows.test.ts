@@ -106,7 +106,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       getMany: () => backend.getMany(["key", "other"]),
       exists: () => backend.exists("key"),
       scan: () => backend.scan("k", { limit: 100 }),
-      carries: () => backend.carries("key", newId()),
+      wasWrittenBy: () => backend.wasWrittenBy("key", newId()),
     }
     for (const [name, read] of Object.entries(reads)) {
       method = name
@@ -117,12 +117,12 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       ["getMany", 1],
       ["exists", 1],
       ["scan", 16],
-      ["carries", 1],
+      ["wasWrittenBy", 1],
     ])
     for (const sent of requests.values()) {
       for (const request of sent) expect(request).toContain('"ConsistentRead":true')
     }
-    for (const name of ["exists", "carries"]) {
+    for (const name of ["exists", "wasWrittenBy"]) {
       expect(requests.get(name)?.[0]).toContain("ProjectionExpression")
       expect(requests.get(name)?.[0]).not.toContain('"value"')
     }

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend, Write } from "../../../tiers/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { firestore } from "../../../tiers/firestore/backend.ts"
-import { firestoreError } from "../../../tiers/firestore/errors.ts"
+import { toKvError } from "../../../tiers/firestore/errors.ts"
 import { type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
@@ -29,7 +29,7 @@ const READS: Record<string, (backend: Backend) => unknown> = {
   get: (backend) => backend.get(KEY),
   getMany: (backend) => backend.getMany([KEY]),
   exists: (backend) => backend.exists(KEY),
-  carries: (backend) => backend.carries(KEY, write.id),
+  wasWrittenBy: (backend) => backend.wasWrittenBy(KEY, write.id),
   scan: (backend) => backend.scan("", { limit: 1 }),
 }
 
@@ -179,18 +179,18 @@ describe("opening", () => {
 describe("an error that the service did not send", () => {
   test("without a status is an outage of a read, a doubt of a write", () => {
     const cause = new Error("socket hang up")
-    expect(firestoreError(cause, { operation: "get", effect: "read" })).toMatchObject({
+    expect(toKvError(cause, { operation: "get", effect: "read" })).toMatchObject({
       code: "UNAVAILABLE",
       cause,
     })
-    expect(firestoreError(cause, { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
-    expect(firestoreError("thrown", { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
+    expect(toKvError(cause, { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
+    expect(toKvError("thrown", { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
   })
 
   test("for want of an access token was not sent: denied, or to be tried again if the network was to blame", () => {
     const call = { operation: "put", effect: "write" } as const
     const failed = (why: string) =>
-      firestoreError(
+      toKvError(
         Object.assign(new Error(), {
           code: 2,
           details: `Getting metadata from plugin failed with error: ${why}`,
@@ -208,7 +208,7 @@ describe("an error that the service did not send", () => {
       details: "No connection established. Last error: …",
     })
     const call = { operation: "put", effect: "write" } as const
-    expect(firestoreError(refused, call).code).toBe("UNAVAILABLE")
-    expect(firestoreError(refused, { ...call, mayRepeat: true }).code).toBe("OUTCOME_UNKNOWN")
+    expect(toKvError(refused, call).code).toBe("UNAVAILABLE")
+    expect(toKvError(refused, { ...call, mayRepeat: true }).code).toBe("OUTCOME_UNKNOWN")
   })
 })

@@ -53,8 +53,8 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       const lost = proxy.inject({ kind: "drop-reply" })
       expect(await codeOf(backend.put(key, write))).toBe("OUTCOME_UNKNOWN")
       expect(lost.hits).toBe(1)
-      expect(await backend.carries(key, write.id)).toBe(true)
-      expect(await backend.carries(key, systemRuntime.id())).toBe(false)
+      expect(await backend.wasWrittenBy(key, write.id)).toBe(true)
+      expect(await backend.wasWrittenBy(key, systemRuntime.id())).toBe(false)
     })
 
     test("to a create: sent again it meets its own row, and another one loses", async () => {
@@ -96,7 +96,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       proxy.inject({ kind: "drop-reply" })
       expect(await codeOf(backend.delete(key, removal))).toBe("OUTCOME_UNKNOWN")
       expect(await direct.get(key)).toBeUndefined()
-      expect(await backend.carries(key, removal.id)).toBe(true)
+      expect(await backend.wasWrittenBy(key, removal.id)).toBe(true)
       expect(await backend.delete(key, removal)).toEqual({ applied: true })
     })
 
@@ -108,7 +108,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
         results.map(() => "OUTCOME_UNKNOWN"),
       )
       expect(results.map(([, result]) => result instanceof KvError && result.key)).toEqual([...writes.keys()])
-      for (const [key, { id }] of writes) expect(await backend.carries(key, id)).toBe(true)
+      for (const [key, { id }] of writes) expect(await backend.wasWrittenBy(key, id)).toBe(true)
     })
 
     test("to a read: an outage, never a miss, and nothing is repeated behind the caller's back", async () => {
@@ -118,7 +118,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
         () => backend.get(key),
         () => backend.getMany([key]),
         () => backend.exists(key),
-        () => backend.carries(key, ""),
+        () => backend.wasWrittenBy(key, ""),
         () => backend.scan("", { limit: 1 }),
       ]) {
         const before = proxy.requests
@@ -153,7 +153,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const code = await codeOf(passed.put(key, created).then(({ applied }) => expect(applied).toBe(true)))
     expect(lost.hits).toBe(1)
     expect(["answered", "OUTCOME_UNKNOWN"]).toContain(code)
-    expect(await passed.carries(key, created.id)).toBe(true)
+    expect(await passed.wasWrittenBy(key, created.id)).toBe(true)
     expect(await passed.put(key, newWrite("other", { absent: true }))).toEqual({ applied: false })
     await passed.close()
     await client.terminate()
@@ -164,7 +164,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const write = newWrite("value")
     proxy.inject({ kind: "reset" })
     expect(await codeOf(backend.put(key, write))).toBe("OUTCOME_UNKNOWN")
-    expect(await backend.carries(key, write.id)).toBe(false)
+    expect(await backend.wasWrittenBy(key, write.id)).toBe(false)
     expect(await direct.get(key)).toBeUndefined()
   })
 
@@ -174,7 +174,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const write = newWrite("value")
     proxy.inject({ kind: "delay-reply", delayMs: 500 })
     expect(await codeOf(hurried.put(key, write))).toBe("OUTCOME_UNKNOWN")
-    expect(await direct.carries(key, write.id)).toBe(true)
+    expect(await direct.wasWrittenBy(key, write.id)).toBe(true)
   })
 
   describe("a black hole: every call ends within its time", () => {

@@ -181,7 +181,7 @@ describe("lmdb", () => {
       () => fixture.put(backend, "key", "value"),
       () => backend.delete("key", { id: fixture.runtime.id() }),
       () => backend.scan("", { limit: 1 }),
-      () => backend.carries("key", fixture.runtime.id()),
+      () => backend.wasWrittenBy("key", fixture.runtime.id()),
       () => backend.open(),
     ]
     for (const error of [early, ...(await Promise.all(late.map(failureOf)))])

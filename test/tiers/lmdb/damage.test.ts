@@ -40,7 +40,7 @@ describe("a damaged row", () => {
     for (const call of [
       () => backend.get("key"),
       () => backend.exists("key"),
-      () => backend.carries("key", runtime.id()),
+      () => backend.wasWrittenBy("key", runtime.id()),
       () => backend.put("key", { ...write, condition: { absent: true } }),
       () => backend.put("key", { ...write, condition: { version } }),
       () => backend.delete("key", { id: runtime.id(), condition: { version } }),
@@ -88,7 +88,7 @@ describe("a damaged row", () => {
     await put(backend, "expired", "value", 1)
     const id = runtime.id()
     await backend.put("zz", { value: Buffer.from("value"), id, expiresAt: runtime.now() + 1 })
-    while (await backend.carries("zz", id)) await runtime.advance(60_000)
+    while (await backend.wasWrittenBy("zz", id)) await runtime.advance(60_000)
     expect((await failureOf(() => backend.get("key"))).code).toBe("CORRUPT_ENTRY")
   })
 })

@@ -45,7 +45,7 @@ await requireServer("redis", startRedisServer, (server) => {
       await direct.exists(key)
     }
 
-    test("leaves a write in doubt, which `carries` settles", async () => {
+    test("leaves a write in doubt, which `wasWrittenBy` settles", async () => {
       await prepare()
       proxy.inject({ kind: "drop-reply", when: isWrite })
       const id = systemRuntime.id()
@@ -53,7 +53,7 @@ await requireServer("redis", startRedisServer, (server) => {
         code: "OUTCOME_UNKNOWN",
         key,
       })
-      await vi.waitFor(async () => expect(await faulty.carries(key, id)).toBe(true))
+      await vi.waitFor(async () => expect(await faulty.wasWrittenBy(key, id)).toBe(true))
       expect(await put(faulty, key, id, { absent: true })).toMatchObject({ applied: true })
     })
 
@@ -88,7 +88,7 @@ await requireServer("redis", startRedisServer, (server) => {
         expect(await results[kind]?.()).toMatchObject({ applied: true })
         expect(dropped.hits).toBe(1)
         if (kind.startsWith("delete")) expect(await direct.get(key)).toBeUndefined()
-        else expect(await direct.carries(key, id)).toBe(true)
+        else expect(await direct.wasWrittenBy(key, id)).toBe(true)
       },
     )
 

@@ -93,19 +93,19 @@ export const deliveryCases: Cases = {
     const ids = Array.from({ length: 4 }, () => systemRuntime.id())
     const [create = "", swap = "", batch = "", lost = ""] = ids
     const other = await another()
-    assert.equal(await backend.carries("key", create), false)
+    assert.equal(await backend.wasWrittenBy("key", create), false)
     await write(backend, "key", "one", { id: create, condition: { absent: true } })
-    assert.equal(await other.carries("key", create), true)
+    assert.equal(await other.wasWrittenBy("key", create), true)
     await write(backend, "key", "ours", { id: lost, condition: { absent: true } })
     await write(backend, "key", "two", { id: swap, condition: { version: await versionOf(backend, "key") } })
-    assert.equal(await other.carries("key", create), false)
-    assert.equal(await other.carries("key", swap), true)
+    assert.equal(await other.wasWrittenBy("key", create), false)
+    assert.equal(await other.wasWrittenBy("key", swap), true)
     await backend.putMany(new Map([["key", { value: Uint8Array.of(1), id: batch }]]))
-    assert.equal(await other.carries("key", batch), true)
-    assert.equal(await other.carries("key", lost), false)
-    assert.equal(await other.carries("other", batch), false)
+    assert.equal(await other.wasWrittenBy("key", batch), true)
+    assert.equal(await other.wasWrittenBy("key", lost), false)
+    assert.equal(await other.wasWrittenBy("other", batch), false)
     await remove(backend, "key")
-    for (const id of ids) assert.equal(await other.carries("key", id), false)
+    for (const id of ids) assert.equal(await other.wasWrittenBy("key", id), false)
   },
 
   "delivery: an expired row still carries its id": async ({ backend, clock }) => {
@@ -113,8 +113,8 @@ export const deliveryCases: Cases = {
     await write(backend, "key", "value", { id, expiresAt: clock.now() + TTL })
     clock.advance(TTL)
     await assertAbsent(backend, "key")
-    assert.equal(await backend.carries("key", id), true)
-    assert.equal(await backend.carries("key", systemRuntime.id()), false)
+    assert.equal(await backend.wasWrittenBy("key", id), true)
+    assert.equal(await backend.wasWrittenBy("key", systemRuntime.id()), false)
   },
 
   "delivery: after a delete if version the key carries the id of the delete": async (context) => {
@@ -128,9 +128,9 @@ export const deliveryCases: Cases = {
     assert.equal(applied(await remove(backend, "key", { id: removed, version })), true)
     assert.equal(applied(await remove(backend, "key", { id: lost, version })), false)
     const other = await another()
-    assert.equal(await other.carries("key", removed), true)
-    assert.equal(await other.carries("key", written), false)
-    assert.equal(await other.carries("key", lost), false)
+    assert.equal(await other.wasWrittenBy("key", removed), true)
+    assert.equal(await other.wasWrittenBy("key", written), false)
+    assert.equal(await other.wasWrittenBy("key", lost), false)
     await assertAbsent(other, "key")
   },
 }

@@ -7,7 +7,7 @@ import { type Call, start } from "./attempts.ts"
  *
  * An attempt without an answer may have been applied, may yet be, or never will. After each such attempt, from left to right:
  *
- * | write | asks `carries`; yes: | sends it again, with the same id; applied: | not applied: asks `carries`; yes: | no: |
+ * | write | asks `wasWrittenBy`; yes: | sends it again, with the same id; applied: | not applied: asks `wasWrittenBy`; yes: | no: |
  * | --- | --- | --- | --- | --- |
  * | put | applied, version unknown | applied | – | – |
  * | create | – | applied: its own row was there, or no live one | applied | OUTCOME_UNKNOWN |
@@ -46,7 +46,7 @@ export async function sendWrite(call: Call, write: SettledWrite): Promise<WriteR
 export interface SettledWrite {
   send: () => Promise<WriteResult>
   /** Whether the row there was left by this write. */
-  carries: () => Promise<boolean>
+  wasWrittenBy: () => Promise<boolean>
   /** Whether it asks before it sends again. */
   asksFirst: boolean
 }
@@ -56,8 +56,8 @@ export function isOutcomeUnknown(error: unknown): error is KvError {
 }
 
 /** One row of the table; `applied: false` means that it cannot be told. */
-async function settle(call: Call, { send, carries, asksFirst }: SettledWrite): Promise<WriteResult> {
-  if (asksFirst && (await call.send(carries))) return { applied: true }
+async function settle(call: Call, { send, wasWrittenBy, asksFirst }: SettledWrite): Promise<WriteResult> {
+  if (asksFirst && (await call.send(wasWrittenBy))) return { applied: true }
   const result = await call.send(send)
-  return result.applied ? result : { applied: await call.send(carries) }
+  return result.applied ? result : { applied: await call.send(wasWrittenBy) }
 }

@@ -29,7 +29,7 @@ export interface Retry {
   keys: number
 }
 
-type AttemptedOperation = BackendOperation | "carries"
+type AttemptedOperation = BackendOperation | "wasWrittenBy"
 
 /** What a call is, for its errors: `effect` says whether an attempt without an answer may have changed something. */
 export interface CallKind {

@@ -28,21 +28,21 @@ export function isIncomplete(answers: Answers<StoredEntry>): boolean {
   return false
 }
 
-/** Writes until every key has an answer, by the rows "put" (with `carries`) and "delete" (without) of {@link sendWrite}. */
+/** Writes until every key has an answer, by the rows "put" (with `wasWrittenBy`) and "delete" (without) of {@link sendWrite}. */
 export function writeMany<Item extends { id: string }>(
   call: Call,
   items: ReadonlyMap<string, Item>,
   send: (items: ReadonlyMap<string, Item>) => Promise<Answers<WriteResult>>,
-  carries?: (key: string, id: string) => Promise<boolean>,
+  wasWrittenBy?: (key: string, id: string) => Promise<boolean>,
 ): Promise<Answers<WriteResult>> {
   const inDoubt = new Set<string>()
   return untilAnswered(call, [...items.keys()], inDoubt, async (pending) => {
     const answers: Answers<WriteResult> = new Map()
     const rest = new Map([...items].filter(([key]) => pending.has(key)))
-    if (carries !== undefined) {
+    if (wasWrittenBy !== undefined) {
       const asked = [...rest].filter(([key]) => inDoubt.has(key))
       await inParallel(asked, QUESTIONS_AT_A_TIME, async ([key, { id }]) => {
-        const carried = await orError(call.send(() => carries(key, id)))
+        const carried = await orError(call.send(() => wasWrittenBy(key, id)))
         if (carried === false) return
         answers.set(key, carried === true ? { applied: true, mayLandLate: true } : carried)
         rest.delete(key)

@@ -66,7 +66,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
 
     get: (key) => read(GET, key, () => backend.get(key)),
     exists: (key) => read(EXISTS, key, () => backend.exists(key)),
-    carries: async (key, id) => read(CARRIES, key, () => backend.carries(key, id)),
+    wasWrittenBy: async (key, id) => read(WAS_WRITTEN_BY, key, () => backend.wasWrittenBy(key, id)),
     getMany(keys) {
       const first = start(() => backend.getMany(keys))
       if (!(first instanceof Promise) && !isIncomplete(first)) return first
@@ -86,14 +86,14 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     put: (key, write) =>
       sendWrite(new Call(policy, PUT, key), {
         send: () => backend.put(key, write),
-        carries: () => backend.carries(key, write.id),
+        wasWrittenBy: () => backend.wasWrittenBy(key, write.id),
         asksFirst: write.condition === undefined,
       }),
 
     delete: (key, removal) =>
       sendWrite(new Call(policy, DELETE, key), {
         send: () => backend.delete(key, removal),
-        carries: () => backend.carries(key, removal.id),
+        wasWrittenBy: () => backend.wasWrittenBy(key, removal.id),
         asksFirst: false,
       }),
 
@@ -102,7 +102,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
         new Call(policy, PUT_MANY),
         writes,
         (pending) => backend.putMany(pending),
-        (key, id) => backend.carries(key, id),
+        (key, id) => backend.wasWrittenBy(key, id),
       ),
 
     deleteMany: (removals) =>
@@ -113,7 +113,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
 const GET: CallKind = { operation: "get", effect: "read" }
 const GET_MANY: CallKind = { operation: "getMany", effect: "read" }
 const EXISTS: CallKind = { operation: "exists", effect: "read" }
-const CARRIES: CallKind = { operation: "carries", effect: "read" }
+const WAS_WRITTEN_BY: CallKind = { operation: "wasWrittenBy", effect: "read" }
 const SCAN: CallKind = { operation: "scan", effect: "read", unhurried: true }
 const PUT: CallKind = { operation: "put", effect: "write" }
 const PUT_MANY: CallKind = { operation: "putMany", effect: "write" }

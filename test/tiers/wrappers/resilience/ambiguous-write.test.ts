@@ -98,7 +98,7 @@ describe("a write whose first attempt was left without an answer", () => {
       await first.land()
       gate.releaseAll()
       expect(await ending).toEqual({ applied: true, mayLandLate: true })
-      expect(gate.count("carries")).toBe(1)
+      expect(gate.count("wasWrittenBy")).toBe(1)
     }
   })
 
@@ -139,9 +139,9 @@ describe("a write whose first attempt was left without an answer", () => {
   test("a question that hangs or fails is asked again, within the deadline", async () => {
     const { gate, call, finish } = await begin("put")
     gate.script("put", { loseReply: LOST })
-    gate.script("carries", { fail: THROTTLED }, { hold: "request" }, { fail: THROTTLED })
+    gate.script("wasWrittenBy", { fail: THROTTLED }, { hold: "request" }, { fail: THROTTLED })
     expect(await finish(call())).toEqual({ applied: true, mayLandLate: true })
-    expect(gate.count("carries")).toBe(4)
+    expect(gate.count("wasWrittenBy")).toBe(4)
     expect(gate.count("put")).toBe(1)
   })
 
@@ -152,7 +152,7 @@ describe("a write whose first attempt was left without an answer", () => {
       const result = await finish(call())
       expect(result).toMatchObject({ applied: true })
       expect(result).not.toHaveProperty("mayLandLate")
-      expect(gate.count("carries")).toBe(0)
+      expect(gate.count("wasWrittenBy")).toBe(0)
     }
   })
 })
@@ -189,7 +189,10 @@ test("what a caller is told is so, whatever befalls the attempts and whoever els
           }),
         )
         gate.script(methodOf(kind), ...attempts)
-        gate.script("carries", ...questions.filter((fault) => fault !== "pass" && !("landLate" in fault)))
+        gate.script(
+          "wasWrittenBy",
+          ...questions.filter((fault) => fault !== "pass" && !("landLate" in fault)),
+        )
         const outcome = await finish(call())
 
         const doubtful = (fault: Fault) => fault !== "pass" && !("fail" in fault)
@@ -271,7 +274,7 @@ function withoutTraces(backend: Backend): Backend {
 /** As a backend that looks at the condition of a write, or at the expiry of a row, before it looks whose row it is. */
 function withoutRecognition(backend: Backend): Backend {
   const unlessOwn = async (key: string, id: string, apply: () => Promise<WriteResult>) =>
-    (await backend.carries(key, id)) ? { applied: false } : apply()
+    (await backend.wasWrittenBy(key, id)) ? { applied: false } : apply()
   return {
     ...backend,
     put: (key, write) => unlessOwn(key, write.id, () => backend.put(key, write)),
@@ -298,9 +301,9 @@ function noting(took: Set<string>, backend: Backend, first: () => Promise<void>)
       await before(removal.id)
       return note(removal.id, await backend.delete(key, removal))
     },
-    async carries(key, id) {
+    async wasWrittenBy(key, id) {
       await before(id)
-      return backend.carries(key, id)
+      return backend.wasWrittenBy(key, id)
     },
   }
 }

@@ -80,10 +80,10 @@ const CALLS: Readonly<Record<GatedOperation, (backend: Backend) => unknown>> = {
   delete: (backend) => backend.delete("a", { id: idOf("d") }),
   deleteMany: (backend) => backend.deleteMany(new Map([["a", { id: idOf("d") }]])),
   scan: (backend) => backend.scan("", { limit: 10 }),
-  carries: (backend) => backend.carries("a", idOf("v")),
+  wasWrittenBy: (backend) => backend.wasWrittenBy("a", idOf("v")),
 }
 const OPERATIONS = Object.keys(CALLS) as GatedOperation[]
-const READS: readonly GatedOperation[] = ["get", "getMany", "exists", "scan", "carries"]
+const READS: readonly GatedOperation[] = ["get", "getMany", "exists", "scan", "wasWrittenBy"]
 const BATCHED_WRITES: readonly GatedOperation[] = ["putMany", "deleteMany"]
 
 describe("the deadline", () => {
@@ -411,7 +411,7 @@ describe("batches", () => {
       false,
       false,
     ])
-    expect(gate.count("carries")).toBe(0)
+    expect(gate.count("wasWrittenBy")).toBe(0)
   })
 
   test("writes: only those in doubt are asked about and may land late", async () => {
@@ -422,9 +422,9 @@ describe("batches", () => {
     const results = await ended(runtime, backend.putMany(writes))
     expect(results.get("applied")).toEqual({ applied: true, mayLandLate: true })
     expect(results.get("served")).toEqual({ applied: true, version: expect.any(String) })
-    expect(gate.calls.filter(({ operation }) => operation === "carries").map(({ keys }) => keys)).toEqual([
-      ["applied"],
-    ])
+    expect(
+      gate.calls.filter(({ operation }) => operation === "wasWrittenBy").map(({ keys }) => keys),
+    ).toEqual([["applied"]])
     expect(gate.count("putMany")).toBe(1)
     expect(await other.get("applied")).toMatchObject({ value: bytes("applied") })
   })
@@ -436,9 +436,9 @@ describe("batches", () => {
     const results = await ended(runtime, backend.putMany(first))
     for (const key of ["a", "b"]) {
       expect(results.get(key)).toEqual({ applied: true, version: expect.any(String), mayLandLate: true })
-      expect(await other.carries(key, idOf(key))).toBe(true)
+      expect(await other.wasWrittenBy(key, idOf(key))).toBe(true)
     }
-    expect(gate.count("carries")).toBe(2)
+    expect(gate.count("wasWrittenBy")).toBe(2)
   })
 
   test("writes: of those that failed, only those in doubt are asked about and may land late", async () => {
@@ -452,7 +452,7 @@ describe("batches", () => {
     }
     expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
       ["putMany", "lost", "refused", "served"],
-      ["carries", "lost"],
+      ["wasWrittenBy", "lost"],
       ["putMany", "lost", "refused"],
     ])
   })
@@ -493,7 +493,7 @@ describe("batches", () => {
   test("writes: once the time is up, nothing is asked any more", async () => {
     const { runtime, gate, backend } = setUp({ timeoutMs: 1_000, attemptTimeoutMs: 1_000 })
     gate.script("putMany", { loseReply: LOST })
-    gate.hold("carries")
+    gate.hold("wasWrittenBy")
     const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`)
     const results = await ended(
       runtime,
@@ -501,17 +501,17 @@ describe("batches", () => {
       1_000,
     )
     for (const key of keys) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-    expect(gate.count("carries")).toBe(16)
+    expect(gate.count("wasWrittenBy")).toBe(16)
   })
 
   test("writes: a question that fails is asked again, and nothing is sent over what it may find", async () => {
     const { runtime, gate, backend } = setUp()
     gate.script("putMany", { loseReply: LOST })
-    gate.script("carries", { fail: UNAVAILABLE }, { fail: THROTTLED })
+    gate.script("wasWrittenBy", { fail: UNAVAILABLE }, { fail: THROTTLED })
     const results = await ended(runtime, backend.putMany(new Map([["a", write("a")]])))
     expect(results.get("a")).toEqual({ applied: true, mayLandLate: true })
     expect(gate.count("putMany")).toBe(1)
-    expect(gate.count("carries")).toBe(3)
+    expect(gate.count("wasWrittenBy")).toBe(3)
   })
 
   test("writes: a key in doubt ends in doubt, whatever the later attempts answer", async () => {
@@ -535,7 +535,7 @@ describe("batches", () => {
         ["b", { applied: true, mayLandLate: true }],
       ]),
     )
-    expect(gate.count("carries")).toBe(0)
+    expect(gate.count("wasWrittenBy")).toBe(0)
     expect(await other.exists("b")).toBe(false)
   })
 })
