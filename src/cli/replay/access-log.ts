@@ -3,21 +3,7 @@ import { open } from "node:fs/promises"
 import { addAbortSignal, pipeline, Readable } from "node:stream"
 import { createGunzip } from "node:zlib"
 import { InputError } from "../failure.ts"
-import { detectFormat, type LogFormat, parserOf } from "./log-format.ts"
-
-/** One access of the log. */
-export interface Access {
-  /** The key as the log has it, one character a byte: legal or not. */
-  key: string
-  /** `add` is a create: a write that applies only if the key is absent. */
-  operation: "read" | "write" | "add" | "delete"
-  /** Log time, ms; absent in logs without times. */
-  atMs?: number
-  /** Size of the value; absent where the log does not say. */
-  valueBytes?: number
-  /** Time to live of a write; absent means none. */
-  ttlMs?: number
-}
+import { type Access, detectFormat, type LogFormat, parserOf } from "./log-format.ts"
 
 export interface BadLine {
   /** From 1. */

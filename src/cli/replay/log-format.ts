@@ -1,4 +1,16 @@
-import type { Access } from "./access-log.ts"
+/** One access of the log. */
+export interface Access {
+  /** The key as the log has it, one character a byte: legal or not. */
+  key: string
+  /** `add` is a create: a write that applies only if the key is absent. */
+  operation: "read" | "write" | "add" | "delete"
+  /** Log time, ms; absent in logs without times. */
+  atMs?: number
+  /** Size of the value; absent where the log does not say. */
+  valueBytes?: number
+  /** Time to live of a write; absent means none. */
+  ttlMs?: number
+}
 
 /**
  * - `keys`: one key a line, each a read.

@@ -2,10 +2,10 @@ import { randomFillSync } from "node:crypto"
 import { KvError } from "../../../tiers/errors.ts"
 import type { Kv } from "../../api.ts"
 import { MAX_VALUE_BYTES } from "../../operations/values.ts"
-import type { Access } from "./access-log.ts"
 import type { ReplayKey, ReplayKeys } from "./keys.ts"
 import type { L1Simulation } from "./l1-simulation.ts"
 import type { LogClock } from "./log-clock.ts"
+import type { Access } from "./log-format.ts"
 
 export interface ReplayStores {
   /** The store that is measured. */

@@ -6,8 +6,8 @@ import { Readable } from "node:stream"
 import { gzipSync } from "node:zlib"
 import fc from "fast-check"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { type Access, openAccessLog } from "../../../../src/cli/replay/access-log.ts"
-import type { LogFormat } from "../../../../src/cli/replay/log-format.ts"
+import { openAccessLog } from "../../../../src/cli/replay/access-log.ts"
+import type { Access, LogFormat } from "../../../../src/cli/replay/log-format.ts"
 
 let folder: string
 beforeAll(async () => {
