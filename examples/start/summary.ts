@@ -1,12 +1,6 @@
-import {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatShare,
-  NONE,
-  renderTable,
-} from "../../src/cli/format.ts"
+import { renderTable } from "../../src/cli/table.ts"
 import type { LatencyStats, StoreStats } from "../../src/index.ts"
+import { formatBytes, formatCount, formatDuration, formatShare, NONE } from "../../tiers/util/format.ts"
 import type { Package } from "./documents.ts"
 import type { Filled } from "./fill.ts"
 import type { ReadTally } from "./readers.ts"

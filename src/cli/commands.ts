@@ -1,6 +1,6 @@
+import { formatBytes, formatCount, formatDuration } from "../../tiers/util/format.ts"
 import type { Kv } from "../api.ts"
 import { EXIT, InputError } from "./failure.ts"
-import { formatBytes, formatCount, formatDuration } from "./format.ts"
 import { type Io, readAll, write } from "./io.ts"
 import { toJson, toLine, toPrintable } from "./show.ts"
 

@@ -1,6 +1,6 @@
 import { systemRuntime } from "../../../tiers/runtime.ts"
+import { formatCount } from "../../../tiers/util/format.ts"
 import { EXIT, InputError } from "../failure.ts"
-import { formatCount } from "../format.ts"
 import { INTERRUPTED, interruptible } from "../interrupt.ts"
 import { type Io, write } from "../io.ts"
 import { progressBar } from "../progress.ts"

@@ -1,5 +1,6 @@
+import { formatBytes, formatCount, formatDuration, formatShare, NONE } from "../../../tiers/util/format.ts"
 import type { LatencyStats } from "../../stats.ts"
-import { formatBytes, formatCount, formatDuration, formatShare, NONE, renderTable } from "../format.ts"
+import { renderTable } from "../table.ts"
 import { type ReplayReport, ratioOf } from "./report.ts"
 
 /** The report for a person. */
