@@ -6,22 +6,16 @@ import { type Binding, parseUrl, resolveBinding } from "./binding/binding.ts"
 import { backendOf, overNetwork } from "./binding/open-backend.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { silent } from "./listener.ts"
+import type { OpenStore } from "./open-store.ts"
 import { register } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
 import { Counters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
 
-/** The tiers of a store, put together. */
-interface OpenTiers {
-  readonly tiers: TwoTier
-  /** Closes the tiers, not the backend. */
-  close(): Promise<void>
-}
-
 /** A store that several handles hold. */
 interface SharedStore {
-  readonly opening: Promise<OpenTiers>
+  readonly opening: Promise<OpenStore>
   handles: number
 }
 
@@ -48,11 +42,11 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   if (options === undefined || Object.keys(options).length === 0) return openShared(name, settings)
   if (typeof given === "object") {
     const open = await compose(name, given, settings)
-    return handle(name, open, settings, () => open.close())
+    return new Store(open, () => open.close())
   }
   const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
   const open = await openOwned(name, binding, settings)
-  return handle(name, open, settings, () => closeOwned(open))
+  return new Store(open, () => open.close())
 }
 
 async function openShared(name: string, settings: KvSettings): Promise<Kv> {
@@ -66,7 +60,7 @@ async function openShared(name: string, settings: KvSettings): Promise<Kv> {
   const release = async () => {
     if (--store.handles > 0) return
     shared.delete(id)
-    const closed = store.opening.then(closeOwned).finally(() => closing.delete(id))
+    const closed = store.opening.then((open) => open.close()).finally(() => closing.delete(id))
     closing.set(
       id,
       closed.catch(() => {}),
@@ -74,7 +68,7 @@ async function openShared(name: string, settings: KvSettings): Promise<Kv> {
     await closed
   }
   try {
-    return handle(name, await store.opening, settings, release)
+    return new Store(await store.opening, release)
   } catch (error) {
     if (shared.get(id) === store) shared.delete(id)
     throw error
@@ -82,10 +76,11 @@ async function openShared(name: string, settings: KvSettings): Promise<Kv> {
 }
 
 /** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
-async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenTiers> {
+async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
   const backend = await backendOf(binding, settings.runtime, settings.timeoutMs)
   try {
-    return await compose(name, backend, settings)
+    const store = await compose(name, backend, settings)
+    return { ...store, close: () => store.close().then(() => backend.close()) }
   } catch (error) {
     await backend.close().catch(() => {})
     throw error
@@ -93,7 +88,7 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 }
 
 /** Puts the tiers together. */
-async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenTiers> {
+async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
   const { runtime, timeoutMs, quarantineMs } = settings
   await backend.open()
   const telemetry = await telemetryOf(name, backend, settings)
@@ -106,7 +101,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     counters.l1Latency.record(ms)
     listener.sampled(ms)
   })
-  const tiers = new TwoTier(l1, composed, runtime, quarantineMs, counters, listener)
+  const tiers = new TwoTier({ l1, backend: composed, runtime, counters, listener, quarantineMs })
   const stats = () => snapshot(name, composed, l1, counters, tiers)
   const unregister = register({ stats })
   telemetry?.opened(stats)
@@ -114,7 +109,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     unregister()
     telemetry?.closed()
   }
-  return { tiers, close: () => tiers.close().finally(leave) }
+  return { name, l1, tiers, listener, runtime, stats, close: () => tiers.close().finally(leave) }
 }
 
 /** What listens to the store. Loads OpenTelemetry's API, some 9 MiB, with the first store that is to have any. */
@@ -126,13 +121,4 @@ async function telemetryOf(
   if (telemetry === false) return undefined
   const { Telemetry } = await import("../telemetry/store-telemetry.ts")
   return new Telemetry(name, backend, runtime, telemetry)
-}
-
-async function closeOwned(open: OpenTiers): Promise<void> {
-  await open.close()
-  await open.tiers.backend.close()
-}
-
-function handle(name: string, { tiers }: OpenTiers, settings: KvSettings, release: () => Promise<void>): Kv {
-  return new Store(name, tiers, new L1(undefined, settings.runtime), release)
 }

@@ -1,7 +1,7 @@
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
 
-/** The operations of a store, as they are told apart by whoever listens. Text, JSON and entry variants are one. */
+/** The operations of a store, as a listener tells them apart. Text, JSON and entry variants are one. */
 export type OperationName =
   | "get"
   | "getMany"
@@ -17,13 +17,13 @@ export type OperationName =
 export interface Outcome {
   /** The tier that had the last word. */
   tier: "l1" | "l2" | "loader"
-  /** Of a read. `bypass`: it was told to pass L1 by; `hit` then says whether something was there. */
+  /** Of a read. `bypass`: it was told to bypass L1; `hit` then says whether something was there. */
   result?: "hit" | "stale" | "negative" | "miss" | "bypass"
   /** Of a read: whether L1 or L2 held the value. */
   hit?: boolean
   /** Bytes of the value. */
   size?: number | undefined
-  /** Of a write under a condition: whether it held. */
+  /** Of a conditional write: whether its condition held. */
   applied?: boolean
   keys?: KeyCounts
 }
@@ -37,7 +37,10 @@ export interface KeyCounts {
   absent?: number
 }
 
-/** Told of an answer from L1; `entry` is `undefined` for a key known to be absent. `keys` stands for them in a batch. */
+/** What a listener knows a caller by. The store does not look at it; it hands it on to the backend. */
+export type Caller = unknown
+
+/** Told of an answer from L1; `entry` is `undefined` for a negative entry. A batch gives `keys` instead. */
 export type HitListener = (
   operation: OperationName,
   key: string | undefined,
@@ -45,31 +48,41 @@ export type HitListener = (
   keys?: KeyCounts,
 ) => void
 
+/** An operation that has begun. */
+export interface BegunOperation {
+  readonly caller: Caller
+  /** Learns what came of it from `answer`, and returns `answer` itself. */
+  ends<T>(answer: MaybePromise<T>, describe: (value: T) => Outcome): MaybePromise<T>
+}
+
 /**
- * Who watches a store. All that the store knows of telemetry: it says what it does, and who hears it, and whether
- * anybody does, is no affair of its own. No method throws of its own accord or changes what passes through it.
+ * What a store tells of its work. The store does not know which listener is attached, if any. No method throws, and none
+ * changes what passes through it.
  */
 export interface Listener {
   /** Set only while somebody may want to know, so that otherwise a hit pays for one look at this field. */
   readonly onHit: HitListener | undefined
-  /** Runs an operation that L1 cannot answer. `describe` is asked what came of it if somebody listens. */
+  /**
+   * An operation begins that L1 cannot answer. For the one that matters most, a read of one key: it costs no stack
+   * frame. {@link Listener.operation} does the same around a callback.
+   */
+  begin(name: OperationName, key: string | undefined): BegunOperation
+  /** Runs an operation that L1 cannot answer, in the context of its span. */
   operation<T>(
     name: OperationName,
     key: string | undefined,
-    run: () => MaybePromise<T>,
+    run: (caller: Caller) => MaybePromise<T>,
     describe: (value: T) => Outcome,
   ): MaybePromise<T>
-  /** Runs a load; one in the background is nobody's part. */
+  /** Runs a load, in the context of its span; one in the background is part of no operation. */
   load<T>(
     key: string,
     background: boolean,
-    run: () => Promise<T>,
+    run: (caller: Caller) => Promise<T>,
     describe: (value: T) => Outcome,
   ): Promise<T>
-  /** What is under way here, for {@link Listener.joined}. */
-  capture(): unknown
-  /** What is under way here now waits for what was captured there. */
-  joined(captured: unknown): void
+  /** `caller` waits for what `other` has under way. */
+  joined(caller: Caller, other: Caller): void
   /** Takes the duration of one L1 hit in 256, ms. */
   sampled(ms: number): void
 }
@@ -88,12 +101,14 @@ export interface CallListener {
   run<T>(captured: readonly unknown[], send: () => T): T
 }
 
-/** Nobody watches. */
+const UNHEARD: BegunOperation = { caller: undefined, ends: (answer) => answer }
+
+/** No listener is attached. */
 export const silent: Listener = {
   onHit: undefined,
-  operation: (_name, _key, run) => run(),
-  load: (_key, _background, run) => run(),
-  capture: () => undefined,
+  begin: () => UNHEARD,
+  operation: (_name, _key, run) => run(undefined),
+  load: (_key, _background, run) => run(undefined),
   joined() {},
   sampled() {},
 }

@@ -1,7 +1,8 @@
 import type { MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
-import type { L1 } from "../tiers/l1/l1.ts"
+import { L1 } from "../tiers/l1/l1.ts"
+import { abortable } from "../tiers/util/abort.ts"
 import type {
   CallOptions,
   DeleteOptions,
@@ -20,10 +21,10 @@ import type {
   ScanPageResult,
   WriteOptions,
 } from "./api.ts"
-import { getOrSet } from "./coherence/loads.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
-import type { Listener } from "./listener.ts"
-import { abortable } from "./operations/abort.ts"
+import type { Caller, Listener } from "./listener.ts"
+import type { OpenStore } from "./open-store.ts"
+import { getOrSet } from "./operations/get-or-set.ts"
 import { checkKey } from "./operations/keys.ts"
 import { ofExists, ofRead, ofStrongExists, ofStrongRead } from "./operations/outcomes.ts"
 import { readMany } from "./operations/read-many.ts"
@@ -32,7 +33,7 @@ import { versionToken } from "./operations/tokens.ts"
 import { jsonOf, mutableJsonOf, textOf } from "./operations/values.ts"
 import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { type Checks, checkOptions, OPTIONS } from "./options.ts"
-import { type StoreStats, snapshot } from "./stats.ts"
+import type { StoreStats } from "./stats.ts"
 
 /**
  * One handle of a store. Handles of one name share the tiers beneath; each is closed by itself, and the last one to
@@ -42,6 +43,7 @@ import { type StoreStats, snapshot } from "./stats.ts"
  */
 export class Store implements Kv {
   readonly name: string
+  readonly #store: OpenStore
   readonly #tiers: TwoTier
   readonly #listener: Listener
   /** L1, or once the handle is closed one that holds nothing: a hit need not ask. */
@@ -50,12 +52,13 @@ export class Store implements Kv {
   readonly #release: () => Promise<void>
   #closing: Promise<void> | undefined
 
-  constructor(name: string, tiers: TwoTier, closedL1: L1, release: () => Promise<void>) {
-    this.name = name
-    this.#tiers = tiers
-    this.#listener = tiers.listener
-    this.#l1 = tiers.l1
-    this.#closedL1 = closedL1
+  constructor(store: OpenStore, release: () => Promise<void>) {
+    this.name = store.name
+    this.#store = store
+    this.#tiers = store.tiers
+    this.#listener = store.listener
+    this.#l1 = store.l1
+    this.#closedL1 = new L1(undefined, store.runtime)
     this.#release = release
   }
 
@@ -149,7 +152,7 @@ export class Store implements Kv {
     const strong = options?.consistency === "strong"
     const held = strong ? undefined : this.#tiers.lookUp(key)
     if (held === undefined) {
-      const ask = () => abortable(this.#tiers.exists(key, !strong), options?.signal)
+      const ask = (caller: Caller) => abortable(this.#tiers.exists(key, !strong, caller), options?.signal)
       return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
     }
     this.#listener.onHit?.("exists", key, held ?? undefined)
@@ -158,12 +161,12 @@ export class Store implements Kv {
 
   async set(key: string, value: KvValue, options?: PutOptions): Promise<boolean> {
     this.#check("set", key, options, OPTIONS.put)
-    return (await put(this.#tiers, "set", key, value, options)).applied
+    return (await put(this.#store, "set", key, value, options)).applied
   }
 
   async put(key: string, value: KvValue, options?: PutOptions): Promise<PutResult> {
     this.#check("put", key, options, OPTIONS.put)
-    return put(this.#tiers, "put", key, value, options)
+    return put(this.#store, "put", key, value, options)
   }
 
   async setMany(
@@ -171,45 +174,44 @@ export class Store implements Kv {
     options?: WriteOptions,
   ): Promise<void> {
     this.#checkCall("setMany", options, OPTIONS.write)
-    return setMany(this.#tiers, entries, options)
+    return setMany(this.#store, entries, options)
   }
 
   async delete(key: string, options?: DeleteOptions): Promise<boolean> {
     this.#check("delete", key, options, OPTIONS.delete)
-    return deleteOne(this.#tiers, key, options)
+    return deleteOne(this.#store, key, options)
   }
 
   async deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void> {
     this.#checkCall("deleteMany", options, OPTIONS.signal)
-    return deleteMany(this.#tiers, keys, options)
+    return deleteMany(this.#store, keys, options)
   }
 
   scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined> {
-    return scanPages(this.#tiers, prefix, options, () => this.#checkCall("scan", options, OPTIONS.scan))
+    return scanPages(this.#store, prefix, options, () => this.#checkCall("scan", options, OPTIONS.scan))
   }
 
   async scanPage(prefix: string, options?: ScanPageOptions): Promise<ScanPageResult> {
     this.#checkCall("scanPage", options, OPTIONS.scanPage)
-    return scanPage(this.#tiers, "scanPage", prefix, options)
+    return scanPage(this.#store, "scanPage", prefix, options)
   }
 
   async getOrSet<T>(key: string, loader: Loader<T>, options?: GetOrSetOptions): Promise<T | undefined> {
     this.#check("getOrSet", key, options, OPTIONS.getOrSet)
-    return (await getOrSet(this.#tiers, key, loader, options)) as T | undefined
+    return (await getOrSet(this.#store, key, loader, options)) as T | undefined
   }
 
   invalidate(key?: string): void {
     this.#checkOpen("invalidate")
-    if (key === undefined) this.#tiers.dirtyAll()
+    if (key === undefined) this.#tiers.invalidateAll()
     else {
       checkKey(key, "invalidate")
-      this.#tiers.dirty(key)
+      this.#tiers.invalidate(key)
     }
   }
 
   stats(): StoreStats {
-    const { backend, l1, counters } = this.#tiers
-    return snapshot(this.name, backend, l1, counters, this.#tiers)
+    return this.#store.stats()
   }
 
   close(): Promise<void> {
@@ -224,22 +226,22 @@ export class Store implements Kv {
 
   /** What a hit does not cover: checks the call, then reads from L1 or the backend as the options say. */
   #read(
-    operation: string,
+    name: string,
     key: string,
     options: ReadOptions | undefined,
     checks: Checks = OPTIONS.read,
   ): MaybePromise<L1Entry | undefined> {
-    this.#check(operation, key, options, checks)
+    this.#check(name, key, options, checks)
     const strong = options?.consistency === "strong"
     // Without options the caller has just asked L1 for an entry in vain.
     const held =
       options === undefined ? this.#tiers.lookUpAbsent(key) : strong ? undefined : this.#tiers.lookUp(key)
     if (held === undefined) {
-      const ask = () => {
-        const read = strong ? this.#tiers.readStrong(key) : this.#tiers.read(key, true)
-        return read instanceof Promise ? abortable(read, options?.signal) : read
-      }
-      return this.#listener.operation("get", key, ask, strong ? ofStrongRead : ofRead)
+      const operation = this.#listener.begin("get", key)
+      const { caller } = operation
+      const read = strong ? this.#tiers.readStrong(key, caller) : this.#tiers.read(key, true, caller)
+      const answer = read instanceof Promise ? abortable(read, options?.signal) : read
+      return operation.ends(answer, strong ? ofStrongRead : ofRead)
     }
     this.#listener.onHit?.("get", key, held ?? undefined)
     return held ?? undefined
@@ -254,7 +256,7 @@ export class Store implements Kv {
   ): Promise<Map<string, T>> {
     this.#checkCall(operation, options, checks)
     const present = new Map<string, T>()
-    for (const [key, entry] of await readMany(this.#tiers, operation, keys, options)) {
+    for (const [key, entry] of await readMany(this.#store, operation, keys, options)) {
       present.set(key, decode(key, entry))
     }
     return present

@@ -42,7 +42,7 @@ export function watch<T>(
 }
 
 /** As `context.with`, but `run` runs once whatever the context manager does. */
-function runIn<T>(active: Context, run: () => T): T {
+export function runIn<T>(active: Context, run: () => T): T {
   const result: { outcome?: { value: T } | { error: unknown } } = {}
   const once = () => {
     result.outcome = attempt(run)

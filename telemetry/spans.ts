@@ -194,12 +194,12 @@ export function endFailed({ span }: Spanned, error: unknown, attributes: Attribu
   span.end()
 }
 
-/** Links the span that is active to the one of `captured`, which it waits for. */
-export function waitFor(captured: unknown): void {
-  const active = trace.getActiveSpan()
-  if (!active?.isRecording()) return
-  active.setAttribute(ATTRIBUTE.coalesced, true)
-  active.addLinks(linksTo([captured]))
+/** Links the span of `caller` to that of `other`, which it waits for. */
+export function waitFor(caller: unknown, other: unknown): void {
+  const waiting = isContext(caller) ? trace.getSpan(caller) : undefined
+  if (!waiting?.isRecording()) return
+  waiting.setAttribute(ATTRIBUTE.coalesced, true)
+  waiting.addLinks(linksTo([other]))
 }
 
 /** A link to each span of these contexts, once, but for the one in `except`. */

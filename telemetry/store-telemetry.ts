@@ -1,5 +1,5 @@
 import { createRequire } from "node:module"
-import type { HitListener, Listener, OperationName, Outcome } from "../src/listener.ts"
+import type { Caller, HitListener, Listener, OperationName, Outcome } from "../src/listener.ts"
 import type { StoreStats } from "../src/stats.ts"
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
@@ -8,9 +8,10 @@ import { capacityOf } from "./capacity.ts"
 import { isKvError } from "./error-type.ts"
 import { StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE, OPERATION } from "./names.ts"
+import { Observation } from "./observation.ts"
 import type { TelemetryOptions } from "./options.ts"
 import { Registration } from "./providers.ts"
-import { safely, watch } from "./safely.ts"
+import { safely } from "./safely.ts"
 import { end, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
 /** The telemetry of one store: hears what the store does, and tells OpenTelemetry if somebody registered an SDK. */
@@ -23,6 +24,8 @@ export class Telemetry implements Listener {
   readonly #registration = new Registration()
   /** Whether somebody traces or collects metrics. */
   #heard = false
+  /** What observes each operation while nobody does. */
+  readonly #unheard = new Map<string, Observation>()
 
   constructor(store: string, backend: Backend, runtime: Runtime, options: TelemetryOptions) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
@@ -44,43 +47,44 @@ export class Telemetry implements Listener {
     this.#metrics?.close()
   }
 
+  begin(name: OperationName, key: string | undefined): Observation {
+    this.#sync()
+    const operation = OPERATION[name]
+    const loads = name === "getOrSet"
+    return this.#heard
+      ? this.#observe(operation, loads, this.#spans?.operation(name, key))
+      : this.#uncollected(operation)
+  }
+
   operation<T>(
     name: OperationName,
     key: string | undefined,
-    run: () => MaybePromise<T>,
+    run: (caller: Caller) => MaybePromise<T>,
     describe: (value: T) => Outcome,
   ): MaybePromise<T> {
-    this.#sync()
-    if (!this.#heard) return this.#countErrors(name, run)
-    const started = this.#spans?.operation(name, key)
-    return this.#watch(OPERATION[name], name === "getOrSet", started, run, describe)
+    return this.begin(name, key).run(run, describe)
   }
 
   async load<T>(
     key: string,
     background: boolean,
-    run: () => Promise<T>,
+    run: (caller: Caller) => Promise<T>,
     describe: (value: T) => Outcome,
   ): Promise<T> {
     this.#sync()
-    if (background) return this.#watch("refresh", true, this.#spans?.refresh(key), run, describe)
+    if (background) return this.#observe("refresh", true, this.#spans?.refresh(key)).run(run, describe)
     const started = this.#spans?.load(key)
-    if (started === undefined) return run()
+    if (started === undefined) return run(this.#spans?.capture())
     // Its time and its failure are in the metrics of the operations that wait for it.
-    return watch(
-      started.context,
-      run,
-      (value) => end(started, outcomeAttributes(describe(value))),
-      (error) => endFailed(started, error),
-    )
+    const ends = {
+      done: (outcome: Outcome) => end(started, outcomeAttributes(outcome)),
+      failed: (error: unknown) => endFailed(started, error),
+    }
+    return new Observation(started.context, started.context, ends).run(run, describe)
   }
 
-  capture(): unknown {
-    return this.#spans?.capture()
-  }
-
-  joined(captured: unknown): void {
-    if (captured !== undefined) safely(() => waitFor(captured))
+  joined(caller: Caller, other: Caller): void {
+    if (caller !== undefined && other !== undefined) safely(() => waitFor(caller, other))
   }
 
   sampled(ms: number): void {
@@ -97,44 +101,33 @@ export class Telemetry implements Listener {
     this.#heard = this.#spans?.tracer !== undefined || this.#metrics?.instruments !== undefined
   }
 
-  /** Errors are counted though nobody collects them yet. */
-  #countErrors<T>(name: OperationName, run: () => MaybePromise<T>): MaybePromise<T> {
-    const metrics = this.#metrics
-    if (metrics === undefined) return run()
-    const count = (error: unknown) => void safely(() => metrics.countError(OPERATION[name], error))
-    try {
-      const answer = run()
-      if (answer instanceof Promise) answer.then(undefined, count)
-      return answer
-    } catch (error) {
-      count(error)
-      throw error
-    }
-  }
-
-  #watch<T>(
-    operation: string,
-    loads: boolean,
-    started: Spanned | undefined,
-    run: () => MaybePromise<T>,
-    describe: (value: T) => Outcome,
-  ): MaybePromise<T> {
+  /** The time, the outcome and the span of an operation. */
+  #observe(operation: string, loads: boolean, started: Spanned | undefined): Observation {
     const metrics = this.#metrics
     const startedAt = metrics?.instruments === undefined ? undefined : this.#runtime.monotonic()
     const elapsed = () => (startedAt === undefined ? undefined : this.#runtime.monotonic() - startedAt)
+    return new Observation(started?.context ?? this.#spans?.capture(), started?.context, {
+      done(outcome) {
+        metrics?.recordOperation(elapsed(), operation, outcome)
+        if (started !== undefined) end(started, outcomeAttributes(outcome))
+      },
+      failed(error) {
+        const tier = loads && !isKvError(error) ? "loader" : "l2"
+        metrics?.recordFailure(elapsed(), operation, tier, error)
+        if (started !== undefined)
+          endFailed(started, error, { [ATTRIBUTE.tier]: tier, [ATTRIBUTE.result]: "error" })
+      },
+    })
+  }
 
-    const done = (value: T) => {
-      const outcome = describe(value)
-      metrics?.recordOperation(elapsed(), operation, outcome)
-      if (started !== undefined) end(started, outcomeAttributes(outcome))
-    }
-    const failed = (error: unknown) => {
-      const tier = loads && !isKvError(error) ? "loader" : "l2"
-      metrics?.recordFailure(elapsed(), operation, tier, error)
-      if (started !== undefined)
-        endFailed(started, error, { [ATTRIBUTE.tier]: tier, [ATTRIBUTE.result]: "error" })
-    }
-    return watch(started?.context, run, done, failed)
+  /** Counts errors alone: they are counted though nobody collects them yet. */
+  #uncollected(operation: string): Observation {
+    const known = this.#unheard.get(operation)
+    if (known !== undefined) return known
+    const failed = (error: unknown) => void this.#metrics?.countError(operation, error)
+    const observation = new Observation(undefined, undefined, { done() {}, failed })
+    this.#unheard.set(operation, observation)
+    return observation
   }
 }
 

@@ -29,7 +29,7 @@ export interface Backend {
   open(): Promise<void>
 
   /** The live entry under `key`, or `undefined`. In-process backends may answer without a promise. */
-  get(key: string): MaybePromise<StoredEntry | undefined>
+  get(key: string, callers?: Callers): MaybePromise<StoredEntry | undefined>
 
   /**
    * As {@link Backend.get}, at once, for a caller who copies the bytes before the next call of this backend, which may
@@ -42,7 +42,7 @@ export interface Backend {
    * map. A key that failed alone maps to its error; a key that the service left unprocessed maps to `THROTTLED`.
    * A failure of the request as a whole rejects.
    */
-  getMany(keys: readonly string[]): MaybePromise<Map<string, StoredEntry | KvError>>
+  getMany(keys: readonly string[], callers?: Callers): MaybePromise<Map<string, StoredEntry | KvError>>
 
   /** Whether a live entry is there; reads no value bytes where the service can leave them out. */
   exists(key: string): MaybePromise<boolean>
@@ -85,6 +85,12 @@ export interface Backend {
 }
 
 export type MaybePromise<T> = T | Promise<T>
+
+/**
+ * What the listener of a store knows the callers of a read by, the first caller's first. A wrapper passes them on, a
+ * backend ignores them.
+ */
+export type Callers = readonly unknown[]
 
 export interface StoredEntry {
   /** The bytes as they were written. Whoever receives them owns them. */

@@ -1,6 +1,7 @@
 import type { Backend, MaybePromise, StoredEntry } from "../../tiers/backend.ts"
 import { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
+import type { Caller } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 
 /** On an embedded backend one read in 16 is timed: reading the clock twice costs as much as a small read. */
@@ -9,7 +10,7 @@ const SAMPLE_MASK = 15
 /** The start of a read that is not timed. */
 export const UNTIMED = -1
 
-/** The questions to the backend: asked, counted, timed, and their answers made entries. */
+/** Reads of the backend: asked, counted, timed, and their answers made entries. */
 export class BackendReads {
   readonly #backend: Backend
   readonly #runtime: Runtime
@@ -22,19 +23,23 @@ export class BackendReads {
     this.#counters = counters
   }
 
-  /** When the next question is asked, monotonic ms, or {@link UNTIMED}. */
+  /** When the next read is asked for, monotonic ms, or {@link UNTIMED}. */
   start(): number {
     const timed = !this.#backend.traits.inProcess || (this.#asked++ & SAMPLE_MASK) === 0
     return timed ? this.#runtime.monotonic() : UNTIMED
   }
 
-  /** Asks for the row under `key`. An answer without a promise may be lent: it has to be {@link arrived} at once. */
-  ask(key: string): MaybePromise<StoredEntry | undefined> {
+  /**
+   * Asks for the row under `key`. Throws nothing. An answer without a promise may be lent: it has to be
+   * {@link arrived} before the backend is asked again.
+   */
+  ask(key: string, caller: Caller): MaybePromise<StoredEntry | undefined> {
     try {
-      return this.#backend.lend === undefined ? this.#backend.get(key) : this.#backend.lend(key)
+      const backend = this.#backend
+      if (backend.lend !== undefined) return backend.lend(key)
+      return caller === undefined ? backend.get(key) : backend.get(key, [caller])
     } catch (error) {
-      this.failed()
-      throw error
+      return Promise.reject(error)
     }
   }
 

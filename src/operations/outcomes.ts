@@ -1,11 +1,7 @@
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Outcome } from "../listener.ts"
 
-/** Which tier an answer of `getOrSet` came from. */
-export interface Answer {
-  tier: "l2" | "loader"
-  entry: L1Entry | undefined
-}
+/** What a listener is told of each kind of operation. */
 
 export function ofRead(entry: L1Entry | undefined): Outcome {
   if (entry === undefined) return { tier: "l2", result: "miss", hit: false }
@@ -22,14 +18,6 @@ export function ofExists(there: boolean): Outcome {
 
 export function ofStrongExists(there: boolean): Outcome {
   return { tier: "l2", result: "bypass", hit: there }
-}
-
-export function ofAnswer({ tier, entry }: Answer): Outcome {
-  return tier === "l2" ? ofRead(entry) : ofLoad(entry)
-}
-
-export function ofLoad(entry: L1Entry | undefined): Outcome {
-  return { tier: "loader", result: "miss", hit: false, size: entry?.bytes.length }
 }
 
 export function ofWrite({ applied }: { applied: boolean }): Outcome {

@@ -1,17 +1,17 @@
 import type { MaybePromise } from "../../tiers/backend.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
+import { abortable } from "../../tiers/util/abort.ts"
 import type { GetManyOptions } from "../api.ts"
-import type { TwoTier } from "../coherence/two-tier.ts"
-import type { Outcome } from "../listener.ts"
-import { abortable } from "./abort.ts"
+import type { Caller, Outcome } from "../listener.ts"
+import type { OpenStore } from "../open-store.ts"
 import { checkIterable, checkKey } from "./keys.ts"
 
 /**
- * The present ones of `keys`. Each key is a read of its own, so that it meets the reads of it under way; what travels
- * together is the backend's affair. One key that cannot be read rejects the whole, because it must not look absent.
+ * The present ones of `keys`. Each key is a read of its own, so that it joins the reads of it under way; the backend's
+ * wrappers let them travel together. One key that cannot be read rejects the whole, because it must not look absent.
  */
 export async function readMany(
-  tiers: TwoTier,
+  { tiers, listener }: OpenStore,
   operation: string,
   keys: Iterable<string>,
   options: GetManyOptions | undefined,
@@ -31,13 +31,15 @@ export async function readMany(
   }
   const l1 = present.size
   if (unheld.length === 0) {
-    tiers.listener.onHit?.("getMany", undefined, undefined, { l1, l2: 0, absent: distinct.size - l1 })
+    listener.onHit?.("getMany", undefined, undefined, { l1, l2: 0, absent: distinct.size - l1 })
     return present
   }
 
-  const read = (key: string) => (strong ? tiers.readStrong(key) : tiers.read(key, fill))
-  const readAll = () => abortable(readInto(present, unheld, read), options?.signal)
-  await tiers.listener.operation("getMany", undefined, readAll, (): Outcome => {
+  const readAll = (caller: Caller) => {
+    const read = (key: string) => (strong ? tiers.readStrong(key, caller) : tiers.read(key, fill, caller))
+    return abortable(readInto(present, unheld, read), options?.signal)
+  }
+  await listener.operation("getMany", undefined, readAll, (): Outcome => {
     const hit = present.size === distinct.size
     const keys = { l1, l2: present.size - l1, absent: distinct.size - present.size }
     return { tier: "l2", result: strong ? "bypass" : hit ? "hit" : "miss", hit, keys }
@@ -54,13 +56,9 @@ async function readInto(
   const pending: Promise<void>[] = []
   for (const key of keys) {
     const keep = (entry: L1Entry | undefined) => void (entry !== undefined && present.set(key, entry))
-    try {
-      const answer = read(key)
-      if (answer instanceof Promise) pending.push(answer.then(keep))
-      else keep(answer)
-    } catch (error) {
-      pending.push(Promise.reject(error))
-    }
+    const answer = read(key)
+    if (answer instanceof Promise) pending.push(answer.then(keep))
+    else keep(answer)
   }
   if (pending.length > 0) await Promise.all(pending)
 }

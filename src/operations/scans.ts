@@ -1,55 +1,55 @@
 import type { KeyedEntry } from "../../tiers/backend.ts"
+import { abortable } from "../../tiers/util/abort.ts"
 import type { Entry, ScanOptions, ScanPageResult } from "../api.ts"
-import type { TwoTier } from "../coherence/two-tier.ts"
+import type { OpenStore } from "../open-store.ts"
 import { DEFAULTS } from "../options.ts"
-import { abortable } from "./abort.ts"
 import { checkPrefix } from "./keys.ts"
 import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
 
 /** The entries of all pages, each page read when the loop gets to it. `check` runs before each. */
 export async function* scanPages(
-  tiers: TwoTier,
+  store: OpenStore,
   prefix: string,
   options: ScanOptions | undefined,
   check: () => void,
 ): AsyncGenerator<Entry, void, undefined> {
   check()
-  let page = await scanPage(tiers, "scan", prefix, options)
+  let page = await scanPage(store, "scan", prefix, options)
   for (;;) {
     // Not `yield*`, which takes each entry through a second generator.
     for (const entry of page.entries) yield entry
     if (page.nextCursor === undefined) return
     check()
-    page = await scanPage(tiers, "scan", prefix, { ...options, cursor: page.nextCursor })
+    page = await scanPage(store, "scan", prefix, { ...options, cursor: page.nextCursor })
   }
 }
 
 /** One page of the live entries whose key starts with `prefix`. */
 export async function scanPage(
-  tiers: TwoTier,
+  store: OpenStore,
   operation: string,
   prefix: string,
   options: ScanOptions | undefined,
 ): Promise<ScanPageResult> {
   checkPrefix(prefix, operation)
-  const { kind, target } = tiers.backend.traits
-  const store = `${kind}:${target}`
+  const { tiers, listener } = store
+  const place = `${tiers.traits.kind}:${tiers.traits.target}`
   const { limit = DEFAULTS.pageLimit, fill = false, signal } = options ?? {}
   const position =
-    options?.cursor === undefined ? undefined : positionFrom(options.cursor, store, prefix, operation)
+    options?.cursor === undefined ? undefined : positionFrom(options.cursor, place, prefix, operation)
   const request = {
     limit,
     ...(position === undefined ? {} : { cursor: position }),
     ...(signal === undefined ? {} : { signal }),
   }
   const read = () => abortable(tiers.readPage(prefix, request, fill), signal)
-  const page = await tiers.listener.operation("scan", undefined, read, ({ entries }) => ({
+  const page = await listener.operation("scan", undefined, read, ({ entries }) => ({
     tier: "l2",
     keys: { l2: entries.length },
   }))
   return {
     entries: page.entries.map(toEntry),
-    ...(page.next === undefined ? {} : { nextCursor: cursorToken(store, prefix, page.next) }),
+    ...(page.next === undefined ? {} : { nextCursor: cursorToken(place, prefix, page.next) }),
   }
 }
 

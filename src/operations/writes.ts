@@ -1,10 +1,10 @@
-import type { Condition, WriteResult } from "../../tiers/backend.ts"
+import type { Condition } from "../../tiers/backend.ts"
 import { KvError, KvPartialError } from "../../tiers/errors.ts"
-import { writeInChunks } from "../../tiers/util/chunks.ts"
+import { abortable } from "../../tiers/util/abort.ts"
 import type { CallOptions, DeleteOptions, KvValue, PutOptions, PutResult, WriteOptions } from "../api.ts"
-import type { TwoTier } from "../coherence/two-tier.ts"
+import type { NewWrite, WriteResults } from "../coherence/write-through.ts"
+import type { OpenStore } from "../open-store.ts"
 import { expiryOf } from "../options.ts"
-import { abortable } from "./abort.ts"
 import { checkIterable, checkKey } from "./keys.ts"
 import { ofWrite } from "./outcomes.ts"
 import { versionFrom, versionToken } from "./tokens.ts"
@@ -12,25 +12,21 @@ import { encodeValue } from "./values.ts"
 
 /** Writes one value. Everything that can be wrong with the call is found before the write begins. */
 export async function put(
-  tiers: TwoTier,
+  store: OpenStore,
   operation: string,
   key: string,
   value: KvValue,
   options: PutOptions | undefined,
 ): Promise<PutResult> {
   const condition = conditionOf(options, key, operation)
-  const expiresAt = expiryOf(options?.ttlMs, tiers.runtime.now(), operation)
+  const expiresAt = expiryOf(options?.ttlMs, store.runtime.now(), operation)
   const write = {
     value: encodeValue(value, operation, key),
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(condition === undefined ? {} : { condition }),
   }
-  tiers.counters.bytesWritten += write.value.length
-  const send = () => {
-    const written = tiers.write(key, (id) => tiers.backend.put(key, { ...write, id }))
-    return abortable(written, options?.signal)
-  }
-  const { applied, version } = await tiers.listener.operation("set", key, send, ofWrite)
+  const send = () => abortable(store.tiers.writes.put(key, write), options?.signal)
+  const { applied, version } = await store.listener.operation("set", key, send, ofWrite)
   return {
     applied,
     ...(applied && version !== undefined ? { version: versionToken(key, version) } : {}),
@@ -40,89 +36,80 @@ export async function put(
 
 /** Writes many values; of a key that comes twice, the last. */
 export async function setMany(
-  tiers: TwoTier,
+  store: OpenStore,
   entries: Iterable<readonly [key: string, value: KvValue]>,
   options: WriteOptions | undefined,
 ): Promise<void> {
   const operation = "setMany"
-  const expiresAt = expiryOf(options?.ttlMs, tiers.runtime.now(), operation)
+  const expiresAt = expiryOf(options?.ttlMs, store.runtime.now(), operation)
   const expiry = expiresAt === undefined ? {} : { expiresAt }
   checkIterable("entries", entries, operation)
-  const writes = new Map<string, { value: Uint8Array; id: string; expiresAt?: number }>()
+  const writes = new Map<string, NewWrite>()
   for (const [key, value] of entries) {
     checkKey(key, operation)
-    writes.set(key, { value: encodeValue(value, operation, key), id: tiers.runtime.id(), ...expiry })
+    writes.set(key, { value: encodeValue(value, operation, key), ...expiry })
   }
-  for (const { value } of writes.values()) tiers.counters.bytesWritten += value.length
-  await writeMany(tiers, operation, writes, (batch) => tiers.backend.putMany(batch), options)
+  await writeMany(store, operation, new Set(writes.keys()), () => store.tiers.writes.putMany(writes), options)
 }
 
 /** Deletes one entry. */
 export async function deleteOne(
-  tiers: TwoTier,
+  store: OpenStore,
   key: string,
   options: DeleteOptions | undefined,
 ): Promise<boolean> {
   const version = options?.ifVersion === undefined ? undefined : versionFrom(options.ifVersion, key, "delete")
   const removal = version === undefined ? {} : { condition: { version } }
-  const send = () => {
-    const removed = tiers.write(key, (id) => tiers.backend.delete(key, { ...removal, id }))
-    return abortable(removed, options?.signal)
-  }
-  return (await tiers.listener.operation("delete", key, send, ofWrite)).applied
+  const send = () => abortable(store.tiers.writes.delete(key, removal), options?.signal)
+  return (await store.listener.operation("delete", key, send, ofWrite)).applied
 }
 
 /** Deletes many entries. */
 export async function deleteMany(
-  tiers: TwoTier,
+  store: OpenStore,
   keys: Iterable<string>,
   options: CallOptions | undefined,
 ): Promise<void> {
   const operation = "deleteMany"
-  const removals = new Map<string, { id: string }>()
   checkIterable("keys", keys, operation)
+  const distinct = new Set<string>()
   for (const key of keys) {
     checkKey(key, operation)
-    removals.set(key, { id: tiers.runtime.id() })
+    distinct.add(key)
   }
-  await writeMany(tiers, operation, removals, (batch) => tiers.backend.deleteMany(batch), options)
+  await writeMany(store, operation, distinct, () => store.tiers.writes.deleteMany(distinct), options)
 }
 
-async function writeMany<T>(
-  tiers: TwoTier,
+async function writeMany(
+  { tiers, listener }: OpenStore,
   operation: "setMany" | "deleteMany",
-  writes: Map<string, T>,
-  perform: (batch: ReadonlyMap<string, T>) => Promise<Map<string, WriteResult | KvError>>,
+  keys: ReadonlySet<string>,
+  write: () => Promise<WriteResults>,
   options: CallOptions | undefined,
 ): Promise<void> {
-  if (writes.size === 0) return
-  const send = () => sendMany(tiers, operation, writes, perform, options)
-  await tiers.listener.operation(operation, undefined, send, () => ({
-    tier: "l2",
-    keys: { l2: writes.size },
-  }))
+  if (keys.size === 0) return
+  const send = async () => {
+    const results = await abortable(write(), options?.signal)
+    throwIfAnyFailed(results, keys, operation, tiers.traits.kind)
+  }
+  await listener.operation(operation, undefined, send, () => ({ tier: "l2", keys: { l2: keys.size } }))
 }
 
-/** Performs a batch and turns the keys that failed into one error that names them and the ones applied. */
-async function sendMany<T>(
-  tiers: TwoTier,
+/** Turns the keys that failed into one error that names them and the ones applied. */
+function throwIfAnyFailed(
+  results: WriteResults,
+  keys: ReadonlySet<string>,
   operation: string,
-  writes: Map<string, T>,
-  perform: (batch: ReadonlyMap<string, T>) => Promise<Map<string, WriteResult | KvError>>,
-  options: CallOptions | undefined,
-): Promise<void> {
-  const { kind, maxWriteBatch } = tiers.backend.traits
-  const written = tiers.writeMany(writes, (all) => writeInChunks(all, maxWriteBatch, perform))
-  const results = await abortable(written, options?.signal)
+  backend: string,
+): void {
   const failed = new Map<string, KvError>()
   const applied: string[] = []
-  for (const key of writes.keys()) {
-    const result = results.get(key) ?? unanswered(operation, kind, key)
+  for (const key of keys) {
+    const result = results.get(key) ?? unanswered(operation, backend, key)
     if (result instanceof KvError) failed.set(key, result)
     else applied.push(key)
   }
-  if (failed.size === 0) return
-  throw new KvPartialError(failed, applied, { operation, backend: kind })
+  if (failed.size > 0) throw new KvPartialError(failed, applied, { operation, backend })
 }
 
 /** A backend owes an answer for every key; without one, nothing is known of the write. */

@@ -23,6 +23,7 @@ interface Mutant {
 }
 
 const TWO_TIER = "src/coherence/two-tier.ts"
+const WRITES = "src/coherence/write-through.ts"
 const LOADS = "src/coherence/loads.ts"
 const L1 = "tiers/l1/l1.ts"
 
@@ -37,17 +38,17 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "no dirtying at the beginning of a write": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "this.#barriers.raise(key)\n    this.dirty(key, own)", "this.#barriers.raise(key)"]],
+    edits: [[WRITES, "this.#barriers.raise(key)\n    this.#dirty(key, own)", "this.#barriers.raise(key)"]],
   },
   "no dirtying at the end of a write": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "this.dirty(key, own)\n    this.#barriers.lower(key)", "this.#barriers.lower(key)"]],
+    edits: [[WRITES, "this.#dirty(key, own)\n    this.#barriers.lower(key)", "this.#barriers.lower(key)"]],
   },
   "fill while a write is in flight": {
     caughtBy: ["get", "set"],
     edits: [
-      [TWO_TIER, "this.#barriers.raise(key)\n    this.dirty(key, own)", "this.dirty(key, own)"],
-      [TWO_TIER, "this.dirty(key, own)\n    this.#barriers.lower(key)", "this.dirty(key, own)"],
+      [WRITES, "this.#barriers.raise(key)\n    this.#dirty(key, own)", "this.#dirty(key, own)"],
+      [WRITES, "this.#dirty(key, own)\n    this.#barriers.lower(key)", "this.#dirty(key, own)"],
     ],
   },
   "clear that leaves flights able to fill": {
@@ -60,23 +61,23 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "clear that leaves pages able to fill": {
     caughtBy: ["scanFill", "writeElsewhere", "invalidateAll"],
-    edits: [[TWO_TIER, "fill && pageFill.epoch === this.#epoch && ", "fill && "]],
+    edits: [[TWO_TIER, "fill && epoch === this.#epoch && ", "fill && "]],
   },
   "no quarantine after an unknown outcome": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "if (!known) this.#quarantine(key)", ""]],
+    edits: [[WRITES, "if (!known) this.#quarantine(key)", ""]],
   },
   "no quarantine of a write that may land once more": {
     caughtBy: ["get", "set"],
-    edits: [[TWO_TIER, "if (outcome.mayLandLate) this.#quarantine(key)", ""]],
+    edits: [[WRITES, "if (outcome.mayLandLate) this.#quarantine(key)", ""]],
   },
   "a quarantine that ends without dirtying": {
     caughtBy: ["get", "set", "wait"],
     fault: "landLate",
     edits: [
       [
-        TWO_TIER,
-        "this.#barriers.quarantine(key, () => this.dirty(key))",
+        WRITES,
+        "this.#barriers.quarantine(key, () => this.#dirty(key))",
         "this.#barriers.quarantine(key, () => {})",
       ],
     ],
@@ -86,7 +87,7 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "leave()\n        this.#reads.failed()",
+        "land()\n        this.#reads.failed()",
         "this.#inFlight.end()\n        this.#reads.failed()",
       ],
     ],
@@ -95,11 +96,15 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["getOrSet"],
     edits: [
       [
-        TWO_TIER,
-        "if (this.#closing) stop(load)\n    try {\n      return await this.#inFlight.during(run)",
-        "if (this.#closing) stop(load)\n    try {\n      const value = await this.#inFlight.during(run)\n      this.loads.delete(key)\n      return value",
+        LOADS,
+        "      load.settled = true\n      this.#running.delete(load)\n      if (this.#joinable.get(key) === load) this.#joinable.delete(key)",
+        "      load.settled = true\n      this.#running.delete(load)",
       ],
-      [TWO_TIER, "if (this.loads.get(key) === load) this.loads.delete(key)", ""],
+      [
+        LOADS,
+        "if (applied) return loaded",
+        "if (applied) {\n this.#joinable.delete(key)\n return loaded\n }",
+      ],
     ],
   },
   "a load that a write has overtaken is stored": {
@@ -110,17 +115,17 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["getOrSet", "set", "delete"],
     edits: [
       [LOADS, "if (!load.dirty) {", "{"],
-      [LOADS, "const write = { value: bytes, condition, ...", "const write = { value: bytes, ..."],
+      [LOADS, "{ ...write, condition }", "{ ...write }"],
     ],
   },
   "a load that a write has overtaken is still joined": {
     caughtBy: ["getOrSet", "delete"],
-    edits: [[TWO_TIER, "load.dirty = true\n      this.loads.delete(key)", "load.dirty = true"]],
+    edits: [[LOADS, "load.dirty = true\n    this.#joinable.delete(key)", "load.dirty = true"]],
   },
   "a load that nobody waits for is stored": {
     caughtBy: ["getOrSet", "delete"],
     edits: [
-      [LOADS, "  load.dirty = true\n  load.controller.abort", "  load.controller.abort"],
+      [LOADS, "    load.dirty = true\n    load.controller.abort", "    load.controller.abort"],
       [
         LOADS,
         "if (value === undefined || abandoned) return undefined",
@@ -148,8 +153,8 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "const stored = await this.backend.get(key)",
-        "const joined = this.#flights.get(key)\n      if (joined !== undefined) return await joined.promise\n      const stored = await this.backend.get(key)",
+        "const stored = await this.#backend.get(key, caller === undefined ? undefined : [caller])",
+        "const joined = this.#flights.get(key)\n      if (joined !== undefined) return await joined.promise\n      const stored = await this.#backend.get(key, caller === undefined ? undefined : [caller])",
       ],
     ],
   },
@@ -165,21 +170,21 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a strong read leaves in L1 what it found outdated": {
     caughtBy: ["get", "getStrong", "writeElsewhere"],
-    edits: [[TWO_TIER, "if (held !== undefined && held !== version) this.l1.drop(key)", ""]],
+    edits: [[TWO_TIER, "if (held !== undefined && held !== version) this.#l1.drop(key)", ""]],
   },
   "reads under way fill over what a strong read or a page showed": {
     caughtBy: ["get", "getStrong", "writeElsewhere"],
     edits: [
       [
         TWO_TIER,
-        "if (held !== undefined && held !== version) this.l1.drop(key)\n    this.#dirtyFlight(key)",
-        "if (held !== undefined && held !== version) this.l1.drop(key)",
+        "if (held !== undefined && held !== version) this.#l1.drop(key)\n    this.#dirtyFlight(key)",
+        "if (held !== undefined && held !== version) this.#l1.drop(key)",
       ],
     ],
   },
   "a page fills over what was written or read meanwhile": {
     caughtBy: ["get", "scanFill", "writeElsewhere"],
-    edits: [[TWO_TIER, " && !pageFill.dirtied.has(stored.key)", ""]],
+    edits: [[TWO_TIER, " && !pageFill.has(stored.key)", ""]],
   },
   "L1 falls behind what a read showed that could not fill": {
     caughtBy: ["get", "invalidate", "writeElsewhere"],
@@ -187,7 +192,7 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "fill below the floor": {
     edits: [
-      [TWO_TIER, "else if (this.#floors.isBelow(key, entry.version)) this.counters.refusedFills++", ""],
+      [TWO_TIER, "else if (this.#floors.isBelow(key, entry.version)) this.#counters.refusedFills++", ""],
     ],
     caughtBy: "lag",
   },
@@ -197,7 +202,7 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
       [
         TWO_TIER,
         "this.#fill(key, entry, askedAt)\n        return entry",
-        "{\n this.#fill(key, entry, askedAt)\n return this.l1.get(key) }\n        return entry",
+        "{\n this.#fill(key, entry, askedAt)\n return this.#l1.get(key) }\n        return entry",
       ],
     ],
   },

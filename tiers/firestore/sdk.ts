@@ -6,7 +6,8 @@ import type {
   WriteBatch,
 } from "@google-cloud/firestore"
 import type { Runtime } from "../runtime.ts"
-import { unlessAborted, within } from "../util/deadline.ts"
+import { abortable } from "../util/abort.ts"
+import { within } from "../util/deadline.ts"
 import type {
   FieldValue,
   FirestoreCalls,
@@ -55,7 +56,7 @@ export async function sdkCalls(
 
     async query(range, limit, signal) {
       const answer = inTime(inRange(rows.orderBy(sdk.FieldPath.documentId()), range).limit(limit).get())
-      const { docs } = await (signal === undefined ? answer : unlessAborted(answer, signal))
+      const { docs } = await abortable(answer, signal)
       return docs.flatMap((snapshot) => toDocument(snapshot) ?? [])
     },
 

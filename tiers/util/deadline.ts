@@ -24,13 +24,3 @@ export function within<T>(
     )
   })
 }
-
-/** Settles as `answer` does, or rejects with the signal's reason once it is aborted. */
-export function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    signal.addEventListener("abort", abort, { once: true })
-    answer.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort))
-    if (signal.aborted) abort()
-  })
-}

@@ -36,7 +36,7 @@ export function coalescing(backend: Backend, options: CoalescingOptions = {}): B
     close: () => backend.close(),
     ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
 
-    get: traits.maxReadBatch === 1 ? (key) => backend.get(key) : coalescedGet(backend, options),
+    get: traits.maxReadBatch === 1 ? singleGet(backend, options) : coalescedGet(backend, options),
     getMany: (keys) => readInChunks(backend, keys),
     exists: (key) => backend.exists(key),
     put: (key, write) => backend.put(key, write),
@@ -47,6 +47,11 @@ export function coalescing(backend: Backend, options: CoalescingOptions = {}): B
     scan: (prefix, page) => backend.scan(prefix, page),
     wasWrittenBy: (key, id) => backend.wasWrittenBy(key, id),
   }
+}
+
+function singleGet(backend: Backend, { run }: CoalescingOptions): Backend["get"] {
+  return (key, callers = []) =>
+    run === undefined ? backend.get(key) : run(callers, [key], () => backend.get(key))
 }
 
 interface Caller {
@@ -71,10 +76,10 @@ function coalescedGet(backend: Backend, options: CoalescingOptions): Backend["ge
   const afterJobs = Promise.resolve()
   const inJob = () => process.nextTick(flush)
 
-  return (key) =>
+  return (key, callers) =>
     new Promise((resolve, reject) => {
       if (waiting.length === 0) void afterJobs.then(inJob)
-      waiting.push({ key, context: capture?.(), resolve, reject })
+      waiting.push({ key, context: callers?.[0] ?? capture?.(), resolve, reject })
     })
 }
 

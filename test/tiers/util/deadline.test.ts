@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { unlessAborted, within } from "../../../tiers/util/deadline.ts"
+import { within } from "../../../tiers/util/deadline.ts"
 import { settle, testRuntime } from "../../support/runtime.ts"
 
 const late = () => new Error("late")
@@ -25,22 +25,4 @@ test("what comes too late is not heard of", async () => {
     settleLate()
     await settle()
   }
-})
-
-test("an abort rejects with its reason, also one before the call, and leaves no listener", async () => {
-  const never = new Promise(() => {})
-  await expect(unlessAborted(never, AbortSignal.abort("before"))).rejects.toBe("before")
-
-  const controller = new AbortController()
-  const waiting = unlessAborted(never, controller.signal)
-  controller.abort("meanwhile")
-  await expect(waiting).rejects.toBe("meanwhile")
-
-  const { signal } = new AbortController()
-  let listeners = 0
-  signal.addEventListener = () => void listeners++
-  signal.removeEventListener = () => void listeners--
-  expect(await unlessAborted(Promise.resolve("answer"), signal)).toBe("answer")
-  await settle()
-  expect(listeners).toBe(0)
 })

@@ -1,6 +1,6 @@
 import type { Backend, MaybePromise } from "../../backend.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
-import { unlessAborted } from "../../util/deadline.ts"
+import { abortable } from "../../util/abort.ts"
 import { sendWrite } from "./ambiguous-write.ts"
 import { type AttemptPolicy, Call, type CallKind, type Retry, start } from "./attempts.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
@@ -79,8 +79,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
         signal?.throwIfAborted()
         return backend.scan(prefix, page)
       }
-      const answer = finishRead(new Call(policy, SCAN), ask(), ask)
-      return signal === undefined ? answer : unlessAborted(answer, signal)
+      return abortable(finishRead(new Call(policy, SCAN), ask(), ask), signal)
     },
 
     put: (key, write) =>

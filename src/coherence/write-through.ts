@@ -1,0 +1,143 @@
+import type { Backend, Removal, Write, WriteResult } from "../../tiers/backend.ts"
+import { KvError } from "../../tiers/errors.ts"
+import type { Runtime } from "../../tiers/runtime.ts"
+import { writeInChunks } from "../../tiers/util/chunks.ts"
+import type { Counters } from "../stats.ts"
+import type { FillBarriers } from "./fill-barriers.ts"
+import type { InFlight } from "./in-flight.ts"
+import type { Load } from "./loads.ts"
+import type { VersionFloors } from "./version-floors.ts"
+
+export interface WriteThroughOptions {
+  backend: Backend
+  runtime: Runtime
+  counters: Counters
+  inFlight: InFlight
+  barriers: FillBarriers
+  floors: VersionFloors
+  /** Drops the key from L1 and keeps out what was read before now, but for what the load `own` brings. */
+  dirty: (key: string, own?: Load) => void
+}
+
+/** A write without the identity that it gets when it is sent. */
+export type NewWrite = Omit<Write, "id">
+export type WriteResults = Map<string, WriteResult | KvError>
+
+/**
+ * The writes of the protocol: dirty the key, write to the backend, dirty the key again whatever the outcome. A fill barrier
+ * stands meanwhile, and for the quarantine after it if the write may still land.
+ */
+export class WriteThrough {
+  readonly #backend: Backend
+  readonly #runtime: Runtime
+  readonly #counters: Counters
+  readonly #inFlight: InFlight
+  readonly #barriers: FillBarriers
+  readonly #floors: VersionFloors
+  readonly #dirty: (key: string, own?: Load) => void
+
+  constructor({ backend, runtime, counters, inFlight, barriers, floors, dirty }: WriteThroughOptions) {
+    this.#backend = backend
+    this.#runtime = runtime
+    this.#counters = counters
+    this.#inFlight = inFlight
+    this.#barriers = barriers
+    this.#floors = floors
+    this.#dirty = dirty
+  }
+
+  /** Writes `key`. `own` is the load that the write is part of: the write does not overtake it. */
+  put(key: string, write: NewWrite, own?: Load): Promise<WriteResult> {
+    this.#counters.bytesWritten += write.value.length
+    return this.#one(key, (id) => this.#backend.put(key, { ...write, id }), own)
+  }
+
+  delete(key: string, removal: Omit<Removal, "id"> = {}): Promise<WriteResult> {
+    return this.#one(key, (id) => this.#backend.delete(key, { ...removal, id }))
+  }
+
+  /** Writes many keys; the answer has every key, with its result or its error. */
+  putMany(writes: ReadonlyMap<string, NewWrite>): Promise<WriteResults> {
+    for (const { value } of writes.values()) this.#counters.bytesWritten += value.length
+    return this.#many(writes, (batch) => this.#backend.putMany(batch))
+  }
+
+  deleteMany(keys: ReadonlySet<string>): Promise<WriteResults> {
+    const removals = new Map(Array.from(keys, (key) => [key, {}]))
+    return this.#many(removals, (batch) => this.#backend.deleteMany(batch))
+  }
+
+  async #one(key: string, send: (id: string) => Promise<WriteResult>, own?: Load): Promise<WriteResult> {
+    const startedAt = this.#runtime.monotonic()
+    this.#begin(key, own)
+    try {
+      const result = await send(this.#runtime.id())
+      this.#settle(key, result)
+      return result
+    } catch (error) {
+      this.#settle(key, error)
+      throw error
+    } finally {
+      this.#end(key, startedAt, own)
+    }
+  }
+
+  async #many<T extends object>(
+    items: ReadonlyMap<string, T>,
+    send: (batch: ReadonlyMap<string, T & { id: string }>) => Promise<WriteResults>,
+  ): Promise<WriteResults> {
+    const writes = new Map(Array.from(items, ([key, item]) => [key, { ...item, id: this.#runtime.id() }]))
+    const startedAt = this.#runtime.monotonic()
+    for (const key of writes.keys()) this.#begin(key)
+    try {
+      const results = await writeInChunks(writes, this.#backend.traits.maxWriteBatch, send)
+      for (const key of writes.keys()) this.#settle(key, results.get(key))
+      return results
+    } catch (error) {
+      for (const key of writes.keys()) this.#settle(key, error)
+      throw error
+    } finally {
+      for (const key of writes.keys()) this.#end(key, startedAt)
+    }
+  }
+
+  #begin(key: string, own?: Load): void {
+    this.#inFlight.begin()
+    this.#barriers.raise(key)
+    this.#dirty(key, own)
+  }
+
+  #end(key: string, startedAt: number, own?: Load): void {
+    this.#counters.writeLatency.record(this.#runtime.monotonic() - startedAt)
+    this.#dirty(key, own)
+    this.#barriers.lower(key)
+    this.#inFlight.end()
+  }
+
+  /** Counts the outcome of a write, and keeps what it says of the key. */
+  #settle(key: string, outcome: unknown): void {
+    if (!isResult(outcome)) {
+      this.#counters.writeErrors++
+      // Neither an error that is no KvError nor a missing answer says whether the write was applied.
+      const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
+      if (!known) this.#quarantine(key)
+      return
+    }
+    if (outcome.mayLandLate) this.#quarantine(key)
+    if (!outcome.applied) {
+      this.#counters.refused++
+      return
+    }
+    this.#counters.writes++
+    if (outcome.version === undefined) this.#floors.forget(key)
+    else this.#floors.raise(key, outcome.version)
+  }
+
+  #quarantine(key: string): void {
+    this.#barriers.quarantine(key, () => this.#dirty(key))
+  }
+}
+
+function isResult(outcome: unknown): outcome is WriteResult {
+  return typeof outcome === "object" && outcome !== null && "applied" in outcome
+}

@@ -1,0 +1,151 @@
+import type { MaybePromise } from "../../tiers/backend.ts"
+import { KvError } from "../../tiers/errors.ts"
+import type { L1Entry } from "../../tiers/l1/entry.ts"
+import { abortable } from "../../tiers/util/abort.ts"
+import type { GetOrSetOptions, Loader } from "../api.ts"
+import { type LoadRequest, ofLoad } from "../coherence/loads.ts"
+import type { Caller, Outcome } from "../listener.ts"
+import type { OpenStore } from "../open-store.ts"
+import { expiryOf } from "../options.ts"
+import { describe } from "./keys.ts"
+import { ofRead } from "./outcomes.ts"
+import { encodeJson, encodeValue, jsonOf, mutableJsonOf, textOf } from "./values.ts"
+
+const OPERATION = "getOrSet"
+
+/** How a loaded value is stored and comes back. */
+interface Form {
+  encode(value: unknown, key: string): Uint8Array
+  decode(entry: L1Entry, key: string): unknown
+}
+
+const json: Form = {
+  encode(value, key) {
+    if (value instanceof Uint8Array) throw wrongForm("bytes", "bytes", key)
+    return encodeJson(value, OPERATION, key)
+  },
+  decode: (entry, key) => jsonOf(entry, OPERATION, key),
+}
+
+const mutableJson: Form = { ...json, decode: (entry, key) => mutableJsonOf(entry, OPERATION, key) }
+
+const text: Form = {
+  encode(value, key) {
+    if (typeof value !== "string") throw wrongForm(describe(value), "json", key)
+    return encodeValue(value, OPERATION, key)
+  },
+  decode: (entry, key) => textOf(entry, OPERATION, key),
+}
+
+const bytes: Form = {
+  encode(value, key) {
+    if (!(value instanceof Uint8Array)) throw wrongForm(describe(value), "json", key)
+    return encodeValue(value, OPERATION, key)
+  },
+  decode: (entry) => entry.copyBytes(),
+}
+
+const FORMS = { json, text, bytes }
+
+function wrongForm(found: string, fitting: string, key: string): KvError {
+  const message = `The loader returned ${found}; pass as: "${fitting}" to store it and get it back as it is`
+  return new KvError("INVALID_VALUE", message, { operation: OPERATION, key })
+}
+
+/** What a call loads if it has to; the condition of the write depends on why. */
+type Load = Omit<LoadRequest, "condition">
+
+/** An entry, and the tier that it came from. */
+interface Answer {
+  tier: "l2" | "loader"
+  entry: L1Entry | undefined
+}
+
+/** The value under `key`, or what `loader` gives, stored if the key is still absent and untouched by then. */
+export async function getOrSet(
+  store: OpenStore,
+  key: string,
+  loader: Loader<unknown>,
+  options: GetOrSetOptions = {},
+): Promise<unknown> {
+  const { tiers, listener } = store
+  const { consistency, signal } = options
+  const form = formOf(options)
+  const load = loadOf(store, key, loader, form, options)
+
+  const held = consistency === "strong" ? undefined : tiers.lookUp(key)
+  if (held) {
+    listener.onHit?.(OPERATION, key, held)
+    refreshIfDue(store, load, held, options)
+    return form.decode(held, key)
+  }
+  const answer = (caller: Caller): MaybePromise<Answer> => {
+    const read =
+      held === null
+        ? undefined
+        : consistency === "strong"
+          ? tiers.readStrong(key, caller)
+          : tiers.read(key, true, caller)
+    if (!(read instanceof Promise)) return entryOrLoaded(store, load, read, options, caller)
+    return tiers.during(async () =>
+      entryOrLoaded(store, load, await abortable(read, signal), options, caller),
+    )
+  }
+  const { entry } = await listener.operation(OPERATION, key, answer, ofAnswer)
+  return entry && form.decode(entry, key)
+}
+
+/** What was read, refreshed in the background if that is due; or what is loaded now, if the key was absent. */
+function entryOrLoaded(
+  store: OpenStore,
+  load: Load,
+  entry: L1Entry | undefined,
+  options: GetOrSetOptions,
+  caller: Caller,
+): MaybePromise<Answer> {
+  if (entry === undefined) {
+    const loading = store.tiers.load({ ...load, condition: { absent: true } }, caller, options.signal)
+    return loading.then((loaded) => ({ tier: "loader", entry: loaded }))
+  }
+  refreshIfDue(store, load, entry, options)
+  return { tier: "l2", entry }
+}
+
+function refreshIfDue(
+  { tiers, runtime }: OpenStore,
+  load: Load,
+  { expiresAt = Number.POSITIVE_INFINITY, version }: L1Entry,
+  { refreshAheadMs = 0 }: GetOrSetOptions,
+): void {
+  if (expiresAt - runtime.now() < refreshAheadMs) tiers.refresh({ ...load, condition: { version } })
+}
+
+function formOf({ as = "json", mutable }: GetOrSetOptions): Form {
+  return as === "json" && mutable ? mutableJson : FORMS[as]
+}
+
+function loadOf(
+  { runtime }: OpenStore,
+  key: string,
+  loader: Loader<unknown>,
+  form: Form,
+  { ttlMs, refreshAheadMs = 0 }: GetOrSetOptions,
+): Load {
+  if (typeof loader !== "function") {
+    const message = `getOrSet takes a function that loads the value; got ${describe(loader)}`
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
+  }
+  if (refreshAheadMs > 0 && ttlMs === undefined) {
+    const message = "refreshAheadMs needs ttlMs: what never expires is never loaded ahead of its expiry"
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
+  }
+  const encode = (value: unknown) => {
+    const expiresAt = expiryOf(ttlMs, runtime.now(), OPERATION)
+    return { value: form.encode(value, key), ...(expiresAt === undefined ? {} : { expiresAt }) }
+  }
+  return { key, loader, encode }
+}
+
+function ofAnswer({ tier, entry }: Answer): Outcome {
+  return tier === "l2" ? ofRead(entry) : ofLoad(entry)
+}

@@ -1,0 +1,47 @@
+import type { Context } from "@opentelemetry/api"
+import type { BegunOperation, Caller, Outcome } from "../src/listener.ts"
+import type { MaybePromise } from "../tiers/backend.ts"
+import { runIn, safely } from "./safely.ts"
+
+/** What is done at the end of an operation that is observed. Either may throw: that goes to `diag`. */
+export interface Ends {
+  done(outcome: Outcome): void
+  failed(error: unknown): void
+}
+
+/** An operation or a load under way, observed until its end. */
+export class Observation implements BegunOperation {
+  readonly caller: Caller
+  /** Of its span, which what it runs belongs to; `undefined` without a span. */
+  readonly #context: Context | undefined
+  readonly #ends: Ends
+
+  constructor(caller: Caller, context: Context | undefined, ends: Ends) {
+    this.caller = caller
+    this.#context = context
+    this.#ends = ends
+  }
+
+  /** The listeners come first, so a span has ended before its caller goes on; the caller gets the very same promise. */
+  ends<T>(answer: MaybePromise<T>, describe: (value: T) => Outcome): MaybePromise<T> {
+    const done = (value: T) => void safely(() => this.#ends.done(describe(value)))
+    if (answer instanceof Promise) answer.then(done, (error: unknown) => this.#failed(error))
+    else done(answer)
+    return answer
+  }
+
+  run<T>(run: (caller: Caller) => MaybePromise<T>, describe: (value: T) => Outcome): MaybePromise<T> {
+    let answer: MaybePromise<T>
+    try {
+      answer = this.#context === undefined ? run(this.caller) : runIn(this.#context, () => run(this.caller))
+    } catch (error) {
+      this.#failed(error)
+      throw error
+    }
+    return this.ends(answer, describe)
+  }
+
+  #failed(error: unknown): void {
+    safely(() => this.#ends.failed(error))
+  }
+}
