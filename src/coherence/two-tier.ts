@@ -131,6 +131,60 @@ export class TwoTier {
     return entry
   }
 
+  #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
+    this.#counters.coalesced++
+    this.#listener.joined(caller, flight.caller)
+    flight.fill ||= fill
+    return flight.promise
+  }
+
+  /** Waits for the answer to a read as a flight that others can join. */
+  #fly(
+    key: string,
+    answer: Promise<StoredEntry | undefined>,
+    startedAt: number,
+    fill: boolean,
+    caller: Caller,
+  ): Promise<L1Entry | undefined> {
+    this.#inFlight.begin()
+    const flight: Flight = { fill, dirty: false, caller, promise: PENDING }
+    const epoch = this.#epoch
+    // The time to live in L1 runs from the question: the answer may have been true no longer than that.
+    const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
+    const land = () => {
+      this.#inFlight.end()
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    }
+    flight.promise = answer.then(
+      (stored) => {
+        land()
+        const entry = this.#reads.arrived(stored, startedAt)
+        if (flight.dirty || epoch !== this.#epoch) {
+          if (flight.fill) this.#counters.refusedFills++
+          this.#shown(key, entry)
+          return entry
+        }
+        this.#pageFills.dirty(key)
+        if (flight.fill) this.#fill(key, entry, askedAt)
+        return entry
+      },
+      (error: unknown) => {
+        land()
+        this.#reads.failed()
+        throw error
+      },
+    )
+    this.#flights.set(key, flight)
+    return flight.promise
+  }
+
+  #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
+    if (this.#barriers.has(key)) this.#counters.refusedFills++
+    else if (entry === undefined) this.#l1.fillAbsent(key, askedAt)
+    else if (this.#floors.isBelow(key, entry.version)) this.#counters.refusedFills++
+    else this.#l1.fill(key, entry, askedAt)
+  }
+
   /** Reads `key` from the backend, joining no read that began earlier; drops what L1 holds if it differs. */
   async readStrong(key: string, caller: Caller): Promise<L1Entry | undefined> {
     this.#counters.l1Bypasses++
@@ -187,6 +241,20 @@ export class TwoTier {
     }
   }
 
+  /** A read that does not fill showed `entry` to its callers. Unless it is known to be old, L1 must not fall behind it. */
+  #shown(key: string, entry: { version: string } | undefined): void {
+    if (entry !== undefined && this.#floors.isBelow(key, entry.version)) return
+    this.#supersede(key, entry?.version ?? null)
+  }
+
+  /** Drops what L1 holds unless it is `version`, `null` for absent, and keeps out what other reads under way may bring. */
+  #supersede(key: string, version: string | null): void {
+    const held = this.#l1.versionOf(key)
+    if (held !== undefined && held !== version) this.#l1.drop(key)
+    this.#dirtyFlight(key)
+    this.#pageFills.dirty(key)
+  }
+
   /** What the loader gives for `key`, one load at a time; stored on `request.condition`, unless it was overtaken. */
   load(request: LoadRequest, caller: Caller, signal?: AbortSignal): Promise<L1Entry | undefined> {
     return this.#loads.join(request, caller, signal)
@@ -215,6 +283,20 @@ export class TwoTier {
     this.#l1.clear()
   }
 
+  #dirty(key: string, own?: Load): void {
+    this.#dirtyFlight(key)
+    this.#pageFills.dirty(key)
+    this.#loads.dirty(key, own)
+    this.#l1.drop(key)
+  }
+
+  #dirtyFlight(key: string): void {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) return
+    flight.dirty = true
+    this.#flights.delete(key)
+  }
+
   /** Reads, writes, pages and loads under way. */
   get inFlight(): number {
     return this.#inFlight.count
@@ -233,88 +315,6 @@ export class TwoTier {
     this.#barriers.close()
     this.#inFlight.close()
     this.#l1.close()
-  }
-
-  #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
-    this.#counters.coalesced++
-    this.#listener.joined(caller, flight.caller)
-    flight.fill ||= fill
-    return flight.promise
-  }
-
-  /** Waits for the answer to a read as a flight that others can join. */
-  #fly(
-    key: string,
-    answer: Promise<StoredEntry | undefined>,
-    startedAt: number,
-    fill: boolean,
-    caller: Caller,
-  ): Promise<L1Entry | undefined> {
-    this.#inFlight.begin()
-    const flight: Flight = { fill, dirty: false, caller, promise: PENDING }
-    const epoch = this.#epoch
-    // The time to live in L1 runs from the question: the answer may have been true no longer than that.
-    const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
-    const land = () => {
-      this.#inFlight.end()
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
-    }
-    flight.promise = answer.then(
-      (stored) => {
-        land()
-        const entry = this.#reads.arrived(stored, startedAt)
-        if (flight.dirty || epoch !== this.#epoch) {
-          if (flight.fill) this.#counters.refusedFills++
-          this.#shown(key, entry)
-          return entry
-        }
-        this.#pageFills.dirty(key)
-        if (flight.fill) this.#fill(key, entry, askedAt)
-        return entry
-      },
-      (error: unknown) => {
-        land()
-        this.#reads.failed()
-        throw error
-      },
-    )
-    this.#flights.set(key, flight)
-    return flight.promise
-  }
-
-  #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
-    if (this.#barriers.has(key)) this.#counters.refusedFills++
-    else if (entry === undefined) this.#l1.fillAbsent(key, askedAt)
-    else if (this.#floors.isBelow(key, entry.version)) this.#counters.refusedFills++
-    else this.#l1.fill(key, entry, askedAt)
-  }
-
-  /** A read that does not fill showed `entry` to its callers. Unless it is known to be old, L1 must not fall behind it. */
-  #shown(key: string, entry: { version: string } | undefined): void {
-    if (entry !== undefined && this.#floors.isBelow(key, entry.version)) return
-    this.#supersede(key, entry?.version ?? null)
-  }
-
-  /** Drops what L1 holds unless it is `version`, `null` for absent, and keeps out what other reads under way may bring. */
-  #supersede(key: string, version: string | null): void {
-    const held = this.#l1.versionOf(key)
-    if (held !== undefined && held !== version) this.#l1.drop(key)
-    this.#dirtyFlight(key)
-    this.#pageFills.dirty(key)
-  }
-
-  #dirty(key: string, own?: Load): void {
-    this.#dirtyFlight(key)
-    this.#pageFills.dirty(key)
-    this.#loads.dirty(key, own)
-    this.#l1.drop(key)
-  }
-
-  #dirtyFlight(key: string): void {
-    const flight = this.#flights.get(key)
-    if (flight === undefined) return
-    flight.dirty = true
-    this.#flights.delete(key)
   }
 }
 
