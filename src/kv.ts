@@ -2,8 +2,10 @@ import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1/l1.ts"
 import type { Kv, KvOptions } from "./api.ts"
-import { type Binding, parseUrl, resolveBinding } from "./binding/binding.ts"
-import { backendOf, overNetwork } from "./binding/open-backend.ts"
+import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
+import { resolveBinding } from "./binding/environment.ts"
+import { overNetwork } from "./binding/open-backend.ts"
+import { parseUrl } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { silent } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
@@ -51,7 +53,7 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
 
 async function openShared(name: string, settings: KvSettings): Promise<Kv> {
   const binding = resolveBinding(name, process.env)
-  const id = JSON.stringify([name, process.cwd(), binding])
+  const id = JSON.stringify([name, process.cwd(), identityOf(binding)])
   while (closing.has(id)) await closing.get(id)
   const store = shared.get(id) ?? { opening: openOwned(name, binding, settings), handles: 0 }
   shared.set(id, store)
@@ -77,7 +79,7 @@ async function openShared(name: string, settings: KvSettings): Promise<Kv> {
 
 /** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
 async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
-  const backend = await backendOf(binding, settings.runtime, settings.timeoutMs)
+  const backend = await backendOf(binding, settings)
   try {
     const store = await compose(name, backend, settings)
     return { ...store, close: () => store.close().then(() => backend.close()) }

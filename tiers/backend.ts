@@ -149,7 +149,7 @@ export interface KeyedEntry extends StoredEntry {
 
 /** What a backend can and cannot do: declared, never probed. */
 export interface BackendTraits {
-  /** `dynamodb`, `firestore`, `azure-tables`, `redis`, `lmdb`, `memory`. */
+  /** Name of the backend: `dynamodb`, `redis`, … */
   readonly kind: string
   /** The table, collection, path or prefix, for messages and spans; never a credential. */
   readonly target: string

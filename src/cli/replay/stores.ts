@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import type { Runtime } from "../../../tiers/runtime.ts"
 import type { Kv, L1Options } from "../../api.ts"
-import { type Binding, parseUrl } from "../../binding/binding.ts"
-import { backendOf } from "../../binding/open-backend.ts"
+import { backendOf } from "../../binding/catalogue.ts"
+import { parseUrl } from "../../binding/url.ts"
 import { kv } from "../../kv.ts"
 import { DEFAULTS } from "../../options.ts"
 import { temporaryDirectory } from "../temporary-directory.ts"
@@ -30,16 +30,11 @@ export async function openStores(
 ): Promise<OpenedStores> {
   if (url !== undefined) {
     const keys = new ReplayKeys(`replay-${randomBytes(4).toString("hex")}:`)
-    return open(parseUrl(url), keys, l1, runtime, (seeding) => seeding.deleteMany(keys.keys()))
+    return open(url, keys, l1, runtime, (seeding) => seeding.deleteMany(keys.keys()))
   }
   const directory = await temporaryDirectory("tiered-kv-replay-")
   try {
-    const stores = await open(
-      { service: "lmdb", path: join(directory.path, "store") },
-      new ReplayKeys(""),
-      l1,
-      runtime,
-    )
+    const stores = await open(`lmdb:${join(directory.path, "store")}`, new ReplayKeys(""), l1, runtime)
     return { ...stores, close: () => stores.close().finally(() => directory.remove()) }
   } catch (error) {
     await directory.remove()
@@ -48,13 +43,13 @@ export async function openStores(
 }
 
 async function open(
-  binding: Binding,
+  url: string,
   keys: ReplayKeys,
   l1: L1Options,
   runtime: Runtime,
   clear?: (seeding: Kv) => Promise<void>,
 ): Promise<OpenedStores> {
-  const backend = await backendOf(binding, runtime, DEFAULTS.timeoutMs)
+  const backend = await backendOf(parseUrl(url), { runtime, timeoutMs: DEFAULTS.timeoutMs })
   const measured = await kv("replay", { backend, l1, runtime })
   const seeding = await kv("seeding", { backend, l1: false, runtime })
   return {

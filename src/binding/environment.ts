@@ -1,0 +1,39 @@
+import { KvError } from "../../tiers/errors.ts"
+import { parseAlienBinding } from "./alien.ts"
+import { type Binding, CATALOGUE } from "./catalogue.ts"
+import { parseUrl, urlForms } from "./url.ts"
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * The binding of the store called `name`: the variable `KV_<NAME>_URL`, else `ALIEN_<NAME>_BINDING`, else the backend
+ * that has settings by default, LMDB under `.kv/<name>` of the working directory, but in production. Reads no variable of
+ * any other name.
+ */
+export function resolveBinding(name: string, environment: Environment): Binding {
+  const suffix = name.toUpperCase().replaceAll("-", "_")
+  const urlVariable = `KV_${suffix}_URL`
+  const bindingVariable = `ALIEN_${suffix}_BINDING`
+  const url = environment[urlVariable]
+  if (url !== undefined && url !== "") return parseUrl(url, `The environment variable ${urlVariable}`)
+  const json = environment[bindingVariable]
+  if (json !== undefined && json !== "") {
+    return parseAlienBinding(json, `The environment variable ${bindingVariable}`)
+  }
+  const byDefault = environment.NODE_ENV === "production" ? undefined : defaultBinding(name)
+  if (byDefault !== undefined) return byDefault
+  throw new KvError(
+    "BINDING_NOT_CONFIGURED",
+    `The store "${name}" has no binding, and NODE_ENV is production, where there is no default. Set ${urlVariable} ` +
+      `to a URL such as ${urlForms()[0]}, or ${bindingVariable} to a JSON binding`,
+    { operation: "open" },
+  )
+}
+
+function defaultBinding(name: string): Binding | undefined {
+  for (const backend of CATALOGUE) {
+    const settings = backend.defaultSettings?.(name)
+    if (settings !== undefined) return { backend, settings }
+  }
+  return undefined
+}

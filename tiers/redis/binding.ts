@@ -1,0 +1,45 @@
+import type { BackendDescription, Refuse } from "../binding.ts"
+import { KvError } from "../errors.ts"
+import { parseRedisUrl, type RedisSettings } from "./settings.ts"
+
+interface RedisPlace extends RedisSettings {
+  prefix?: string
+}
+
+export const redisDescription: BackendDescription<RedisPlace> = {
+  kind: "redis",
+  url: {
+    forms: { redis: "redis://HOST:PORT/DATABASE", rediss: "rediss://…" },
+    read: ({ text, refuse }) => readUrl(text, refuse),
+  },
+  alien: {
+    service: "redis",
+    read(fields) {
+      const { url } = fields.texts({ connectionUrl: "url" })
+      return {
+        ...readUrl(url, (message) => fields.refuse(`has a "connectionUrl" that ${message}`)),
+        ...fields.texts({}, { keyPrefix: "prefix" }),
+        ...fields.wholeNumbers({ database: "database" }),
+      }
+    },
+  },
+  async make({ prefix, ...settings }, { runtime, timeoutMs }) {
+    const { redis } = await import("./backend.ts")
+    return redis(settings, {
+      ...(prefix === undefined ? {} : { prefix }),
+      runtime,
+      timeoutMs,
+      connectTimeoutMs: timeoutMs,
+    })
+  },
+}
+
+/** Not by way of `URL`, which cannot hold several hosts. */
+function readUrl(text: string, refuse: Refuse): RedisPlace {
+  try {
+    const { settings, prefix } = parseRedisUrl(text)
+    return { ...settings, ...(prefix === undefined ? {} : { prefix }) }
+  } catch (error) {
+    throw error instanceof KvError ? refuse(`is wrong: ${error.message}`) : error
+  }
+}
