@@ -1,24 +1,22 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1Settings } from "../tiers/l1/l1.ts"
+import { DEFAULTS, LATEST_EXPIRY, MAX_PAGE_LIMIT, MIN_TTL_MS } from "../tiers/limits.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
+import {
+  bool,
+  type Check,
+  type Checks,
+  checkOptions,
+  describe,
+  invalidOption,
+  oneOf,
+  optional,
+  rule,
+  show,
+  wholeNumber,
+} from "../tiers/util/checks.ts"
 import type { KvOptions, L1Options } from "./api.ts"
-import { describe } from "./operations/keys.ts"
-
-/** The last millisecond of the year 9999, the latest time that every backend's timestamps can hold. */
-const LATEST_EXPIRY = 253_402_300_799_999
-
-export const DEFAULTS = {
-  l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
-  timeoutMs: 5_000,
-  quarantineMs: 30_000,
-  pageLimit: 500,
-} as const
-
-const MAX_PAGE_LIMIT = 1_000
-
-/** Each option a call takes, with the check of its value. `undefined` stands for "not given" where it changes nothing that is written. */
-export type Checks = Readonly<Record<string, (value: unknown, operation: string) => void>>
 
 const signal: Checks = { signal: optional(checkSignal) }
 const read: Checks = { ...signal, consistency: optional(oneOf("consistency", ["cached", "strong"])) }
@@ -54,19 +52,6 @@ export const OPTIONS = {
   },
 } satisfies Record<string, Checks>
 
-/** Throws `INVALID_OPTION` or `INVALID_TTL` unless every option is one of `checks` and has a legal value. */
-export function checkOptions(options: object | undefined, checks: Checks, operation: string): void {
-  if (options === undefined) return
-  if (typeof options !== "object" || options === null) {
-    throw new KvError("INVALID_OPTION", `Options are an object; got ${describe(options)}`, { operation })
-  }
-  for (const [name, value] of Object.entries(options)) {
-    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
-    if (check === undefined) throw unknownOption(name, Object.keys(checks), operation)
-    check(value, operation)
-  }
-}
-
 /** Unix ms at which a value written now expires; `undefined` if it does not. */
 export function expiryOf(ttlMs: number | undefined, now: number, operation: string): number | undefined {
   if (ttlMs === undefined) return undefined
@@ -93,16 +78,13 @@ const L1_CHECKS: Checks = {
   maxBytes: optional(wholeNumber("l1.maxBytes", 1)),
   ttlMs: optional(wholeNumber("l1.ttlMs", 1)),
   negativeTtlMs: optional(wholeNumber("l1.negativeTtlMs", 0)),
-  jitter: optional((value, operation) => {
-    if (typeof value === "number" && value >= 0 && value < 1) return
-    throw new KvError(
-      "INVALID_OPTION",
-      `l1.jitter is a number of at least 0 and less than 1; got ${show(value)}`,
-      {
-        operation,
-      },
-    )
-  }),
+  jitter: optional(
+    rule(
+      "l1.jitter",
+      (value) => typeof value === "number" && value >= 0 && value < 1,
+      "a number of at least 0 and less than 1",
+    ),
+  ),
 }
 
 const TELEMETRY_CHECKS: Checks = {
@@ -125,9 +107,7 @@ const KV_CHECKS: Checks = {
   backend: optional((value, operation) => {
     if (typeof value === "string" || (typeof value === "object" && value !== null && "traits" in value))
       return
-    throw new KvError("INVALID_OPTION", `backend is a URL or a backend; got ${describe(value)}`, {
-      operation,
-    })
+    throw invalidOption(`backend is a URL or a backend; got ${describe(value)}`, operation)
   }),
   l1: optional(optionsOrFalse("l1", L1_CHECKS)),
   telemetry: optional(optionsOrFalse("telemetry", TELEMETRY_CHECKS)),
@@ -157,89 +137,42 @@ export function kvSettings(options: KvOptions | undefined): KvSettings {
 }
 
 function checkTtl(value: unknown, operation: string): void {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= MIN_TTL_MS) return
   throw new KvError(
     "INVALID_TTL",
-    `ttlMs is a whole number of milliseconds, at least 1; got ${show(value)}. Leave the option out for a value that never expires`,
+    `ttlMs is a whole number of milliseconds, at least ${MIN_TTL_MS}; got ${show(value)}. Leave the option out for a value that never expires`,
     { operation },
   )
 }
 
 function checkSignal(value: unknown, operation: string): void {
   if (value instanceof AbortSignal) return
-  throw new KvError("INVALID_OPTION", `signal is an AbortSignal; got ${describe(value)}`, { operation })
+  throw invalidOption(`signal is an AbortSignal; got ${describe(value)}`, operation)
 }
 
-function given(name: string) {
-  return (value: unknown, operation: string) => {
+function given(name: string): Check {
+  return (value, operation) => {
     if (value !== undefined) return
-    throw new KvError(
-      "INVALID_OPTION",
-      `${name} is undefined; leave the option out for an unconditional call`,
-      { operation },
-    )
+    throw invalidOption(`${name} is undefined; leave the option out for an unconditional call`, operation)
   }
 }
 
-function bool(name: string) {
-  return (value: unknown, operation: string) => {
-    if (typeof value === "boolean") return
-    throw new KvError("INVALID_OPTION", `${name} is true or false; got ${show(value)}`, { operation })
-  }
-}
-
-function oneOf(name: string, allowed: readonly string[], orElse = "") {
-  return (value: unknown, operation: string) => {
-    if (typeof value === "string" && allowed.includes(value)) return
-    const list = allowed.map((word) => `"${word}"`).join(" or ")
-    throw new KvError("INVALID_OPTION", `${name} is ${list}${orElse}; got ${show(value)}`, { operation })
-  }
-}
-
-function optionsOrFalse(name: string, checks: Checks) {
-  return (value: unknown, operation: string) => {
+function optionsOrFalse(name: string, checks: Checks): Check {
+  return (value, operation) => {
     if (value === false) return
     if (typeof value === "object" && value !== null) return checkOptions(value, checks, operation)
-    throw new KvError("INVALID_OPTION", `${name} is an object of options, or false; got ${show(value)}`, {
-      operation,
-    })
+    throw invalidOption(`${name} is an object of options, or false; got ${show(value)}`, operation)
   }
 }
 
-function provider(name: string, method: string) {
-  return (value: unknown, operation: string) => {
+function provider(name: string, method: string): Check {
+  return (value, operation) => {
     if (typeof value === "object" && value !== null && method in value) return
     const message = `${name} is a provider of OpenTelemetry, with a method ${method}; got ${describe(value)}`
-    throw new KvError("INVALID_OPTION", message, { operation })
+    throw invalidOption(message, operation)
   }
-}
-
-function wholeNumber(name: string, min: number, max = Number.MAX_SAFE_INTEGER) {
-  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
-  return (value: unknown, operation: string) => {
-    if (typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max) return
-    throw new KvError("INVALID_OPTION", `${name} is a whole number ${range}; got ${show(value)}`, {
-      operation,
-    })
-  }
-}
-
-function optional(check: (value: unknown, operation: string) => void) {
-  return (value: unknown, operation: string) => {
-    if (value !== undefined) check(value, operation)
-  }
-}
-
-function unknownOption(name: string, known: readonly string[], operation: string): KvError {
-  return new KvError("INVALID_OPTION", `There is no option "${name}" here; known are ${known.join(", ")}`, {
-    operation,
-  })
 }
 
 function withoutUndefined<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
-}
-
-function show(value: unknown): string {
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : describe(value)
 }

@@ -3,6 +3,7 @@ import { KvError } from "../tiers/errors.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
 import { L1 } from "../tiers/l1/l1.ts"
 import { abortable } from "../tiers/util/abort.ts"
+import { type Checks, checkOptions } from "../tiers/util/checks.ts"
 import type {
   CallOptions,
   DeleteOptions,
@@ -32,7 +33,7 @@ import { scanPage, scanPages } from "./operations/scans.ts"
 import { versionToken } from "./operations/tokens.ts"
 import { jsonOf, mutableJsonOf, textOf } from "./operations/values.ts"
 import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
-import { type Checks, checkOptions, OPTIONS } from "./options.ts"
+import { OPTIONS } from "./options.ts"
 import type { StoreStats } from "./stats.ts"
 
 /**

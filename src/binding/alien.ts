@@ -1,5 +1,5 @@
 import type { FieldReader, Refuse } from "../../tiers/binding.ts"
-import { describe } from "../operations/keys.ts"
+import { describe } from "../../tiers/util/checks.ts"
 import { type Binding, CATALOGUE } from "./catalogue.ts"
 import { refuseOf } from "./refuse.ts"
 

@@ -1,3 +1,4 @@
+import { MAX_VALUE_BYTES } from "../../tiers/limits.ts"
 import { formatBytes, formatCount, formatDuration } from "../../tiers/util/format.ts"
 import type { Kv } from "../api.ts"
 import { EXIT, InputError } from "./failure.ts"
@@ -81,7 +82,7 @@ async function valueFromStdin(io: Io): Promise<Uint8Array> {
   if (bytes !== undefined) return bytes
   throw new InputError(
     "VALUE_TOO_LARGE",
-    `standard input holds more than ${formatBytes(MAX_INPUT_BYTES)}; a value has at most 24,576 bytes (24 KiB)`,
+    `standard input holds more than ${formatBytes(MAX_INPUT_BYTES)}; a value has at most ${formatCount(MAX_VALUE_BYTES)} bytes (${formatBytes(MAX_VALUE_BYTES)})`,
   )
 }
 

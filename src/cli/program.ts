@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander"
+import { DEFAULTS } from "../../tiers/limits.ts"
 import type { Kv } from "../api.ts"
 import * as commands from "./commands.ts"
 import type { DashboardCommand } from "./dashboard.ts"
@@ -139,13 +140,13 @@ function tieredKv(io: Io, done: (exitCode: number) => void): Command {
     .argument("<file>", "the log, plain or gzip; - for standard input")
     .addOption(new Option("-f, --format <format>", "instead of finding it out").choices(LOG_FORMATS))
     .option("-b, --backend <url>", "the backend to read through (default: a temporary LMDB store)")
-    .option("--l1-entries <n>", "entries that L1 holds at most", wholeNumber, 10_000)
-    .option("--l1-bytes <n>", "bytes that L1 holds at most", wholeNumber, 67_108_864)
+    .option("--l1-entries <n>", "entries that L1 holds at most", wholeNumber, DEFAULTS.l1.maxEntries)
+    .option("--l1-bytes <n>", "bytes that L1 holds at most", wholeNumber, DEFAULTS.l1.maxBytes)
     .option(
       "--l1-ttl-ms <ms>",
       "how long L1 answers with an entry, in the time of the log",
       wholeNumber,
-      5_000,
+      DEFAULTS.l1.ttlMs,
     )
     .option(
       "--concurrency <n>",

@@ -1,20 +1,23 @@
 import { KvError } from "../../tiers/errors.ts"
-
-/** Longest key and prefix, bytes. Below the services' own limits: DynamoDB 1,024, Azure 1,024, Firestore 1,500. */
-export const MAX_KEY_BYTES = 512
-
-const KEY = /^[A-Za-z0-9\-_:.]{1,512}$/
-const PREFIX = /^[A-Za-z0-9\-_:.]{0,512}$/
-const NAME = /^[A-Za-z0-9\-_]{1,64}$/
+import {
+  ILLEGAL_IN_KEY,
+  KEY_FORM,
+  MAX_KEY_BYTES,
+  MAX_NAME_LENGTH,
+  NAME_FORM,
+  PREFIX_FORM,
+} from "../../tiers/limits.ts"
+import { describe } from "../../tiers/util/checks.ts"
 
 const ALPHABET = "A-Z a-z 0-9 - _ : ."
 
 export function checkKey(key: unknown, operation: string): asserts key is string {
-  if (typeof key !== "string" || !KEY.test(key)) throw invalidKey("key", key, 1, operation)
+  if (typeof key !== "string" || !KEY_FORM.test(key)) throw invalidKey("key", key, 1, operation)
 }
 
 export function checkPrefix(prefix: unknown, operation: string): asserts prefix is string {
-  if (typeof prefix !== "string" || !PREFIX.test(prefix)) throw invalidKey("prefix", prefix, 0, operation)
+  if (typeof prefix !== "string" || !PREFIX_FORM.test(prefix))
+    throw invalidKey("prefix", prefix, 0, operation)
 }
 
 /** Checks what stands for many keys or entries. A string is iterable too, and would be taken for keys of one character. */
@@ -25,12 +28,12 @@ export function checkIterable(what: "keys" | "entries", found: unknown, operatio
   })
 }
 
-/** Checks the name of a store: 1 to 64 of `A-Z a-z 0-9 - _`. */
+/** Checks the name of a store. */
 export function checkName(name: unknown, operation: string): asserts name is string {
-  if (typeof name === "string" && NAME.test(name)) return
+  if (typeof name === "string" && NAME_FORM.test(name)) return
   throw new KvError(
     "INVALID_ID",
-    `A store's name is 1 to 64 characters of A-Z a-z 0-9 - _; got ${describe(name)}`,
+    `A store's name is 1 to ${MAX_NAME_LENGTH} characters of A-Z a-z 0-9 - _; got ${describe(name)}`,
     { operation },
   )
 }
@@ -54,14 +57,6 @@ function invalidKey(what: "key" | "prefix", found: unknown, min: number, operati
 function fault(found: string, actual: number, tooLong: boolean): string {
   if (found === "") return "is empty"
   if (tooLong) return `has ${actual} bytes`
-  const at = found.search(/[^A-Za-z0-9\-_:.]/)
+  const at = found.search(ILLEGAL_IN_KEY)
   return `has an illegal character, U+${(found.codePointAt(at) ?? 0).toString(16).toUpperCase().padStart(4, "0")}, at index ${at}`
-}
-
-/** What a value is, without showing it. */
-export function describe(value: unknown): string {
-  if (value === null) return "null"
-  if (typeof value === "string") return `a string of ${value.length} characters`
-  if (typeof value === "object") return `an object (${value.constructor?.name ?? "no prototype"})`
-  return typeof value === "undefined" ? "undefined" : `a ${typeof value}`
 }

@@ -1,8 +1,8 @@
 import type { KeyedEntry } from "../../tiers/backend.ts"
+import { DEFAULTS } from "../../tiers/limits.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { Entry, ScanOptions, ScanPageResult } from "../api.ts"
 import type { OpenStore } from "../open-store.ts"
-import { DEFAULTS } from "../options.ts"
 import { checkPrefix } from "./keys.ts"
 import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
 

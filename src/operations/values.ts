@@ -1,9 +1,7 @@
 import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
-import { describe } from "./keys.ts"
-
-/** Largest value, bytes encoded: what base64 brings to the 32,768 characters of an Azure Tables property. */
-export const MAX_VALUE_BYTES = 24_576
+import { MAX_VALUE_BYTES } from "../../tiers/limits.ts"
+import { describe } from "../../tiers/util/checks.ts"
 
 /**
  * The bytes of a value: text as UTF-8, a `Uint8Array` copied as it is, the rest as JSON.
@@ -69,7 +67,7 @@ function bounded(bytes: Uint8Array, operation: string, key: string): Uint8Array 
   if (actual <= MAX_VALUE_BYTES) return bytes
   throw new KvError(
     "INVALID_VALUE",
-    `The value has ${actual} bytes encoded; at most ${MAX_VALUE_BYTES} (24 KiB) are allowed. ` +
+    `The value has ${actual} bytes encoded; at most ${MAX_VALUE_BYTES} (${MAX_VALUE_BYTES / 1_024} KiB) are allowed. ` +
       "Keep large objects in object storage and store their address here",
     { operation, key, limit: MAX_VALUE_BYTES, actual },
   )

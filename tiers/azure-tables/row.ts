@@ -1,5 +1,6 @@
 import type { TableEntity, TableEntityResult } from "@azure/data-tables"
 import type { StoredEntry, Write, WriteResult } from "../backend.ts"
+import { LATEST_EXPIRY } from "../limits.ts"
 import { CorruptRow } from "../util/binary-row.ts"
 import { BUCKETS, bucketOf } from "../util/bucket.ts"
 
@@ -30,9 +31,6 @@ export const PARTITIONS: readonly string[] = Array.from({ length: BUCKETS }, (_,
 export function partitionOf(key: string): string {
   return PARTITIONS[bucketOf(key)] ?? ""
 }
-
-/** The last millisecond of the year 9999, where RFC 3339 ends: a later expiry is written as this one. */
-const LATEST = 253_402_300_799_999
 
 export function entityOf(key: string, { value, id, expiresAt }: Write, now: number): TableEntity {
   return {
@@ -119,7 +117,8 @@ export function expiryOf({ ExpiresAt: at }: Row): number | undefined {
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 function timestamp(ms: number): string {
-  return new Date(Math.min(ms, LATEST)).toISOString()
+  // RFC 3339 ends with it, too.
+  return new Date(Math.min(ms, LATEST_EXPIRY)).toISOString()
 }
 
 function bytesOf({ Value: value }: Row): Uint8Array {

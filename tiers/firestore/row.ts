@@ -1,4 +1,5 @@
 import type { StoredEntry, Write, WriteResult } from "../backend.ts"
+import { KEY_FORM, LATEST_EXPIRY } from "../limits.ts"
 import type { FieldValue, FirestoreDocument, Instant } from "./calls.ts"
 
 /**
@@ -29,8 +30,6 @@ export class CorruptRow extends Error {
   }
 }
 
-/** 9999-12-31, the end of Firestore's timestamps. An expiry after it is stored as this. */
-const LAST_MS = 253_402_300_799_999
 /** All that tells which write left a row, and whether it is live. */
 export const IDENTITY_FIELDS: readonly string[] = ["version", "expires_at"]
 
@@ -76,7 +75,7 @@ export function applied(
   time: Instant | undefined,
 ): WriteResult {
   if (time === undefined) return { applied: true }
-  const stored = expiresAt === undefined ? undefined : Math.min(expiresAt, LAST_MS)
+  const stored = expiresAt === undefined ? undefined : Math.min(expiresAt, LATEST_EXPIRY)
   return { applied: true, version: makeVersion(time, id, stored) }
 }
 
@@ -124,16 +123,15 @@ export function toDocumentId(key: string): string {
   return isReserved(key) ? `~${key}` : key
 }
 
-const KEY = /^[A-Za-z0-9\-_:.]{1,512}$/
-
 /** The key of a document id, or `undefined` if it is none: the document is not of this store then. */
 export function toKey(id: string): string | undefined {
   const key = id.startsWith("~") ? id.slice(1) : id
-  return KEY.test(key) && toDocumentId(key) === id ? key : undefined
+  return KEY_FORM.test(key) && toDocumentId(key) === id ? key : undefined
 }
 
 function toInstant(ms: number): Instant {
-  const within = Math.min(ms, LAST_MS)
+  // Firestore's timestamps end with it, too.
+  const within = Math.min(ms, LATEST_EXPIRY)
   const seconds = Math.floor(within / 1_000)
   return { seconds, nanos: (within - seconds * 1_000) * 1_000_000 }
 }

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis"
 import type { KeyedEntry, ScanPage, ScanRequest, StoredEntry } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { KEY_FORM } from "../limits.ts"
 import { primaryNodes, type RedisClient } from "./client.ts"
 import type { RedisConnection } from "./connection.ts"
 import { decodeCursor, encodeCursor, fingerprint } from "./cursor.ts"
@@ -24,8 +25,6 @@ const MOST_PENDING = 50
 const MOST_RECENT = 128
 
 const CALL = { operation: "scan", effect: "read" } as const
-/** What a client of this package may have written; anything else under the prefix is another program's, and no entry. */
-const KEY_FORM = /^[A-Za-z0-9\-_:.]{1,512}$/
 
 /**
  * One page: `SCAN` of one primary after the other, and a read of the keys that it gave.
@@ -90,6 +89,7 @@ export async function scanRedis(
 
 const START = { primary: 0, position: "0", recent: [], pending: [] } as const
 
+/** Whether a client of this package may have written the key; any other under the prefix is another program's, and no entry. */
 function isKey(key: string, prefix: string): boolean {
   return key.startsWith(prefix) && KEY_FORM.test(key)
 }

@@ -1,3 +1,5 @@
+import { MAX_KEY_BYTES } from "../limits.ts"
+
 /** How many partitions the keys of a table are spread over. */
 export const BUCKETS = 16
 
@@ -18,8 +20,8 @@ export function hashKey(key: string): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
 }
 
-/** Room for every legal key, of 512 characters at most; a longer one gets an array of its own. */
-const scratch = new Uint8Array(3 * 512 + 1)
+/** Room for every legal key; a longer one gets an array of its own. */
+const scratch = new Uint8Array(3 * MAX_KEY_BYTES + 1)
 const encoder = new TextEncoder()
 
 /**

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
-import { checkKey, MAX_KEY_BYTES } from "../../operations/keys.ts"
+import { MAX_KEY_BYTES } from "../../../tiers/limits.ts"
+import { checkKey } from "../../operations/keys.ts"
 
 export interface ReplayKey {
   /** A small whole number, in order of first appearance. */

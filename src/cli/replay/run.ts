@@ -1,7 +1,7 @@
 import { randomFillSync } from "node:crypto"
 import { KvError } from "../../../tiers/errors.ts"
+import { MAX_VALUE_BYTES } from "../../../tiers/limits.ts"
 import type { Kv } from "../../api.ts"
-import { MAX_VALUE_BYTES } from "../../operations/values.ts"
 import type { ReplayKey, ReplayKeys } from "./keys.ts"
 import type { L1Simulation } from "./l1-simulation.ts"
 import type { LogClock } from "./log-clock.ts"

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import type { StoredEntry, Write } from "../../backend.ts"
 import { KvError } from "../../errors.ts"
+import { MAX_VALUE_BYTES } from "../../limits.ts"
 import { systemRuntime } from "../../runtime.ts"
 import {
   applied,
@@ -16,7 +17,7 @@ import {
 } from "./context.ts"
 import { AWKWARD_KEYS } from "./entries.ts"
 
-const LARGEST_VALUE = new Uint8Array(24_576).map((_, index) => index)
+const LARGEST_VALUE = new Uint8Array(MAX_VALUE_BYTES).map((_, index) => index)
 
 export const batchCases: Cases = {
   "batches: traits give whole numbers of at least 1": async ({ backend: { traits } }) => {

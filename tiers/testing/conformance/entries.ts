@@ -1,4 +1,5 @@
 import assert from "node:assert/strict"
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../limits.ts"
 import { systemRuntime } from "../../runtime.ts"
 import {
   applied,
@@ -11,9 +12,6 @@ import {
   scanAll,
   write,
 } from "./context.ts"
-
-const LARGEST_VALUE = 24_576
-const LONGEST_KEY = 512
 
 /** Every shape of legal key that some backend has trouble with. */
 export const AWKWARD_KEYS: readonly string[] = [
@@ -44,9 +42,9 @@ export const AWKWARD_KEYS: readonly string[] = [
   "axb",
   "1e3",
   "bucket_0",
-  "x".repeat(LONGEST_KEY),
-  "x".repeat(LONGEST_KEY - 1),
-  ":".repeat(LONGEST_KEY),
+  "x".repeat(MAX_KEY_BYTES),
+  "x".repeat(MAX_KEY_BYTES - 1),
+  ":".repeat(MAX_KEY_BYTES),
 ]
 
 export const entryCases: Cases = {
@@ -60,7 +58,7 @@ export const entryCases: Cases = {
   },
 
   "entries: the largest value, of every byte value, comes back exactly": async ({ backend }) => {
-    const value = Uint8Array.from({ length: LARGEST_VALUE }, (_, index) => index * 31 + (index >> 8))
+    const value = Uint8Array.from({ length: MAX_VALUE_BYTES }, (_, index) => index * 31 + (index >> 8))
     assert.equal(new Set(value).size, 256)
     await write(backend, "largest", value)
     await assertPresent(backend, "largest", value)

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { KvError } from "../../errors.ts"
+import { MAX_KEY_BYTES } from "../../limits.ts"
 import {
   assertSameBytes,
   type CaseContext,
@@ -24,9 +25,9 @@ const KEYS: readonly string[] = [
 const PREFIXES: readonly string[] = [
   ..."user user: user:1 user. user- user_ u U use users user:10 user:1: never".split(" "),
   ..."a a. a- a_ a: a:b z zz Z 9 9: : :: . .. ... - _ __ __x __x__ __x___ 0 1e3".split(" "),
-  "x".repeat(511),
-  "x".repeat(512),
-  ":".repeat(512),
+  "x".repeat(MAX_KEY_BYTES - 1),
+  "x".repeat(MAX_KEY_BYTES),
+  ":".repeat(MAX_KEY_BYTES),
 ]
 
 export const scanCases: Cases = {

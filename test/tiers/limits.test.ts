@@ -1,0 +1,55 @@
+import { readFile } from "node:fs/promises"
+import { describe, expect, test } from "vitest"
+import {
+  DEFAULTS,
+  LATEST_EXPIRY,
+  MAX_KEY_BYTES,
+  MAX_PAGE_LIMIT,
+  MAX_VALUE_BYTES,
+} from "../../tiers/limits.ts"
+
+const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), "utf8")
+
+/** The number after `@default` in the doc comment of an option, if it has one. */
+function documentedDefault(source: string, option: string): number | undefined {
+  const [, number] = new RegExp(`@default ([\\d_.]+)[^/]*\\*/\\s+${option}\\?:`).exec(source) ?? []
+  return number === undefined ? undefined : Number(number.replaceAll("_", ""))
+}
+
+describe("the number in a doc comment is the one in the code", () => {
+  const { l1, timeoutMs, quarantineMs, pageLimit } = DEFAULTS
+  test.each([
+    ["src/api.ts", "maxEntries", l1.maxEntries],
+    ["src/api.ts", "maxBytes", l1.maxBytes],
+    ["src/api.ts", "ttlMs", l1.ttlMs],
+    ["src/api.ts", "negativeTtlMs", l1.negativeTtlMs],
+    ["src/api.ts", "jitter", l1.jitter],
+    ["src/api.ts", "timeoutMs", timeoutMs],
+    ["src/api.ts", "quarantineMs", quarantineMs],
+    ["src/api.ts", "limit", pageLimit],
+  ])("%s: %s", async (path, option, value) => {
+    expect(documentedDefault(await read(path), option)).toBe(value)
+  })
+
+  test("the README has the defaults of kv(), and the limits", async () => {
+    const readme = await read("README.md")
+    const row = (option: string, value: string) => expect(readme).toContain(`| \`${option}\` | ${value} |`)
+    const grouped = (number: number) => number.toLocaleString("en-US")
+    row("l1.maxEntries`, `l1.maxBytes", `${grouped(l1.maxEntries)}; ${l1.maxBytes / 2 ** 20} MiB`)
+    row("l1.ttlMs", grouped(l1.ttlMs))
+    row("l1.negativeTtlMs", grouped(l1.negativeTtlMs))
+    row("l1.jitter", String(l1.jitter))
+    row("timeoutMs", grouped(timeoutMs))
+    row("quarantineMs", grouped(quarantineMs))
+    expect(readme).toContain(`up to ${grouped(MAX_VALUE_BYTES)} bytes`)
+    expect(readme).toContain(`${MAX_KEY_BYTES}`)
+  })
+
+  test("the largest page", async () => {
+    expect(await read("src/api.ts")).toContain(`from 1 to ${MAX_PAGE_LIMIT.toLocaleString("en-US")}`)
+  })
+})
+
+test("the latest expiry is the last millisecond of the year 9999", () => {
+  expect(new Date(LATEST_EXPIRY).toISOString()).toBe("9999-12-31T23:59:59.999Z")
+})

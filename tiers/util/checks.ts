@@ -1,0 +1,70 @@
+import { KvError } from "../errors.ts"
+
+/** Throws unless `value` is legal. `operation` is the call that the option was given to, for the error. */
+export type Check = (value: unknown, operation: string) => void
+
+/** Each option that something takes, with the check of its value. */
+export type Checks = Readonly<Record<string, Check>>
+
+/** Throws `INVALID_OPTION`, or what a check throws, unless every option given is one of `checks` and has a legal value. */
+export function checkOptions(options: unknown, checks: Checks, operation: string): void {
+  if (options === undefined) return
+  if (typeof options !== "object" || options === null) {
+    throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
+  }
+  for (const [name, value] of Object.entries(options)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    if (check === undefined) {
+      const known = Object.keys(checks).join(", ")
+      throw invalidOption(`There is no option "${name}" here; known are ${known}`, operation)
+    }
+    check(value, operation)
+  }
+}
+
+export function invalidOption(message: string, operation: string): KvError {
+  return new KvError("INVALID_OPTION", message, { operation })
+}
+
+/** `undefined` stands for "not given". */
+export function optional(check: Check): Check {
+  return (value, operation) => {
+    if (value !== undefined) check(value, operation)
+  }
+}
+
+/** A check that is a question; `rule` says what the option is, in words that follow its name. */
+export function rule(name: string, holds: (value: unknown) => boolean, rule: string): Check {
+  return (value, operation) => {
+    if (!holds(value)) throw invalidOption(`${name} is ${rule}; got ${show(value)}`, operation)
+  }
+}
+
+export function bool(name: string): Check {
+  return rule(name, (value) => typeof value === "boolean", "true or false")
+}
+
+export function oneOf(name: string, allowed: readonly string[], orElse = ""): Check {
+  const list = allowed.map((word) => `"${word}"`).join(" or ")
+  return rule(name, (value) => typeof value === "string" && allowed.includes(value), list + orElse)
+}
+
+export function wholeNumber(name: string, min: number, max = Number.MAX_SAFE_INTEGER): Check {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`
+  const holds = (value: unknown) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max
+  return rule(name, holds, `a whole number ${range}`)
+}
+
+/** What a value is, without showing it. */
+export function describe(value: unknown): string {
+  if (value === null) return "null"
+  if (typeof value === "string") return `a string of ${value.length} characters`
+  if (typeof value === "object") return `an object (${value.constructor?.name ?? "no prototype"})`
+  return typeof value === "undefined" ? "undefined" : `a ${typeof value}`
+}
+
+/** As {@link describe}, but with a number or a truth value itself: neither is anybody's secret. */
+export function show(value: unknown): string {
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : describe(value)
+}
