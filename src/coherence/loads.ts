@@ -1,4 +1,4 @@
-import type { Condition, MaybePromise, WriteResult } from "../../tiers/backend.ts"
+import type { Condition, MaybePromise, Write, WriteResult } from "../../tiers/backend.ts"
 import { KvError } from "../../tiers/errors.ts"
 import { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
@@ -7,7 +7,6 @@ import type { Loader } from "../api.ts"
 import type { Caller, Listener, Outcome } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import type { InFlight } from "./in-flight.ts"
-import type { NewWrite } from "./write-through.ts"
 
 const OPERATION = "getOrSet"
 
@@ -16,7 +15,7 @@ export interface LoadRequest {
   readonly key: string
   readonly loader: Loader<unknown>
   /** What to write for a loaded value. Throws a {@link KvError} for a value that cannot be stored as the caller wants it. */
-  readonly encode: (value: unknown) => Omit<NewWrite, "condition">
+  readonly encode: (value: unknown) => Omit<Write, "id" | "condition">
   /** Under which condition: the key is absent, or still has the version that is refreshed. */
   readonly condition: Condition
 }
@@ -29,7 +28,7 @@ export interface LoadsOptions {
   /** Reads the key when the loaded value was not stored. */
   read: (key: string, caller: Caller) => MaybePromise<L1Entry | undefined>
   /** Stores the value of a load, which this write does not overtake. */
-  store: (key: string, write: NewWrite, own: Load) => Promise<WriteResult>
+  store: (key: string, write: Omit<Write, "id">, own: Load) => Promise<WriteResult>
 }
 
 /** A load under way. */
