@@ -1,5 +1,7 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { expect, test } from "vitest"
-import { backendOf } from "../../../src/binding/catalogue.ts"
+import { backendOf, CATALOGUE } from "../../../src/binding/catalogue.ts"
 import { parseUrl } from "../../../src/binding/url.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { PASSWORD } from "../../support/bindings.ts"
@@ -16,4 +18,27 @@ test.each([
   expect(traits.kind).toBe(kind)
   expect(traits.target).toContain(target)
   expect(JSON.stringify(traits)).not.toContain(PASSWORD)
+})
+
+test("no two backends of the catalogue share a kind, a scheme or an Alien service, and one is the default", () => {
+  const all = CATALOGUE.flatMap(({ kind, url, alien }) => [
+    [`kind ${kind}`],
+    Object.keys(url.forms).map((scheme) => `scheme ${scheme}`),
+    alien === undefined ? [] : [`service ${alien.service}`],
+  ]).flat()
+  expect(new Set(all).size).toBe(all.length)
+  expect(CATALOGUE.filter(({ defaultSettings }) => defaultSettings !== undefined)).toHaveLength(1)
+})
+
+test("outside its folder, only the catalogue imports from a backend", () => {
+  const folders = readdirSync("tiers").filter((folder) => existsSync(join("tiers", folder, "binding.ts")))
+  expect(folders).toEqual(["azure-tables", "dynamodb", "firestore", "lmdb", "redis"])
+  const fromBackend = new RegExp(`(?:from|import\\()\\s*"\\.[^"]*/(${folders.join("|")})/`)
+  const importers = ["src", "tiers", "telemetry"].flatMap((root) =>
+    readdirSync(root, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => join(root, name))
+      .filter((file) => fromBackend.test(readFileSync(file, "utf8"))),
+  )
+  expect(importers).toEqual([join("src", "binding", "catalogue.ts")])
 })
