@@ -7,6 +7,9 @@ export interface Io {
   readonly stderr: Writable & { isTTY?: boolean }
 }
 
+/** Takes the exit code of the command that ran. */
+export type Exit = (code: number) => void
+
 /** Writes and waits until the stream has taken it, so that a slow reader slows the command instead of filling memory. */
 export function write(stream: Writable, chunk: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
