@@ -5,6 +5,7 @@ import { afterEach, expect, test, vi } from "vitest"
 import { resolveBinding } from "../../src/binding/environment.ts"
 import { KvError, kv } from "../../src/index.ts"
 import { memory } from "../../tiers/memory.ts"
+import { CLOSE_PATIENCE_MS } from "../../tiers/util/shared-resource.ts"
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -74,6 +75,32 @@ test("a store that failed to open is tried anew by the next call, by each of man
   await store.set("a", "1")
   await store.close()
 })
+
+test("a store whose close hangs holds its name for a while, not for good", async () => {
+  vi.stubEnv("KV_HANGING_URL", "memory:")
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+  try {
+    const first = await kv("hanging")
+    let called = () => {}
+    const loading = new Promise<void>((resolve) => {
+      called = resolve
+    })
+    const endless = () => {
+      called()
+      return new Promise<string>(() => {})
+    }
+    void first.getOrSet("a", endless).catch(() => {})
+    await loading
+    void first.close()
+    const opening = kv("hanging")
+    await vi.advanceTimersByTimeAsync(CLOSE_PATIENCE_MS)
+    const second = await opening
+    await second.set("a", "1")
+    await second.close()
+  } finally {
+    vi.useRealTimers()
+  }
+}, 5_000)
 
 test("a backend that was passed in stays open on close; one of a URL is closed", async () => {
   let closed = 0

@@ -21,7 +21,8 @@ import {
   rowVersion,
   setRowSequence,
 } from "../util/binary-row.ts"
-import { type Environment, openEnvironment } from "./environment.ts"
+import { OpenOnce } from "../util/open-once.ts"
+import { leaseEnvironment } from "./environment.ts"
 import { KIND, type LmdbCall, toKvError } from "./errors.ts"
 import { sweepExpired } from "./sweep.ts"
 import type { WriteTransaction } from "./writer.ts"
@@ -56,38 +57,20 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
   checkInterval(sweepIntervalMs)
   const directory = resolve(path)
-  let environment: Environment | undefined
-  let opening: Promise<void> | undefined
-  let closing: Promise<void> | undefined
-  let sweep: { stop(): void } | undefined
-
-  async function openOnce(): Promise<void> {
-    try {
-      environment = await openEnvironment(directory)
-    } catch (error) {
-      opening = undefined
-      throw toKvError(error, { operation: "open", effect: "open" })
+  const held = new OpenOnce(KIND, async () => {
+    const { resource: environment, release } = await failingAs("open", leaseEnvironment(directory, runtime))
+    const sweep = sweepIntervalMs > 0 ? sweepExpired(environment, runtime, sweepIntervalMs) : undefined
+    const close = () => {
+      sweep?.stop()
+      return failingAs("close", release())
     }
-    if (sweepIntervalMs > 0) sweep = sweepExpired(environment, runtime, sweepIntervalMs)
-  }
-
-  async function closeOnce(): Promise<void> {
-    await opening?.catch(() => {})
-    sweep?.stop()
-    const used = environment
-    environment = undefined
-    await used?.release()
-  }
-
-  function opened(operation: string): Environment {
-    if (environment !== undefined && closing === undefined) return environment
-    throw notOpen(operation)
-  }
+    return { environment, close }
+  })
 
   /** What `decode` makes of the row under `key`, or `undefined` if none is there. */
   function read<T>(operation: string, key: string, decode: (row: Buffer) => T): T | undefined {
     try {
-      const row = opened(operation).read(key)
+      const row = held.use(operation, key).environment.read(key)
       return row === undefined ? undefined : decode(row)
     } catch (error) {
       throw toKvError(error, { operation, key, effect: "read" })
@@ -96,7 +79,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
 
   async function change<T>(call: LmdbCall, apply: (transaction: WriteTransaction) => T): Promise<T> {
     try {
-      return await opened(call.operation).write(apply)
+      return await held.use(call.operation, call.key).environment.write(apply)
     } catch (error) {
       throw toKvError(error, call)
     }
@@ -108,11 +91,8 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   return {
     traits: traitsOf(directory),
 
-    async open() {
-      if (closing !== undefined) throw notOpen("open")
-      opening ??= openOnce()
-      await opening
-    },
+    open: () => held.open(),
+    close: () => held.close(),
 
     get: (key) => read("get", key, decodeLive),
 
@@ -169,7 +149,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
       const mostRows = limit + EXPIRED_A_PAGE
       let looked = 0
       try {
-        for (const { key, value } of opened("scan").rows({ prefix, after, limit: mostRows })) {
+        for (const { key, value } of held.use("scan").environment.rows({ prefix, after, limit: mostRows })) {
           if (entries.length === limit) return { entries, next: CURSOR_MARK + after }
           looked++
           after = key
@@ -186,11 +166,6 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
     wasWrittenBy: async (key, id) => read("wasWrittenBy", key, (row) => rowId(row) === id) ?? false,
 
     compareVersions,
-
-    close() {
-      closing ??= closeOnce()
-      return closing
-    },
   }
 }
 
@@ -242,8 +217,13 @@ function keyBefore(prefix: string, cursor: string | undefined): string | undefin
   })
 }
 
-function notOpen(operation: string): KvError {
-  return new KvError("CLOSED", "the backend is not open", { operation, backend: KIND })
+/** Maps the failure of a call that is about the store as a whole. */
+async function failingAs<T>(operation: "open" | "close", answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    throw toKvError(error, { operation, effect: "read" })
+  }
 }
 
 function checkInterval(sweepIntervalMs: number): void {

@@ -10,7 +10,7 @@ export interface LmdbCall {
   readonly operation: string
   readonly key?: string | undefined
   /** Whether it may have changed something. */
-  readonly effect: "open" | "read" | "write"
+  readonly effect: "read" | "write"
 }
 
 const { EACCES, EDQUOT, EFBIG, EIO, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT } = constants.errno
@@ -72,8 +72,9 @@ const ANSWERS: ReadonlyMap<number, Answer> = new Map([
 ])
 
 /** Maps what LMDB, the file system or the row codec threw: the one place where that is done. */
-export function toKvError(error: unknown, { operation, key, effect }: LmdbCall): KvError {
+export function toKvError(error: unknown, call: LmdbCall): KvError {
   if (error instanceof KvError) return error
+  const { operation, key } = call
   const details = { operation, backend: KIND, key, cause: error }
   if (error instanceof CorruptRow) {
     return new KvError(
@@ -92,12 +93,13 @@ export function toKvError(error: unknown, { operation, key, effect }: LmdbCall):
       details,
     )
   }
-  const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(effect)
+  const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(call)
   return new KvError(code, message, details)
 }
 
-function unnamed(effect: LmdbCall["effect"]): Answer {
-  if (effect === "open") return ["UNAVAILABLE", "the store cannot be opened; see the error's cause"]
+function unnamed({ operation, effect }: LmdbCall): Answer {
+  if (operation === "open") return ["UNAVAILABLE", "the store cannot be opened; see the error's cause"]
+  if (operation === "close") return ["UNAVAILABLE", "the store did not close; see the error's cause"]
   if (effect === "read") return ["UNAVAILABLE", "the store cannot be read; see the error's cause"]
   return ["UNAVAILABLE", "nothing could be written; see the error's cause"]
 }

@@ -2,10 +2,12 @@ import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import fc from "fast-check"
-import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { RootDatabaseOptionsWithPath } from "lmdb"
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { lmdb } from "../../../tiers/lmdb/backend.ts"
 import { memory } from "../../../tiers/memory.ts"
+import { CLOSE_PATIENCE_MS } from "../../../tiers/util/shared-resource.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 import { failureOf, type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
@@ -170,6 +172,48 @@ describe("lmdb", () => {
     }
   })
 
+  describe("whose environment", () => {
+    afterEach(() => vi.doUnmock("lmdb"))
+
+    /** The next environment that is opened closes as `close` does. */
+    const breakNextClose = (close: () => Promise<void>) => {
+      const closes = [close]
+      vi.doMock("lmdb", async (importOriginal) => {
+        const original = await importOriginal<typeof import("lmdb")>()
+        const open = (options: RootDatabaseOptionsWithPath) => {
+          const db = original.open(options)
+          return Object.assign(db, { close: closes.pop() ?? db.close })
+        }
+        return { ...original, open }
+      })
+    }
+
+    test("fails to close says so, and can be opened again", async () => {
+      const failure = new Error("it will not close")
+      breakNextClose(() => Promise.reject(failure))
+      const backend = lmdb(fixture.directory, { runtime: fixture.runtime })
+      await backend.open()
+      await fixture.put(backend, "key", "value")
+      expect(await failureOf(() => backend.close())).toMatchObject({ operation: "close", cause: failure })
+      expect(await textOf(await fixture.openStore(), "key")).toBe("value")
+    })
+
+    test("never closes gives its directory up after a while", async () => {
+      breakNextClose(() => new Promise(() => {}))
+      const backend = lmdb(fixture.directory, { runtime: fixture.runtime })
+      await backend.open()
+      await fixture.put(backend, "key", "value")
+      void backend.close()
+      let next: Backend | undefined
+      void fixture.openStore().then((opened) => {
+        next = opened
+      })
+      // Nobody knows when the open begins to wait: it looks at the directory first.
+      while (next === undefined) await fixture.runtime.advance(CLOSE_PATIENCE_MS)
+      expect(await textOf(next, "key")).toBe("value")
+    })
+  })
+
   test("rejects with CLOSED before it is open and after it is closed", async () => {
     const early = await failureOf(() => lmdb(fixture.directory).get("key"))
     const backend = await fixture.openStore()
@@ -182,10 +226,11 @@ describe("lmdb", () => {
       () => backend.delete("key", { id: fixture.runtime.id() }),
       () => backend.scan("", { limit: 1 }),
       () => backend.wasWrittenBy("key", fixture.runtime.id()),
-      () => backend.open(),
     ]
     for (const error of [early, ...(await Promise.all(late.map(failureOf)))])
       expect(error.code).toBe("CLOSED")
+    await backend.open()
+    expect(await textOf(backend, "key")).toBeUndefined()
   })
 
   test("refuses an interval that is none", () => {
