@@ -9,22 +9,11 @@ import { parseUrl } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { silent } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
-import { register } from "./open-stores.ts"
+import { register, sharedStores } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
 import { Counters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
-
-/** A store that several handles hold. */
-interface SharedStore {
-  readonly opening: Promise<OpenStore>
-  handles: number
-}
-
-/** The stores opened by name alone, by name and binding. */
-const shared = new Map<string, SharedStore>()
-/** Shared stores that are being closed: one that is opened again waits for them. */
-const closing = new Map<string, Promise<void>>()
 
 /**
  * Opens the store called `name`. Its backend is, in this order: `options.backend`; the URL in the environment variable
@@ -41,40 +30,18 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   checkName(name, "open")
   const settings = kvSettings(options)
   const given = options?.backend
-  if (options === undefined || Object.keys(options).length === 0) return openShared(name, settings)
-  if (typeof given === "object") {
-    const open = await compose(name, given, settings)
-    return new Store(open, () => open.close())
-  }
+  if (typeof given === "object") return handleOf(await compose(name, given, settings))
   const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
-  const open = await openOwned(name, binding, settings)
-  return new Store(open, () => open.close())
+  const open = () => openOwned(name, binding, settings)
+  if (options !== undefined && Object.keys(options).length > 0) return handleOf(await open())
+  const identity = JSON.stringify([name, process.cwd(), identityOf(binding)])
+  const { resource, release } = await sharedStores.acquire(identity, settings.runtime, open)
+  return new Store(resource, release)
 }
 
-async function openShared(name: string, settings: KvSettings): Promise<Kv> {
-  const binding = resolveBinding(name, process.env)
-  const id = JSON.stringify([name, process.cwd(), identityOf(binding)])
-  while (closing.has(id)) await closing.get(id)
-  const store = shared.get(id) ?? { opening: openOwned(name, binding, settings), handles: 0 }
-  shared.set(id, store)
-  store.handles++
-
-  const release = async () => {
-    if (--store.handles > 0) return
-    shared.delete(id)
-    const closed = store.opening.then((open) => open.close()).finally(() => closing.delete(id))
-    closing.set(
-      id,
-      closed.catch(() => {}),
-    )
-    await closed
-  }
-  try {
-    return new Store(await store.opening, release)
-  } catch (error) {
-    if (shared.get(id) === store) shared.delete(id)
-    throw error
-  }
+/** The one handle of a store that is not shared. */
+function handleOf(store: OpenStore): Kv {
+  return new Store(store, () => store.close())
 }
 
 /** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
@@ -82,7 +49,7 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
   const backend = await backendOf(binding, settings)
   try {
     const store = await compose(name, backend, settings)
-    return { ...store, close: () => store.close().then(() => backend.close()) }
+    return { ...store, close: () => store.close().finally(() => backend.close()) }
   } catch (error) {
     await backend.close().catch(() => {})
     throw error

@@ -1,14 +1,15 @@
+import { SharedResource } from "../tiers/util/shared-resource.ts"
+import type { OpenStore } from "./open-store.ts"
 import type { StoreStats } from "./stats.ts"
 
-/** A store that is open in this process, however many handles it has. */
-interface OpenStore {
-  stats(): StoreStats
-}
+/** The stores opened by name alone, whose handles share them. */
+export const sharedStores = new SharedResource<OpenStore>((store) => store.close())
 
-const stores = new Set<OpenStore>()
+/** Every store that is open in this process, however many handles it has. */
+const stores = new Set<Pick<OpenStore, "stats">>()
 
 /** Enters a store, until what this returns is called. */
-export function register(store: OpenStore): () => void {
+export function register(store: Pick<OpenStore, "stats">): () => void {
   stores.add(store)
   return () => void stores.delete(store)
 }
