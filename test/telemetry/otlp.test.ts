@@ -1,11 +1,11 @@
 import { metrics } from "@opentelemetry/api"
-import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto"
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto"
+import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-http"
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http"
 import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics"
 import { BatchSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { NodeTracerProvider } from "@opentelemetry/sdk-trace-node"
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest"
-import { type OtlpReceiver, startOtlpReceiver } from "../servers/otlp.ts"
+import { attributesOf, type OtlpReceiver, startOtlpReceiver } from "../servers/otlp.ts"
 import { gatedStore } from "../support/gated-store.ts"
 import { inRequest, unregisterAll } from "../support/otel.ts"
 
@@ -74,19 +74,20 @@ test("spans arrive at a collector with their parents, links, kinds and attribute
   }
   // SPAN_KIND_CLIENT and SPAN_KIND_INTERNAL.
   expect([call?.kind, gets[0]?.kind]).toEqual([3, 1])
-  expect(call?.attributes).toEqual({
+  expect(call && attributesOf(call)).toEqual({
     "db.system.name": "memory",
     "db.operation.name": "getMany",
     "db.collection.name": "memory",
     "db.operation.batch.size": 2,
   })
-  expect(named("cache.load test")[0]?.attributes).toMatchObject({
+  const [load] = named("cache.load test")
+  expect(load && attributesOf(load)).toMatchObject({
     "cache.name": "test",
     "cache.item_size": 8,
   })
   expect(new Set(receiver.spans.map(({ traceId }) => traceId)).size).toBe(1)
   for (const span of receiver.spans) {
-    expect(span.endNs).toBeGreaterThanOrEqual(span.startNs)
+    expect(BigInt(span.endTimeUnixNano)).toBeGreaterThanOrEqual(BigInt(span.startTimeUnixNano))
     expect(span.scope).toBe(span.name === "request" ? "test" : "tiered-kv")
   }
 })
@@ -98,21 +99,22 @@ test("metrics arrive with their kinds, units, attributes and buckets", async () 
   for (let i = 0; i < 10; i++) await client.get("a")
   await meters.forceFlush()
   const metric = (name: string) => receiver.metrics.find((one) => one.name === name)
-  const hits = metric("tiered_kv.requests")?.points.find(
-    ({ attributes }) => attributes["cache.tier"] === "l1" && attributes["cache.result"] === "hit",
-  )
-  expect(hits).toMatchObject({ value: 9, attributes: { "cache.name": "test" } })
-  expect(metric("tiered_kv.requests")).toMatchObject({
-    kind: "sum",
-    isMonotonic: true,
-    temporality: 2,
+  const requests = metric("tiered_kv.requests")
+  expect(requests).toMatchObject({
     unit: "{request}",
+    scope: "tiered-kv",
+    sum: { isMonotonic: true, aggregationTemporality: 2 },
   })
-  expect(metric("tiered_kv.entries")).toMatchObject({ kind: "sum", isMonotonic: false, unit: "{entry}" })
+  const hits = requests?.sum?.dataPoints.filter((point) => {
+    const { "cache.name": name, "cache.tier": tier, "cache.result": result } = attributesOf(point)
+    return name === "test" && tier === "l1" && result === "hit"
+  })
+  expect(hits).toMatchObject([{ asDouble: 9 }])
+  expect(metric("tiered_kv.entries")).toMatchObject({ unit: "{entry}", sum: { isMonotonic: false } })
   const durations = metric("tiered_kv.operation.duration")
-  expect(durations).toMatchObject({ kind: "histogram", unit: "s", scope: "tiered-kv" })
-  expect(durations?.points[0]?.bounds).toHaveLength(16)
-  expect(metric("db.client.operation.duration")?.points[0]?.bounds).toEqual([
+  expect(durations).toMatchObject({ unit: "s", histogram: { aggregationTemporality: 2 } })
+  expect(durations?.histogram?.dataPoints[0]?.explicitBounds).toHaveLength(16)
+  expect(metric("db.client.operation.duration")?.histogram?.dataPoints[0]?.explicitBounds).toEqual([
     0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10,
   ])
 })
