@@ -196,11 +196,12 @@ describe("what is loaded", () => {
 
   const main = () => JSON.stringify(`file://${built.file("src/index.js")}`)
 
-  test("importing the main entry loads no SDK, no LMDB and no OpenTelemetry", async () => {
+  test("importing the main entry loads no SDK, no LMDB, no OpenTelemetry and no backend", async () => {
     const loaded = await loadedBy(`import { kv } from ${main()}; void kv`)
     expect(loaded.filter((url) => FOREIGN.test(url))).toEqual([])
     expect(loaded.some((url) => url.endsWith("/src/coherence/two-tier.js"))).toBe(true)
-    expect(loaded.some((url) => url.endsWith("/tiers/dynamodb/backend.js"))).toBe(false)
+    expect(loaded.some((url) => url.endsWith("/tiers/dynamodb/binding.js"))).toBe(true)
+    expect(loaded.filter((url) => /\/tiers\/([a-z-]+\/backend|memory)\.js$/.test(url))).toEqual([])
   })
 
   test("each backend loads its own package and no other's", async () => {
