@@ -1,8 +1,9 @@
 import { KvError } from "../../tiers/errors.ts"
 import { type Runtime, systemRuntime } from "../../tiers/runtime.ts"
 import { admitLoopback, type Peer, TokenGate } from "./access.ts"
+import { ownReport } from "./own-report.ts"
 import { askProcesses, type OtherProcess } from "./processes.ts"
-import { ownReport, type ProcessReport, REPORT_VERSION, serializeReport } from "./report.ts"
+import { type ProcessReport, REPORT_VERSION, serializeReport } from "./report.ts"
 import { notFound, page, redirect, refusal, report, wrongMethod } from "./responses.ts"
 
 export { nodeListener } from "./node.ts"

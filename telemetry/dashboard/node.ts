@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
-import type { DashboardHandler } from "./handler.ts"
+import type { Peer } from "./access.ts"
+
+/** As `dashboard()` makes it. */
+type Handler = (request: Request, peer: Peer) => Promise<Response>
 
 /**
  * Mounts a handler in a server of `node:http`, or in anything that takes its listeners:
  * `createServer(nodeListener(dashboard()))`, `app.use("/kv", nodeListener(dashboard()))`.
  */
 export function nodeListener(
-  handler: DashboardHandler,
+  handler: Handler,
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   return (incoming, outgoing) => {
     answer(handler, incoming).then(
@@ -16,7 +19,7 @@ export function nodeListener(
   }
 }
 
-async function answer(handler: DashboardHandler, incoming: IncomingMessage) {
+async function answer(handler: Handler, incoming: IncomingMessage) {
   const request = requestOf(incoming)
   if (request === undefined) return { status: 400, headers: new Headers(), body: "No such address\n" }
   const response = await handler(request, { remoteAddress: incoming.socket.remoteAddress })

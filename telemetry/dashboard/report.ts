@@ -1,7 +1,3 @@
-import { randomUUID } from "node:crypto"
-import { hostname } from "node:os"
-import { snapshotAll } from "../../src/open-stores.ts"
-
 /** What the live page is told, as `stats.json` has it: counters and sizes, no key and no value. */
 export interface DashboardReport {
   /** Of this shape. Raised when a reader of the one before could not read it. */
@@ -79,13 +75,6 @@ const PROCESS = { id: "", name: "", uptimeMs: 0 }
 
 /** A store as the report has it; every number is finite and at least 0. */
 export type StoreReport = typeof STORE
-
-const PROCESS_ID = randomUUID()
-
-/** What this process says of itself. */
-export function ownReport(name = `${hostname()} ${process.pid}`): AnsweringProcess {
-  return { id: PROCESS_ID, name, uptimeMs: performance.now(), stores: snapshotAll() }
-}
 
 /** As JSON that no HTML parser takes for markup, and that holds the named properties alone. */
 export function serializeReport(report: DashboardReport): string {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
-import { DOCUMENT, SCRIPT, STYLE } from "./page/document.ts"
-import { refusalDocument } from "./page/refusal.ts"
+import { MARKUP, SCRIPT, STYLE } from "./page-text.ts"
+import { refusalDocument } from "./refusal.ts"
 
 /** Every answer of the dashboard, with what keeps browsers from storing, guessing at, framing or sharing it. */
 
@@ -12,6 +12,12 @@ const HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
 }
+
+const DOCUMENT = inlined(
+  inlined(MARKUP, '<link rel="stylesheet" href="style.css">', `<style>${STYLE}</style>`),
+  '<script src="main.ts"></script>',
+  `<script>${SCRIPT}</script>`,
+)
 
 const NOTHING = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 const STYLED = `${NOTHING}; img-src data:; style-src ${hashOf(STYLE)}`
@@ -65,6 +71,12 @@ function respond(status: number, type: string, body: string): Response {
       "content-type": type === "application/json" ? type : `${type}; charset=utf-8`,
     },
   })
+}
+
+/** A document with an element of its own in place of one that refers to a file. */
+function inlined(document: string, reference: string, element: string): string {
+  if (!document.includes(reference)) throw new Error(`page.html has no ${reference}`)
+  return document.replace(reference, () => element)
 }
 
 function hashOf(text: string): string {

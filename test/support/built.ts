@@ -32,6 +32,7 @@ export async function build(): Promise<Built> {
   await execute(process.execPath, [compiler, ...options], { cwd: ROOT }).catch(() => {})
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"))
   await copyFile(join(ROOT, "package.json"), join(folder, "package.json"))
+  await execute(process.execPath, [file("telemetry/dashboard/build/write.js")], { cwd: ROOT })
   return { folder, file, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 

@@ -19,6 +19,17 @@ export function storeReport(name: string): StoreReport {
   return snapshot(name, memory(), l1, new Counters(), { inFlight: 0, quarantined: 0 })
 }
 
+/** A process as a report has it. */
+export function processOf(id: string, uptimeMs: number, ...stores: StoreReport[]): AnsweringProcess {
+  return { id, name: id, uptimeMs, stores }
+}
+
+/** The report of a store that answered this many reads from L1. */
+export function withHits(hits: number, name = "cache"): StoreReport {
+  const store = storeReport(name)
+  return { ...store, l1: { ...store.l1, hits } }
+}
+
 /** A server on loopback that ends with the test; gives its address. */
 export async function serve(listener: RequestListener): Promise<string> {
   const server = createServer(listener)

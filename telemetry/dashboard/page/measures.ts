@@ -1,5 +1,5 @@
 import type { StoreReport } from "../report.ts"
-import type { Numbers } from "./history.ts"
+import type { Numbers } from "./counters.ts"
 
 export interface Measure {
   label: string
@@ -21,82 +21,85 @@ export interface Tier {
   mean(numbers: Numbers): number | undefined
 }
 
-/** What the page makes of the counters. Part of the page's script: it names nothing outside itself. */
-export function measures() {
-  /** What came of requests, from the bottom of the chart up. A request is a key: a batch of ten is ten of them. */
-  const RESULTS: readonly Result[] = [
-    { label: "L1 hit", className: "l1-hit", of: (n) => n.l1Hits },
-    { label: "L1 known absent", className: "l1-absent", of: (n) => n.l1Absent },
-    { label: "Coalesced", className: "joined", of: (n) => n.joined },
-    { label: "L2 hit", className: "l2-hit", of: (n) => n.l2Hits },
-    { label: "L2 absent", className: "l2-absent", of: (n) => n.l2Absent },
-    { label: "Written", className: "written", of: (n) => n.writes + n.refused },
-    { label: "Error", className: "error", of: (n) => n.readErrors + n.writeErrors },
-  ]
-  const TIERS: readonly Tier[] = [
-    {
-      label: "L1 hit",
-      className: "l1-hit",
-      latency: ({ l1 }) => l1.latency,
-      mean: (n) => (n.l1Timed > 0 ? n.l1Ms / n.l1Timed : undefined),
-    },
-    {
-      label: "L2 read",
-      className: "l2-hit",
-      latency: ({ l2 }) => l2.readLatency,
-      mean: (n) => (n.readsTimed > 0 ? n.readMs / n.readsTimed : undefined),
-    },
-    {
-      label: "L2 write",
-      className: "written",
-      latency: ({ l2 }) => l2.writeLatency,
-      mean: (n) => (n.writesTimed > 0 ? n.writeMs / n.writesTimed : undefined),
-    },
-    {
-      label: "Loader",
-      className: "joined",
-      latency: ({ loader }) => loader.latency,
-      mean: (n) => (n.loadsTimed > 0 ? n.loadMs / n.loadsTimed : undefined),
-    },
-  ]
-  const L1_EVENTS: readonly Measure[] = [
-    { label: "Filled", of: (n) => n.fills },
-    { label: "Evicted: too many entries", of: (n) => n.evictedByCount },
-    { label: "Evicted: too many bytes", of: (n) => n.evictedByBytes },
-    { label: "Evicted: too large a value", of: (n) => n.oversize },
-    { label: "Evicted: known absent", of: (n) => n.evictedAbsent },
-    { label: "Expired", of: (n) => n.expirations },
-    { label: "Invalidated", of: (n) => n.invalidations },
-    { label: "Fill refused: written meanwhile", of: (n) => n.refusedFills },
-  ]
-  const L2_EVENTS: readonly Measure[] = [
-    { label: "Reads coalesced", of: (n) => n.joined },
-    { label: "Reads past L1", of: (n) => n.bypasses },
-    { label: "Read errors", of: (n) => n.readErrors },
-    { label: "Writes applied", of: (n) => n.writes },
-    { label: "Writes refused by their condition", of: (n) => n.refused },
-    { label: "Write errors", of: (n) => n.writeErrors },
-    { label: "Value bytes read", bytes: true, of: (n) => n.bytesRead },
-    { label: "Value bytes written", bytes: true, of: (n) => n.bytesWritten },
-    { label: "Loads", of: (n) => n.loads },
-    { label: "Loads that brought nothing", of: (n) => n.loadsEmpty },
-    { label: "Loads coalesced", of: (n) => n.loadsJoined },
-    { label: "Refreshes ahead", of: (n) => n.refreshes },
-    { label: "Loader errors", of: (n) => n.loadErrors },
-  ]
+/** Requests by result, from the bottom of the chart up. A request is a key: a batch of ten is ten requests. */
+export const RESULTS: readonly Result[] = [
+  { label: "L1 hit", className: "l1-hit", of: (n) => n.l1Hits },
+  { label: "L1 known absent", className: "l1-absent", of: (n) => n.l1Absent },
+  { label: "Coalesced", className: "coalesced", of: (n) => n.coalesced },
+  { label: "L2 hit", className: "l2-hit", of: (n) => n.l2Hits },
+  { label: "L2 absent", className: "l2-absent", of: (n) => n.l2Absent },
+  { label: "Written", className: "written", of: (n) => n.writes + n.refused },
+  { label: "Error", className: "error", of: (n) => n.readErrors + n.writeErrors },
+]
 
-  /** Reads that asked L1. */
-  const l1Asked = (n: Numbers) => l1Answered(n) + n.l1Misses
-  /** Keys asked of the backend. */
-  const l2Reads = (n: Numbers) => n.l2Hits + n.l2Absent + n.readErrors
-  /** Reads that found the key or its absence in L1. */
-  const l1Answered = (n: Numbers) => n.l1Hits + n.l1Absent
-  /** Reads, by what came of them. */
-  const reads = (n: Numbers) => l1Answered(n) + n.joined + l2Reads(n)
-  const errors = (n: Numbers) => n.readErrors + n.writeErrors + n.loadErrors
-  const requests = (n: Numbers) => RESULTS.reduce((total, result) => total + result.of(n), 0)
+export const TIERS: readonly Tier[] = [
+  {
+    label: "L1 hit",
+    className: "l1-hit",
+    latency: ({ l1 }) => l1.latency,
+    mean: (n) => (n.l1Timed > 0 ? n.l1Ms / n.l1Timed : undefined),
+  },
+  {
+    label: "L2 read",
+    className: "l2-hit",
+    latency: ({ l2 }) => l2.readLatency,
+    mean: (n) => (n.readsTimed > 0 ? n.readMs / n.readsTimed : undefined),
+  },
+  {
+    label: "L2 write",
+    className: "written",
+    latency: ({ l2 }) => l2.writeLatency,
+    mean: (n) => (n.writesTimed > 0 ? n.writeMs / n.writesTimed : undefined),
+  },
+  {
+    label: "Loader",
+    className: "coalesced",
+    latency: ({ loader }) => loader.latency,
+    mean: (n) => (n.loadsTimed > 0 ? n.loadMs / n.loadsTimed : undefined),
+  },
+]
 
-  return { RESULTS, TIERS, L1_EVENTS, L2_EVENTS, l1Asked, l1Answered, l2Reads, reads, errors, requests }
-}
+export const L1_EVENTS: readonly Measure[] = [
+  { label: "Filled", of: (n) => n.fills },
+  { label: "Evicted: too many entries", of: (n) => n.evictedByCount },
+  { label: "Evicted: too many bytes", of: (n) => n.evictedByBytes },
+  { label: "Evicted: too large a value", of: (n) => n.oversize },
+  { label: "Evicted: known absent", of: (n) => n.evictedAbsent },
+  { label: "Expired", of: (n) => n.expirations },
+  { label: "Invalidated", of: (n) => n.invalidations },
+  { label: "Fill refused: written meanwhile", of: (n) => n.refusedFills },
+]
 
-export type Measures = ReturnType<typeof measures>
+export const L2_EVENTS: readonly Measure[] = [
+  { label: "Reads coalesced", of: (n) => n.coalesced },
+  { label: "Reads past L1", of: (n) => n.bypasses },
+  { label: "Read errors", of: (n) => n.readErrors },
+  { label: "Writes applied", of: (n) => n.writes },
+  { label: "Writes refused by their condition", of: (n) => n.refused },
+  { label: "Write errors", of: (n) => n.writeErrors },
+  { label: "Value bytes read", bytes: true, of: (n) => n.bytesRead },
+  { label: "Value bytes written", bytes: true, of: (n) => n.bytesWritten },
+  { label: "Loads", of: (n) => n.loads },
+  { label: "Loads that brought nothing", of: (n) => n.loadsEmpty },
+  { label: "Loads coalesced", of: (n) => n.loadsCoalesced },
+  { label: "Refreshes ahead", of: (n) => n.refreshes },
+  { label: "Loader errors", of: (n) => n.loadErrors },
+]
+
+/** Reads that L1 answered, with a value or with a known absence. */
+export const l1Answered = (n: Numbers) => n.l1Hits + n.l1Absent
+
+/** Reads that asked L1. */
+export const l1Asked = (n: Numbers) => l1Answered(n) + n.l1Misses
+
+/** Keys that the backend was asked for. */
+export const l2Reads = (n: Numbers) => n.l2Hits + n.l2Absent + n.readErrors
+
+/** Reads with a result. */
+export const reads = (n: Numbers) => l1Answered(n) + n.coalesced + l2Reads(n)
+
+/** Reads, writes and loads that failed. */
+export const errors = (n: Numbers) => n.readErrors + n.writeErrors + n.loadErrors
+
+/** Keys read and written. */
+export const requests = (n: Numbers) => RESULTS.reduce((total, result) => total + result.of(n), 0)

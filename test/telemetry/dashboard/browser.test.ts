@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url"
 import type { Page } from "playwright-core"
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest"
 import type { Kv } from "../../../src/api.ts"
 import { kv } from "../../../src/kv.ts"
 import { dashboard } from "../../../telemetry/dashboard/handler.ts"
@@ -300,7 +300,7 @@ await requireBrowser((browser) => {
         remedy: "install Node",
       })
       onTestFinished(() => cli.stop())
-      expect(cli.output()).toContain(`http://127.0.0.1:${own}/\n`)
+      await vi.waitFor(() => expect(cli.output()).toContain(`http://127.0.0.1:${own}/\n`))
 
       const page = await open(`http://127.0.0.1:${own}/`)
       // Each wrote one value besides.

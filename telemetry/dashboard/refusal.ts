@@ -1,4 +1,4 @@
-import { STYLE } from "./style.ts"
+import { STYLE } from "./page-text.ts"
 
 /** What a request that is not admitted is told. `token` offers a field to type one into. */
 export function refusalDocument(reason: string, token: boolean): string {

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest"
+import { numbersOf } from "../../../../telemetry/dashboard/page/counters.ts"
+import {
+  errors,
+  l1Answered,
+  l1Asked,
+  RESULTS,
+  reads,
+  requests,
+  TIERS,
+} from "../../../../telemetry/dashboard/page/measures.ts"
+import { storeReport } from "../../../support/dashboard-fixture.ts"
+
+test("measures follow from the counters of a store's report", () => {
+  const latency = { count: 10, meanMs: 2, p50Ms: 1, p90Ms: 3, p99Ms: 4, maxMs: 5 }
+  const store = storeReport("cache")
+  const totals = numbersOf({
+    ...store,
+    l1: { ...store.l1, hits: 70, negativeHits: 10, misses: 20 },
+    l2: {
+      ...store.l2,
+      hits: 9,
+      misses: 4,
+      coalesced: 5,
+      readErrors: 2,
+      writes: 6,
+      refused: 1,
+      writeErrors: 3,
+      readLatency: latency,
+    },
+    loader: { ...store.loader, errors: 1 },
+  })
+  expect(l1Answered(totals) / l1Asked(totals)).toBe(0.8)
+  expect(reads(totals)).toBe(100)
+  expect(requests(totals)).toBe(110)
+  expect(errors(totals)).toBe(6)
+  expect(RESULTS.reduce((sum, { of }) => sum + of(totals), 0)).toBe(requests(totals))
+  expect(TIERS.map(({ mean }) => mean(totals))).toEqual([undefined, 2, undefined, undefined])
+})
