@@ -1,10 +1,10 @@
 import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1/l1.ts"
+import type { ResilienceOptions } from "../tiers/wrappers/resilience/resilience.ts"
 import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
-import { overNetwork } from "./binding/open-backend.ts"
 import { parseUrl } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { silent } from "./listener.ts"
@@ -64,7 +64,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
   const listener = telemetry ?? silent
   const composed = backend.traits.inProcess
     ? backend
-    : await overNetwork(backend, runtime, timeoutMs, telemetry?.calls)
+    : await overNetwork(backend, { runtime, timeoutMs, observer: telemetry?.calls })
   const counters = new Counters()
   const l1 = new L1(settings.l1, runtime, (ms) => {
     counters.l1Latency.record(ms)
@@ -79,6 +79,15 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     telemetry?.closed()
   }
   return { name, l1, tiers, listener, runtime, stats, close: () => tiers.close().finally(leave) }
+}
+
+/** What a backend over a network needs: calls that end in time and are tried again, and reads that travel together. */
+async function overNetwork(backend: Backend, options: ResilienceOptions): Promise<Backend> {
+  const [{ coalescing }, { resilient }] = await Promise.all([
+    import("../tiers/wrappers/coalescing.ts"),
+    import("../tiers/wrappers/resilience/resilience.ts"),
+  ])
+  return coalescing(resilient(backend, options))
 }
 
 /** What listens to the store. Loads OpenTelemetry's API, some 9 MiB, with the first store that is to have any. */

@@ -1,4 +1,4 @@
-import type { Backend, MaybePromise } from "../tiers/backend.ts"
+import type { MaybePromise } from "../tiers/backend.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
 
 /** The operations of a store, as a listener tells them apart. Text, JSON and entry variants are one. */
@@ -85,20 +85,6 @@ export interface Listener {
   joined(caller: Caller, other: Caller): void
   /** Takes the duration of one L1 hit in 256, ms. */
   sampled(ms: number): void
-}
-
-/** Who watches the calls to a backend over a network. */
-export interface CallListener {
-  /** `backend` with every attempt watched: goes below what tries again. */
-  metered(backend: Backend): Backend
-  /** `backend` with every call watched: goes above that, and below what lets calls travel together. */
-  observed(backend: Backend): Backend
-  /** Another attempt is made of the call under way here. */
-  onRetry(): void
-  /** What is under way here, for {@link CallListener.run}. */
-  capture(): unknown
-  /** Sends, by calling `send`, the one call of several callers, of whom this was captured. */
-  run<T>(captured: readonly unknown[], send: () => T): T
 }
 
 const UNHEARD: BegunOperation = { caller: undefined, ends: (answer) => answer }

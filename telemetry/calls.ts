@@ -1,31 +1,30 @@
-import { context, createContextKey, type Span, SpanKind, trace } from "@opentelemetry/api"
-import type { CallListener } from "../src/listener.ts"
-import type { Backend, BackendOperation, MaybePromise } from "../tiers/backend.ts"
+import { type Context, context, createContextKey, type Histogram, SpanKind } from "@opentelemetry/api"
+import type { BackendTraits, Callers } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
-import { type Capacity, metered } from "./capacity.ts"
+import type { CallObserver, ObservedCall, Operation, Subject } from "../tiers/wrappers/resilience/observer.ts"
+import { type Capacity, metering } from "./capacity.ts"
 import { type DbRequest, dbRequestsOf } from "./db-attributes.ts"
 import { errorType } from "./error-type.ts"
 import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
-import { safely, watch } from "./safely.ts"
+import { report } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
 
 /** The SDK's own key: keys of one description are one key, so it takes no import to name it. */
 const SUPPRESS_TRACING = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
 
-/** Attempts after the first, by the span of the call. */
-const retriesOf = new WeakMap<Span, number>()
-
 /** The spans, durations and capacity of the calls to one store's backend, by the conventions for databases. */
-export class BackendCalls implements CallListener {
+export class BackendCalls implements CallObserver {
+  readonly answered: CallObserver["answered"]
+  /** OpenTelemetry's own function, without one of ours around it: the requests of every call go through it. */
+  readonly run = context.with.bind(context)
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
-  readonly #capacity: Capacity | undefined
-  /** Whose request is sent next: set by {@link run} until it reaches {@link observed}. */
-  #callers: readonly unknown[] = []
+  readonly #requests: Readonly<Partial<Record<Operation, DbRequest>>>
 
   constructor(
+    traits: BackendTraits,
     spans: Spans | undefined,
     metrics: StoreMetrics | undefined,
     runtime: Runtime,
@@ -34,83 +33,22 @@ export class BackendCalls implements CallListener {
     this.#spans = spans
     this.#metrics = metrics
     this.#runtime = runtime
-    this.#capacity = capacity
+    this.#requests = dbRequestsOf(traits)
+    this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
   }
 
-  metered(backend: Backend): Backend {
-    return this.#capacity === undefined ? backend : metered(backend, this.#capacity)
-  }
-
-  capture(): unknown {
-    return this.#spans?.capture()
-  }
-
-  run<T>(captured: readonly unknown[], send: () => T): T {
-    this.#callers = captured
-    try {
-      return send()
-    } finally {
-      this.#callers = []
-    }
-  }
-
-  onRetry(): void {
-    const span = safely(() => trace.getActiveSpan())
-    if (span !== undefined) retriesOf.set(span, (retriesOf.get(span) ?? 0) + 1)
-  }
-
-  observed(backend: Backend): Backend {
-    const { traits, compareVersions } = backend
-    const requests = dbRequestsOf(traits)
-    const call = <T>(operation: BackendOperation, keys: number, send: () => MaybePromise<T>) =>
-      this.#call(requests[operation], keys, send)
-    return {
-      traits,
-      open: () => backend.open(),
-      close: () => backend.close(),
-      ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
-      wasWrittenBy: (key, id) => backend.wasWrittenBy(key, id),
-
-      get: (key) => call("get", 1, () => backend.get(key)),
-      getMany: (keys) => call("getMany", keys.length, () => backend.getMany(keys)),
-      exists: (key) => call("exists", 1, () => backend.exists(key)),
-      scan: async (prefix, page) => call("scan", 1, () => backend.scan(prefix, page)),
-      put: async (key, write) => call("put", 1, () => backend.put(key, write)),
-      putMany: async (writes) => call("putMany", writes.size, () => backend.putMany(writes)),
-      delete: async (key, removal) => call("delete", 1, () => backend.delete(key, removal)),
-      deleteMany: async (removals) => call("deleteMany", removals.size, () => backend.deleteMany(removals)),
-    }
-  }
-
-  #call<T>(request: DbRequest, keys: number, send: () => MaybePromise<T>): MaybePromise<T> {
-    const callers = this.#callers
-    this.#callers = []
-    const instruments = this.#metrics?.instruments
-    const started = this.#spans?.tracer && this.#start(request, keys, callers)
-    if (started === undefined && instruments === undefined) return send()
-
-    const startedAt = this.#runtime.monotonic()
-    const ended = (error: unknown) => {
-      const { attributes } = request
-      const told =
-        error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
-      recordDuration(instruments?.dbDuration, this.#runtime.monotonic() - startedAt, told)
-      if (started === undefined) return
-      const count = retriesOf.get(started.span)
-      const retries = count === undefined ? undefined : { [ATTRIBUTE.retryCount]: count }
-      if (error === undefined) end(started, retries)
-      else endFailed(started, error, retries)
-    }
-    const active = started?.context.setValue(SUPPRESS_TRACING, true)
-    return watch(active, send, (answer) => ended(errorIn(answer)), ended)
+  begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {
+    const request = this.#requests[operation]
+    if (request === undefined) return undefined
+    const duration = this.#metrics?.instruments?.dbDuration
+    const started = this.#spans?.tracer && this.#start(request, keysOf(subject), callers)
+    if (started === undefined && duration === undefined) return undefined
+    const scope = this.#spans?.entersContexts ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
+    return new BackendCall(request, this.#runtime, started, scope, duration)
   }
 
   /** A call made for several callers belongs to the first, and links to the others. */
-  #start(
-    { spanName, attributes }: DbRequest,
-    keys: number,
-    callers: readonly unknown[],
-  ): Spanned | undefined {
+  #start({ spanName, attributes }: DbRequest, keys: number, callers: Callers): Spanned | undefined {
     return this.#spans?.start(() => {
       const [first] = callers
       const parent = isContext(first) ? first : context.active()
@@ -123,6 +61,65 @@ export class BackendCalls implements CallListener {
       }
     })
   }
+}
+
+/** One call to the backend, with its span, if it has one, and its duration. */
+class BackendCall implements ObservedCall {
+  readonly scope: Context | undefined
+  readonly #request: DbRequest
+  readonly #runtime: Runtime
+  readonly #started: Spanned | undefined
+  readonly #duration: Histogram | undefined
+  readonly #startedAt: number
+  #retries = 0
+
+  constructor(
+    request: DbRequest,
+    runtime: Runtime,
+    started: Spanned | undefined,
+    scope: Context | undefined,
+    duration: Histogram | undefined,
+  ) {
+    this.scope = scope
+    this.#request = request
+    this.#runtime = runtime
+    this.#started = started
+    this.#duration = duration
+    this.#startedAt = runtime.monotonic()
+  }
+
+  retried(): void {
+    this.#retries++
+  }
+
+  ended(answer: unknown): void {
+    this.failed(errorIn(answer))
+  }
+
+  failed(error: unknown): void {
+    try {
+      this.#tell(error)
+    } catch (thrown) {
+      report(thrown)
+    }
+  }
+
+  /** Tells of the end of the call; `error` is `undefined` if it has none. */
+  #tell(error: unknown): void {
+    const { attributes } = this.#request
+    const told = error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
+    recordDuration(this.#duration, this.#runtime.monotonic() - this.#startedAt, told)
+    if (this.#started === undefined) return
+    const retries = this.#retries === 0 ? undefined : { [ATTRIBUTE.retryCount]: this.#retries }
+    if (error === undefined) end(this.#started, retries)
+    else endFailed(this.#started, error, retries)
+  }
+}
+
+/** How many keys a call is about; a scan is one call for one prefix. */
+function keysOf(subject: Subject): number {
+  if (typeof subject === "string") return 1
+  return "size" in subject ? subject.size : subject.length
 }
 
 /** The first error of the keys of a batch: whoever asked for that key sees it. */

@@ -2,9 +2,11 @@ import { AsyncLocalStorage } from "node:async_hooks"
 import {
   type Context,
   type ContextManager,
+  context,
   type MeterProvider,
   metrics,
   ProxyTracerProvider,
+  ROOT_CONTEXT,
   type TracerProvider,
   trace,
 } from "@opentelemetry/api"
@@ -71,6 +73,22 @@ export function registeredContexts(): ContextSource | undefined {
   const stored = storage.getStore()
   const agrees = stored === undefined ? !trace.getSpan(manager.active()) : stored === manager.active()
   return agrees ? { active: () => storage.getStore() } : manager
+}
+
+/** Whether to call something in a context is to call it: once, with its arguments, for what it returns. */
+export function contextsAreEntered(): boolean {
+  const argument = {}
+  let calls = 0
+  const returned = context.with(
+    ROOT_CONTEXT,
+    (given) => {
+      calls++
+      return given
+    },
+    undefined,
+    argument,
+  )
+  return calls === 1 && returned === argument
 }
 
 function isStorage(value: unknown): value is AsyncLocalStorage<Context> {

@@ -18,7 +18,12 @@ import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
-import { type ContextSource, registeredContexts, registeredTracerProvider } from "./providers.ts"
+import {
+  type ContextSource,
+  contextsAreEntered,
+  registeredContexts,
+  registeredTracerProvider,
+} from "./providers.ts"
 import { report, safely } from "./safely.ts"
 
 /** A span under way, and the context in which what belongs to it runs. */
@@ -34,6 +39,8 @@ const hitsUnder = new WeakMap<Span, number>()
 export class Spans {
   /** The tracer of the SDK that is registered, if one is. */
   tracer: Tracer | undefined
+  /** Whether the context manager that is registered does what it should, so that calls can be made in a context. */
+  entersContexts = false
   readonly #l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
   readonly #store: string
   readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
@@ -62,6 +69,7 @@ export class Spans {
   /** Finds the tracer and the context manager again, if an SDK was registered or taken away. */
   sync(): void {
     this.#contexts = safely(registeredContexts)
+    this.entersContexts = safely(contextsAreEntered) ?? false
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider

@@ -30,11 +30,11 @@ export class Telemetry implements Listener {
   constructor(store: string, backend: Backend, runtime: Runtime, options: TelemetryOptions) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
     const version = packageVersion()
-    const capacity = metrics ? capacityOf(backend) : undefined
+    const capacity = metrics ? capacityOf(backend.traits.tariff) : undefined
     this.#runtime = runtime
     this.#spans = spans === false ? undefined : new Spans(store, spans, tracerProvider, version)
     this.#metrics = metrics ? new StoreMetrics(store, meterProvider, version, capacity) : undefined
-    this.calls = new BackendCalls(this.#spans, this.#metrics, runtime, capacity)
+    this.calls = new BackendCalls(backend.traits, this.#spans, this.#metrics, runtime, capacity)
   }
 
   /** From now on the store works; `stats` says what it has counted. */

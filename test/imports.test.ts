@@ -47,8 +47,6 @@ const ROOMS: readonly Room[] = [
   {
     files: ["src/binding/"],
     values: [...CONTRACTS, "src/binding/", "src/operations/keys.ts"],
-    dynamic: ["tiers/wrappers/"],
-    types: ["src/listener.ts"],
   },
   {
     files: ["src/coherence/"],
@@ -74,7 +72,7 @@ const ROOMS: readonly Room[] = [
       "src/store.ts",
       "tiers/l1/",
     ],
-    dynamic: ["telemetry/store-telemetry.ts"],
+    dynamic: ["telemetry/store-telemetry.ts", "tiers/wrappers/"],
   },
   { files: ["src/index.ts"], values: [...CONTRACTS, ...CORE, "src/kv.ts"], types: ["telemetry/options.ts"] },
   // Whatever can be built over the public API has no other way in.

@@ -28,7 +28,10 @@ export interface Backend {
    */
   open(): Promise<void>
 
-  /** The live entry under `key`, or `undefined`. In-process backends may answer without a promise. */
+  /**
+   * The live entry under `key`, or `undefined`. In-process backends may answer without a promise. Wrappers pass `callers`
+   * on, backends ignore them.
+   */
   get(key: string, callers?: Callers): MaybePromise<StoredEntry | undefined>
 
   /**
@@ -40,7 +43,7 @@ export interface Backend {
   /**
    * Many keys at once, duplicates already removed, at most `traits.maxReadBatch` of them. Absent keys are not in the
    * map. A key that failed alone maps to its error; a key that the service left unprocessed maps to `THROTTLED`.
-   * A failure of the request as a whole rejects.
+   * A failure of the request as a whole rejects. `callers` is as for {@link Backend.get}.
    */
   getMany(keys: readonly string[], callers?: Callers): MaybePromise<Map<string, StoredEntry | KvError>>
 
@@ -165,6 +168,39 @@ export interface BackendTraits {
   readonly maxWriteBatch: number
   /** The service's names of the calls behind the methods, for spans: `{ get: "GetItem", getMany: "BatchGetItem", … }`. */
   readonly calls: Readonly<Record<BackendOperation, string>>
+  /** Where the entries lie, for spans. @default {}: spans name the call alone */
+  readonly place?: Place
+  /** What the service bills for a call. @default none: capacity is not counted */
+  readonly tariff?: Tariff
+}
+
+/** Where the entries of a backend lie, in the terms of OpenTelemetry's conventions for databases; never a credential. */
+export interface Place {
+  /** `db.collection.name`: the table or the collection. */
+  readonly collection?: string
+  /** `db.namespace`: what the collection is part of. */
+  readonly namespace?: string
+  /** `server.address`: name or address of the server. */
+  readonly address?: string
+  /** `server.port` */
+  readonly port?: number
+}
+
+/**
+ * What a service bills, in its own units, by its published rules, as far as the answer shows it: at least so much. An
+ * expired row that was read, a condition that did not hold and a larger row that was overwritten do not show.
+ */
+export interface Tariff {
+  /** Whether deletes are billed apart from writes. */
+  readonly billsDeletesApart: boolean
+  /** Units of one key that was read; `entry` is `undefined` if it was absent. */
+  read(key: string, entry: StoredEntry | undefined): number
+  /** Units of one page of a scan. */
+  page(entries: readonly KeyedEntry[]): number
+  /** Units of one write. */
+  write(key: string, write: Write): number
+  /** Units of one delete. */
+  delete(key: string): number
 }
 
 export type BackendOperation =

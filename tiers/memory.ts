@@ -124,6 +124,7 @@ const traits: BackendTraits = {
   kind: "memory",
   target: "memory",
   system: "memory",
+  place: { collection: "memory" },
   inProcess: true,
   ordered: true,
   maxReadBatch: BATCH,

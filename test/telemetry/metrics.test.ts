@@ -2,6 +2,9 @@ import { metrics } from "@opentelemetry/api"
 import { AggregationTemporality } from "@opentelemetry/sdk-metrics"
 import { afterEach, describe, expect, test } from "vitest"
 import { KvError, kv } from "../../src/index.ts"
+import type { Tariff } from "../../tiers/backend.ts"
+import { tariff as dynamodbTariff } from "../../tiers/dynamodb/tariff.ts"
+import { tariff as firestoreTariff } from "../../tiers/firestore/tariff.ts"
 import { memory } from "../../tiers/memory.ts"
 import { type GatedStoreOptions, gatedStore } from "../support/gated-store.ts"
 import {
@@ -158,11 +161,11 @@ describe("what is counted", () => {
 
   test("units that the service bills, of every attempt that was answered", async () => {
     const { collect } = registered()
-    const store = async (kind: string) => {
+    const store = async (tariff: Tariff) => {
       const { client, gate, runtime } = await gatedStore({
         networked: true,
         l1: false,
-        behind: (table) => ({ ...table, traits: { ...table.traits, kind } }),
+        behind: (table) => ({ ...table, traits: { ...table.traits, tariff } }),
       })
       await client.set("a", "x".repeat(100))
       await client.set("b", Buffer.alloc(24_576))
@@ -188,11 +191,11 @@ describe("what is counted", () => {
         points.map(({ attributes, value }) => [attributes["tiered_kv.capacity.unit"], value]),
       )
     }
-    await store("dynamodb")
+    await store(dynamodbTariff)
     // b: 24,634 bytes, so 7 of 4 KiB and 25 of 1 KiB. The page holds 24,908 bytes together.
     const dynamodb = { read: 7 + 2 + 1 + 1 + 1 + 7, write: 1 + 25 + 1 + 1 + 2 }
     expect(await units()).toEqual(dynamodb)
-    await store("firestore")
+    await store(firestoreTariff)
     expect(await units()).toEqual({
       read: dynamodb.read + 1 + 2 + 1 + 1 + 1 + 3,
       write: dynamodb.write + 3,

@@ -191,6 +191,7 @@ function traitsOf(table: string): BackendTraits {
     kind: KIND,
     target: table,
     system: "azure.table_storage",
+    place: { collection: table },
     inProcess: false,
     ordered: true,
     // The service has no batched read: `getMany` sends one request a key, eight at a time.

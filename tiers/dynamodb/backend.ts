@@ -24,6 +24,7 @@ import {
   tombstoneOf,
 } from "./row.ts"
 import { type BucketQuery, scanBuckets } from "./scan.ts"
+import { tariff } from "./tariff.ts"
 
 export type { DynamoDbSettings } from "./client.ts"
 
@@ -224,6 +225,8 @@ function traitsOf(table: string): BackendTraits {
     kind: "dynamodb",
     target: table,
     system: "aws.dynamodb",
+    place: { collection: table },
+    tariff,
     inProcess: false,
     ordered: false,
     maxReadBatch: MAX_READ_BATCH,

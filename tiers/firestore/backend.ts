@@ -11,6 +11,7 @@ import { rpcCalls } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
 import { sdkCalls } from "./sdk.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
+import { tariff } from "./tariff.ts"
 
 export type { FirestoreSettings } from "./settings.ts"
 
@@ -54,7 +55,8 @@ interface Call {
  */
 export function firestore(client: Firestore | FirestoreSettings, options: FirestoreOptions): Backend {
   const { collection, timeoutMs = 3_000, runtime = systemRuntime } = options
-  const target = targetOf(client, collection)
+  const database = databaseOf(client)
+  const target = `${database}/${collection}`
   let opening: Promise<FirestoreCalls> | undefined
   let connection: FirestoreCalls | undefined
 
@@ -147,7 +149,7 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   })
 
   return {
-    traits: { ...TRAITS, target },
+    traits: { ...TRAITS, target, place: { collection, namespace: database } },
     compareVersions: rows.compareVersions,
 
     async open() {
@@ -237,9 +239,10 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   }
 }
 
-const TRAITS: Omit<BackendTraits, "target"> = {
+const TRAITS: Omit<BackendTraits, "target" | "place"> = {
   kind: "firestore",
   system: "gcp.firestore",
+  tariff,
   inProcess: false,
   ordered: true,
   maxReadBatch: MAX_READ_BATCH,
@@ -260,9 +263,10 @@ function isClient(client: Firestore | FirestoreSettings): client is Firestore {
   return "getAll" in client
 }
 
-function targetOf(client: Firestore | FirestoreSettings, collection: string): string {
+/** A client does not say which project it is for. */
+function databaseOf(client: Firestore | FirestoreSettings): string {
   const database = client.databaseId ?? DEFAULT_DATABASE
-  return isClient(client) ? `${database}/${collection}` : `${client.projectId}/${database}/${collection}`
+  return isClient(client) ? database : `${client.projectId}/${database}`
 }
 
 /** The document that the service gave for an id, `undefined` if it said that none is there. */

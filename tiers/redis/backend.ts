@@ -2,6 +2,7 @@ import type {
   Backend,
   BackendTraits,
   Condition,
+  Place,
   Removal,
   StoredEntry,
   Write,
@@ -69,7 +70,7 @@ const MAX_BATCH = 100
  */
 export function redis(target: RedisClient | RedisSettings | string, options: RedisOptions = {}): Backend {
   const { runtime = systemRuntime, timeoutMs = 3_000, connectTimeoutMs = 5_000 } = options
-  const { source, prefix, description, cluster } = resolveTarget(target, options)
+  const { source, prefix, description, place, cluster } = resolveTarget(target, options)
   const { open, run, close } = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
   const nameOf = (key: string) => prefix + key
   /** Whether the keys of one command may lie in several slots, which Redis refuses. */
@@ -167,7 +168,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   }
 
   return {
-    traits: traitsOf(description + (prefix === "" ? "" : `#${prefix}`)),
+    traits: traitsOf(description + (prefix === "" ? "" : `#${prefix}`), place),
 
     open,
     close,
@@ -192,11 +193,12 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   }
 }
 
-function traitsOf(target: string): BackendTraits {
+function traitsOf(target: string, place: Place): BackendTraits {
   return {
     kind: KIND,
     target,
     system: "redis",
+    place,
     inProcess: false,
     ordered: true,
     maxReadBatch: MAX_BATCH,

@@ -30,7 +30,7 @@ export interface ClientTiming {
   connectTimeoutMs: number
 }
 
-const DEFAULT_PORT = 6379
+export const DEFAULT_PORT = 6379
 
 const URL_FORM = /^(rediss?):\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^/?#]*))?(?:\?([^#]*))?$/
 const NODE_FORM = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/

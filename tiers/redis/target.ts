@@ -1,7 +1,15 @@
+import type { Place } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { isClient, isCluster, type RedisClient } from "./client.ts"
 import { KIND } from "./errors.ts"
-import { checkSettings, describeSettings, parseRedisUrl, type RedisSettings } from "./settings.ts"
+import {
+  checkSettings,
+  DEFAULT_PORT,
+  describeSettings,
+  parseRedisUrl,
+  type RedisNode,
+  type RedisSettings,
+} from "./settings.ts"
 
 export interface RedisTarget {
   source: RedisClient | RedisSettings
@@ -9,6 +17,7 @@ export interface RedisTarget {
   cluster: boolean
   /** Hosts, ports and database: for messages and spans, so never a credential. */
   description: string
+  place: Place
 }
 
 /** What a backend is to talk to, from the forms that its caller may give it in. Throws `BINDING_INVALID`. */
@@ -27,29 +36,32 @@ export function resolveTarget(
   if (!isClient(target)) {
     const settings = checkSettings(database === undefined ? target : { ...target, database })
     const description = describeSettings(settings)
-    return { source: settings, prefix: prefix ?? "", cluster: settings.cluster, description }
+    const [node, ...others] = settings.nodes
+    return {
+      source: settings,
+      prefix: prefix ?? "",
+      cluster: settings.cluster,
+      description,
+      place:
+        node === undefined || others.length > 0 ? { address: description } : placeOf(node, settings.database),
+    }
   }
   if (database !== undefined) {
     const message =
       "an ioredis client has a database of its own: give `database` with a URL or settings alone"
     throw new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND })
   }
-  return {
-    source: target,
-    prefix: prefix ?? "",
-    cluster: isCluster(target),
-    description: isCluster(target) ? "cluster" : describeClient(target.options),
+  const common = { source: target, prefix: prefix ?? "" }
+  if (isCluster(target)) {
+    return { ...common, cluster: true, description: "cluster", place: { address: "cluster" } }
   }
+  const { host = "localhost", port = DEFAULT_PORT, path, db = 0 } = target.options
+  const address = path || `${host}:${port}`
+  const description = db === 0 ? address : `${address}/${db}`
+  const place = path ? { address: description } : placeOf({ host, port }, db)
+  return { ...common, cluster: false, description, place }
 }
 
-function describeClient({ host, port, path, db }: DescribedOptions): string {
-  const address = path ?? `${host ?? "localhost"}:${port ?? 6379}`
-  return db ? `${address}/${db}` : address
-}
-
-interface DescribedOptions {
-  host?: string | undefined
-  port?: number | undefined
-  path?: string | undefined
-  db?: number | undefined
+function placeOf({ host, port = DEFAULT_PORT }: RedisNode, database: number): Place {
+  return { namespace: String(database), address: host, port }
 }

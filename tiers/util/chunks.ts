@@ -1,4 +1,4 @@
-import type { Backend, MaybePromise, StoredEntry, WriteResult } from "../backend.ts"
+import type { Backend, Callers, MaybePromise, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { ofKey } from "./key-error.ts"
 import { inParallel } from "./parallel.ts"
@@ -10,27 +10,40 @@ type Read = Map<string, StoredEntry | KvError>
 type Written = Map<string, WriteResult | KvError>
 
 /** Reads any number of distinct keys in as few requests as they fit in. The first request that fails rejects. */
-export function readInChunks(backend: Backend, keys: readonly string[]): MaybePromise<Read> {
+export function readInChunks(
+  backend: Backend,
+  keys: readonly string[],
+  callers: Callers | undefined,
+): MaybePromise<Read> {
   const size = backend.traits.maxReadBatch
   if (keys.length === 0) return new Map()
-  if (size === 1) return readOneByOne(backend, keys)
-  return keys.length <= size ? backend.getMany(keys) : readChunks(backend, keys, size)
+  if (size === 1) return readOneByOne(backend, keys, callers)
+  return keys.length <= size ? backend.getMany(keys, callers) : readChunks(backend, keys, size, callers)
 }
 
-async function readChunks(backend: Backend, keys: readonly string[], size: number): Promise<Read> {
+async function readChunks(
+  backend: Backend,
+  keys: readonly string[],
+  size: number,
+  callers: Callers | undefined,
+): Promise<Read> {
   const found: Read = new Map()
   await inParallel(chunksOf(keys, size), REQUESTS_AT_A_TIME, async (chunk) => {
-    for (const [key, entry] of await backend.getMany(chunk)) found.set(key, entry)
+    for (const [key, entry] of await backend.getMany(chunk, callers)) found.set(key, entry)
   })
   return found
 }
 
 /** A row that cannot be read is its own key's error; what else befalls a key would befall the others too. */
-async function readOneByOne(backend: Backend, keys: readonly string[]): Promise<Read> {
+async function readOneByOne(
+  backend: Backend,
+  keys: readonly string[],
+  callers: Callers | undefined,
+): Promise<Read> {
   const found: Read = new Map()
   await inParallel(keys, REQUESTS_AT_A_TIME, async (key) => {
     try {
-      const entry = await backend.get(key)
+      const entry = await backend.get(key, callers)
       if (entry !== undefined) found.set(key, entry)
     } catch (error) {
       if (!(error instanceof KvError)) throw error

@@ -1,4 +1,5 @@
 import type { Backend, KeyedEntry } from "../backend.ts"
+import { forward } from "./forward.ts"
 
 /**
  * The part of a backend whose keys start with `prefix`, as a backend of its own: several stores can share one file.
@@ -9,13 +10,14 @@ export function prefixed(backend: Backend, prefix: string): Backend {
   const outer = (key: string) => key.slice(prefix.length)
   const innerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, inner)
   const outerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, outer)
+  const lend = backend.lend?.bind(backend)
 
-  return {
+  return forward(backend, {
     traits: { ...backend.traits, target: `${backend.traits.target}#${prefix}` },
-    open: () => backend.open(),
-    get: (key) => backend.get(inner(key)),
-    getMany(keys) {
-      const found = backend.getMany(keys.map(inner))
+    get: (key, callers) => backend.get(inner(key), callers),
+    ...(lend === undefined ? {} : { lend: (key) => lend(inner(key)) }),
+    getMany(keys, callers) {
+      const found = backend.getMany(keys.map(inner), callers)
       return found instanceof Promise ? found.then(outerMap) : outerMap(found)
     },
     exists: (key) => backend.exists(inner(key)),
@@ -28,11 +30,7 @@ export function prefixed(backend: Backend, prefix: string): Backend {
       return { ...rest, entries: entries.map((entry): KeyedEntry => ({ ...entry, key: outer(entry.key) })) }
     },
     wasWrittenBy: (key, id) => backend.wasWrittenBy(inner(key), id),
-    ...(backend.compareVersions === undefined
-      ? {}
-      : { compareVersions: backend.compareVersions.bind(backend) }),
-    close: () => backend.close(),
-  }
+  })
 }
 
 function mapKeys<T>(map: ReadonlyMap<string, T>, rename: (key: string) => string): Map<string, T> {

@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import type { Backend, BackendTraits, Write } from "../../../tiers/backend.ts"
+import type { Backend, BackendTraits, Callers, Write } from "../../../tiers/backend.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { memory, memoryStore } from "../../../tiers/memory.ts"
-import { type CoalescingOptions, coalescing } from "../../../tiers/wrappers/coalescing.ts"
+import { coalescing } from "../../../tiers/wrappers/coalescing.ts"
 import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 import { gatedBackend } from "../../support/gated-backend.ts"
@@ -21,14 +21,11 @@ const write = (key: string): Write => ({
 })
 
 /** A coalescing backend over a gated one that holds a value for each of `keys`. */
-async function setUp(
-  keys: readonly string[] = [],
-  { traits, ...options }: CoalescingOptions & { traits?: Partial<BackendTraits> } = {},
-) {
+async function setUp(keys: readonly string[] = [], { traits }: { traits?: Partial<BackendTraits> } = {}) {
   const store = memory()
   for (const key of keys) await store.put(key, write(key))
   const gate = gatedBackend({ backend: store, traits: { maxReadBatch: 100, maxWriteBatch: 25, ...traits } })
-  return { store, gate, backend: coalescing(gate, options) }
+  return { store, gate, backend: coalescing(gate) }
 }
 
 const outcomes = (calls: Iterable<unknown>) => Promise.allSettled(calls)
@@ -210,35 +207,42 @@ describe("concurrent gets", () => {
   })
 })
 
-describe("the hooks", () => {
-  test("run is told of every caller, and makes the request", async () => {
-    const scope = new AsyncLocalStorage<string>()
-    const runs: { contexts: readonly unknown[]; keys: readonly string[] }[] = []
-    const { gate, backend } = await setUp(["a", "b"], {
-      capture: () => scope.getStore(),
-      run(contexts, keys, send) {
-        runs.push({ contexts, keys })
-        return scope.run("the request's own", send)
+describe("the callers", () => {
+  test("are passed on with the request that serves them, in the order of their keys", async () => {
+    const { gate } = await setUp(["a", "b"])
+    const requests: [keys: readonly string[], callers: Callers | undefined][] = []
+    const backend = coalescing({
+      ...gate,
+      get(key, callers) {
+        requests.push([[key], callers])
+        return gate.get(key)
+      },
+      getMany(keys, callers) {
+        requests.push([keys, callers])
+        return gate.getMany(keys)
       },
     })
-    const seen: unknown[] = []
-    const { getMany } = gate
-    gate.getMany = (keys) => {
-      seen.push(scope.getStore())
-      return getMany(keys)
-    }
-    const as = (caller: string, key: string) => scope.run(caller, () => backend.get(key))
-
-    await Promise.all([as("first", "a"), as("second", "b"), as("third", "a")])
-    await as("fourth", "b")
-    expect(runs).toEqual([
-      { contexts: ["first", "third", "second"], keys: ["a", "b"] },
-      { contexts: ["fourth"], keys: ["b"] },
+    await Promise.all([
+      backend.get("a", ["first"]),
+      backend.get("b", ["second"]),
+      backend.get("a", ["third"]),
+      backend.get("b"),
     ])
-    expect(seen).toEqual(["the request's own"])
+    await backend.get("b", ["fourth"])
+    await backend.get("b")
+    await backend.getMany(["a", "b"], ["fifth"])
+    expect(requests).toEqual([
+      [
+        ["a", "b"],
+        ["first", "third", "second"],
+      ],
+      [["b"], ["fourth"]],
+      [["b"], undefined],
+      [["a", "b"], ["fifth"]],
+    ])
   })
 
-  test("without run the request has the first caller's asynchronous context, the callers keep their own", async () => {
+  test("the request has the first caller's asynchronous context, the callers keep their own", async () => {
     const scope = new AsyncLocalStorage<string>()
     const { gate } = await setUp(["a", "b"])
     const seen: unknown[] = []
@@ -256,16 +260,6 @@ describe("the hooks", () => {
       })
     expect(await Promise.all([as("first", "a"), as("second", "b")])).toEqual(["first", "second"])
     expect(seen).toEqual(["first"])
-  })
-
-  test("a run that throws rejects its callers", async () => {
-    const fault = new Error("telemetry")
-    const { backend } = await setUp([], {
-      run() {
-        throw fault
-      },
-    })
-    await expect(backend.get("a")).rejects.toBe(fault)
   })
 })
 

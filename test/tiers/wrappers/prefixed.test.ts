@@ -23,3 +23,10 @@ test("two prefixes of one store do not see each other", async () => {
   expect((await two.scan("", { limit: 10 })).entries).toEqual([])
   expect((await one.scan("k", { limit: 10 })).entries.map(({ key }) => key)).toEqual(["key"])
 })
+
+test("lends what the backend lends, and nothing where the backend does not", async () => {
+  const backend = memory()
+  const lending = prefixed({ ...backend, lend: (key) => ({ value: Buffer.from(key), version: "1" }) }, "app:")
+  expect(lending.lend?.("key")?.value).toEqual(Buffer.from("app:key"))
+  expect(prefixed(backend, "app:").lend).toBeUndefined()
+})

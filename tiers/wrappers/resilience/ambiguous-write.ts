@@ -1,9 +1,9 @@
-import type { WriteResult } from "../../backend.ts"
+import type { MaybePromise, WriteResult } from "../../backend.ts"
 import { KvError } from "../../errors.ts"
-import { type Call, start } from "./attempts.ts"
+import type { Call } from "./call.ts"
 
 /**
- * Sends one write until it is known whether it was applied, if that can be known.
+ * Sends one write until it is known whether it was applied, if that can be known. `first` is the answer to its first attempt.
  *
  * An attempt without an answer may have been applied, may yet be, or never will. After each such attempt, from left to right:
  *
@@ -27,26 +27,33 @@ import { type Call, start } from "./attempts.ts"
  *
  * Every result that was in doubt says `mayLandLate`: the attempt without an answer, or a copy of it, may be on its way.
  */
-export async function sendWrite(call: Call, write: SettledWrite): Promise<WriteResult> {
+export async function settleWrite(
+  call: Call,
+  first: MaybePromise<WriteResult>,
+  write: SettledWrite,
+): Promise<WriteResult> {
+  let answer = first
   let inDoubt = false
   for (;;) {
     try {
-      if (!inDoubt) return await call.bound(start(write.send))
-      const result = await settle(call, write)
+      if (!inDoubt) return await answer
+      const result = await settle(write)
       if (result.applied) return { ...result, mayLandLate: true }
       break
     } catch (error) {
       inDoubt ||= isOutcomeUnknown(error)
       await call.retry(error, inDoubt)
     }
+    if (!inDoubt) answer = write.send()
   }
   throw call.unsettled("its condition does not hold now, which it would not after it was applied either")
 }
 
+/** What settles a write: each makes an attempt of its call. */
 export interface SettledWrite {
-  send: () => Promise<WriteResult>
+  send: () => MaybePromise<WriteResult>
   /** Whether the row there was left by this write. */
-  wasWrittenBy: () => Promise<boolean>
+  wasWrittenBy: () => MaybePromise<boolean>
   /** Whether it asks before it sends again. */
   asksFirst: boolean
 }
@@ -56,8 +63,8 @@ export function isOutcomeUnknown(error: unknown): error is KvError {
 }
 
 /** One row of the table; `applied: false` means that it cannot be told. */
-async function settle(call: Call, { send, wasWrittenBy, asksFirst }: SettledWrite): Promise<WriteResult> {
-  if (asksFirst && (await call.send(wasWrittenBy))) return { applied: true }
-  const result = await call.send(send)
-  return result.applied ? result : { applied: await call.send(wasWrittenBy) }
+async function settle({ send, wasWrittenBy, asksFirst }: SettledWrite): Promise<WriteResult> {
+  if (asksFirst && (await wasWrittenBy())) return { applied: true }
+  const result = await send()
+  return result.applied ? result : { applied: await wasWrittenBy() }
 }

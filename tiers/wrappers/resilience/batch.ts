@@ -3,37 +3,49 @@ import { KvError } from "../../errors.ts"
 import { ofKey } from "../../util/key-error.ts"
 import { inParallel } from "../../util/parallel.ts"
 import { isOutcomeUnknown } from "./ambiguous-write.ts"
-import type { Call } from "./attempts.ts"
+import type { Call } from "./call.ts"
 
 /** How many keys whose write was left without an answer are asked about at a time. */
 const QUESTIONS_AT_A_TIME = 16
 
 type Answers<T> = Map<string, T | KvError>
 
-/** Reads until every key has an answer, asking again only for those that failed with a retryable error. */
+/**
+ * Reads until every key has an answer, asking again only for those that failed with a retryable error. `first` is the
+ * answer to the first attempt, `ask` makes the others.
+ */
 export function readMany(
   call: Call,
   keys: readonly string[],
   first: MaybePromise<Answers<StoredEntry>>,
   ask: (keys: readonly string[]) => MaybePromise<Answers<StoredEntry>>,
 ): Promise<Answers<StoredEntry>> {
-  return untilAnswered(call, keys, new Set(), (pending) =>
-    call.attempt === 1 ? call.bound(first) : call.send(() => ask([...pending])),
-  )
+  return untilAnswered(call, keys, new Set(), (pending) => (call.attempts === 1 ? first : ask([...pending])))
 }
 
-/** Whether some key is worth asking for again. */
-export function isIncomplete(answers: Answers<StoredEntry>): boolean {
-  for (const answer of answers.values()) if (answer instanceof KvError && answer.retryable) return true
+/** Whether it is the answer to a batch in which some key is worth asking for again. */
+export function isIncomplete(answer: unknown): boolean {
+  if (!(answer instanceof Map)) return false
+  for (const one of answer.values()) if (one instanceof KvError && one.retryable) return true
   return false
 }
 
-/** Writes until every key has an answer, by the rows "put" (with `wasWrittenBy`) and "delete" (without) of {@link sendWrite}. */
+/** What settles a batch of writes: each makes an attempt of its call. */
+export interface SettledBatch<Item> {
+  send: (items: ReadonlyMap<string, Item>) => MaybePromise<Answers<WriteResult>>
+  /** Whether the row there was left by the write with this id. Absent for deletes, which leave nothing to ask for. */
+  wasWrittenBy?: (key: string, id: string) => MaybePromise<boolean>
+}
+
+/**
+ * Writes until every key has an answer, by the rows "put" (with `wasWrittenBy`) and "delete" (without) of
+ * {@link settleWrite}. `first` is the answer to the first attempt.
+ */
 export function writeMany<Item extends { id: string }>(
   call: Call,
   items: ReadonlyMap<string, Item>,
-  send: (items: ReadonlyMap<string, Item>) => Promise<Answers<WriteResult>>,
-  wasWrittenBy?: (key: string, id: string) => Promise<boolean>,
+  first: MaybePromise<Answers<WriteResult>>,
+  { send, wasWrittenBy }: SettledBatch<Item>,
 ): Promise<Answers<WriteResult>> {
   const inDoubt = new Set<string>()
   return untilAnswered(call, [...items.keys()], inDoubt, async (pending) => {
@@ -42,15 +54,15 @@ export function writeMany<Item extends { id: string }>(
     if (wasWrittenBy !== undefined) {
       const asked = [...rest].filter(([key]) => inDoubt.has(key))
       await inParallel(asked, QUESTIONS_AT_A_TIME, async ([key, { id }]) => {
-        const carried = await orError(call.send(() => wasWrittenBy(key, id)))
-        if (carried === false) return
-        answers.set(key, carried === true ? { applied: true, mayLandLate: true } : carried)
+        const there = await orError(wasWrittenBy(key, id))
+        if (there === false) return
+        answers.set(key, there === true ? { applied: true, mayLandLate: true } : there)
         rest.delete(key)
       })
     }
     if (rest.size === 0) return answers
 
-    const sending = call.send(() => send(rest))
+    const sending = call.attempts === 1 ? first : send(rest)
     const sent = inDoubt.size === 0 ? await sending : await orError(sending)
     for (const key of rest.keys()) {
       const answer = sent instanceof KvError ? sent : (sent.get(key) ?? LEFT_OUT)

@@ -1,11 +1,11 @@
-import type { Backend, MaybePromise } from "../../backend.ts"
+import type { Backend, Callers, MaybePromise, ScanRequest } from "../../backend.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
 import { abortable } from "../../util/abort.ts"
-import { sendWrite } from "./ambiguous-write.ts"
-import { type AttemptPolicy, Call, type CallKind, type Retry, start } from "./attempts.ts"
+import { forward } from "../forward.ts"
+import { settleWrite } from "./ambiguous-write.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
-
-export type { Retry } from "./attempts.ts"
+import { Call, type CallKind, type CallPolicy, type Method } from "./call.ts"
+import type { CallObserver, Subject } from "./observer.ts"
 
 export interface ResilienceOptions {
   /** Time a call may take in all: every attempt, every wait and every question asked in between, ms. @default 5_000 */
@@ -22,8 +22,8 @@ export interface ResilienceOptions {
   backoffBaseMs?: number
   /** What that bound grows to at most, ms. @default 1_000 */
   backoffMaxMs?: number
-  /** Told of every further attempt before it is made. Must not throw. */
-  onRetry?: (retry: Retry) => void
+  /** Is told of every call and its attempts. @default none */
+  observer?: CallObserver | undefined
   /** Clock, timers and chance. @default the system's */
   runtime?: Runtime
 }
@@ -44,69 +44,105 @@ export const RESILIENCE_DEFAULTS = {
  * - Retryable errors are tried again with full-jitter back-off; of a batch, only the keys that failed so. Answers (a
  *   condition that does not hold, not found, not allowed, not valid, corrupt) are passed on at once, as they are. The
  *   error that ends a call has the code of the last attempt's, and that error as its `cause`.
- * - A write that was left without an answer is settled before the call ends, where it can be: see {@link sendWrite}.
+ * - A write that was left without an answer is settled before the call ends, where it can be: see {@link settleWrite}.
  *   Its result then says `mayLandLate`.
  *
  * An answer given without a promise is passed on without one.
  */
 export function resilient(backend: Backend, options: ResilienceOptions = {}): Backend {
   const policy = policyOf(backend, options)
-
-  const read = <T>(kind: CallKind, key: string | undefined, ask: () => MaybePromise<T>): MaybePromise<T> => {
-    const answer = start(ask)
-    return answer instanceof Promise ? finishRead(new Call(policy, kind, key), answer, ask) : answer
+  const { observer } = policy
+  const answered = observer?.answered ?? {}
+  const get = { send: backend.get.bind(backend), answered: answered.get }
+  const getMany = { send: backend.getMany.bind(backend), answered: answered.getMany }
+  const exists = { send: backend.exists.bind(backend), answered: answered.exists }
+  const put = { send: backend.put.bind(backend), answered: answered.put }
+  const putMany = { send: backend.putMany.bind(backend), answered: answered.putMany }
+  const remove = { send: backend.delete.bind(backend), answered: answered.delete }
+  const removeMany = { send: backend.deleteMany.bind(backend), answered: answered.deleteMany }
+  const wasWrittenBy = { send: backend.wasWrittenBy.bind(backend), answered: answered.wasWrittenBy }
+  const scan = {
+    send(prefix: string, page: ScanRequest) {
+      page.signal?.throwIfAborted()
+      return backend.scan(prefix, page)
+    },
+    answered: answered.scan,
   }
 
-  const { compareVersions } = backend
-  return {
-    traits: backend.traits,
-    open: () => backend.open(),
-    close: () => backend.close(),
-    ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
-
-    get: (key) => read(GET, key, () => backend.get(key)),
-    exists: (key) => read(EXISTS, key, () => backend.exists(key)),
-    wasWrittenBy: async (key, id) => read(WAS_WRITTEN_BY, key, () => backend.wasWrittenBy(key, id)),
-    getMany(keys) {
-      const first = start(() => backend.getMany(keys))
-      if (!(first instanceof Promise) && !isIncomplete(first)) return first
-      return readMany(new Call(policy, GET_MANY), keys, first, (pending) => backend.getMany(pending))
-    },
-
-    scan(prefix, page) {
-      const { signal } = page
-      const ask = async () => {
-        signal?.throwIfAborted()
-        return backend.scan(prefix, page)
+  /**
+   * A method whose calls `finish` brings to an end, from the answer to their first attempt. It makes that attempt itself,
+   * where {@link Call.attempt} makes the others: most calls have no other, and are spared a step.
+   */
+  function calls<A extends CallArguments, T>(
+    kind: CallKind,
+    method: Method<A, T> & { send: (...args: A) => Promise<T> },
+    finish: Finish<A, T>,
+  ): (...args: A) => Promise<T>
+  function calls<A extends CallArguments, T>(
+    kind: CallKind,
+    method: Method<A, T>,
+    finish: Finish<A, T>,
+  ): (...args: A) => MaybePromise<T>
+  function calls<A extends CallArguments, T>(kind: CallKind, method: Method<A, T>, finish: Finish<A, T>) {
+    const { send } = method
+    return (...args: A): MaybePromise<T> => {
+      const call = new Call(policy, kind, args[0], callersIn(args))
+      const { scope } = call
+      let answer: MaybePromise<T>
+      try {
+        answer =
+          scope === undefined || observer === undefined
+            ? send(...args)
+            : observer.run(scope, send, undefined, ...args)
+      } catch (error) {
+        answer = Promise.reject(error)
       }
-      return abortable(finishRead(new Call(policy, SCAN), ask(), ask), signal)
-    },
+      const first = call.bound(answer, method, args)
+      const isFinal = !(first instanceof Promise) && !isIncomplete(first)
+      return call.end(isFinal ? first : finish(call, first, ...args))
+    }
+  }
 
-    put: (key, write) =>
-      sendWrite(new Call(policy, PUT, key), {
-        send: () => backend.put(key, write),
-        wasWrittenBy: () => backend.wasWrittenBy(key, write.id),
+  return forward(backend, {
+    get: calls(GET, get, (call, first, ...args) => finishRead(call, first, get, args)),
+    exists: calls(EXISTS, exists, (call, first, ...args) => finishRead(call, first, exists, args)),
+    wasWrittenBy: calls(WAS_WRITTEN_BY, wasWrittenBy, (call, first, ...args) =>
+      finishRead(call, first, wasWrittenBy, args),
+    ),
+    getMany: calls(GET_MANY, getMany, (call, first, keys, callers) =>
+      readMany(call, keys, first, (pending) => call.attempt(getMany, pending, callers)),
+    ),
+
+    scan: calls(SCAN, scan, (call, first, ...args) =>
+      abortable(finishRead(call, first, scan, args), args[1].signal),
+    ),
+    put: calls(PUT, put, (call, first, key, write) =>
+      settleWrite(call, first, {
+        send: () => call.attempt(put, key, write),
+        wasWrittenBy: () => call.attempt(wasWrittenBy, key, write.id),
         asksFirst: write.condition === undefined,
       }),
+    ),
 
-    delete: (key, removal) =>
-      sendWrite(new Call(policy, DELETE, key), {
-        send: () => backend.delete(key, removal),
-        wasWrittenBy: () => backend.wasWrittenBy(key, removal.id),
+    delete: calls(DELETE, remove, (call, first, key, removal) =>
+      settleWrite(call, first, {
+        send: () => call.attempt(remove, key, removal),
+        wasWrittenBy: () => call.attempt(wasWrittenBy, key, removal.id),
         asksFirst: false,
       }),
+    ),
 
-    putMany: (writes) =>
-      writeMany(
-        new Call(policy, PUT_MANY),
-        writes,
-        (pending) => backend.putMany(pending),
-        (key, id) => backend.wasWrittenBy(key, id),
-      ),
+    putMany: calls(PUT_MANY, putMany, (call, first, writes) =>
+      writeMany(call, writes, first, {
+        send: (pending) => call.attempt(putMany, pending),
+        wasWrittenBy: (key, id) => call.attempt(wasWrittenBy, key, id),
+      }),
+    ),
 
-    deleteMany: (removals) =>
-      writeMany(new Call(policy, DELETE_MANY), removals, (pending) => backend.deleteMany(pending)),
-  }
+    deleteMany: calls(DELETE_MANY, removeMany, (call, first, removals) =>
+      writeMany(call, removals, first, { send: (pending) => call.attempt(removeMany, pending) }),
+    ),
+  })
 }
 
 const GET: CallKind = { operation: "get", effect: "read" }
@@ -119,19 +155,34 @@ const PUT_MANY: CallKind = { operation: "putMany", effect: "write" }
 const DELETE: CallKind = { operation: "delete", effect: "write" }
 const DELETE_MANY: CallKind = { operation: "deleteMany", effect: "write" }
 
-async function finishRead<T>(call: Call, first: Promise<T>, ask: () => MaybePromise<T>): Promise<T> {
-  let answer: MaybePromise<T> = first
+type CallArguments = [subject: Subject, ...rest: unknown[]]
+
+/** Brings a call to its end, from the answer to its first attempt. */
+type Finish<A extends CallArguments, T> = (call: Call, first: MaybePromise<T>, ...args: A) => Promise<T>
+
+/** Of all that a method takes beside its subject, only the callers of a read are a list. */
+function callersIn([, second]: CallArguments): Callers | undefined {
+  return Array.isArray(second) ? second : undefined
+}
+
+async function finishRead<A extends CallArguments, T>(
+  call: Call,
+  first: MaybePromise<T>,
+  method: Method<A, T>,
+  args: A,
+): Promise<T> {
+  let answer = first
   for (;;) {
     try {
-      return await call.bound(answer)
+      return await answer
     } catch (error) {
       await call.retry(error)
     }
-    answer = start(ask)
+    answer = call.attempt(method, ...args)
   }
 }
 
-function policyOf(backend: Backend, options: ResilienceOptions): AttemptPolicy {
+function policyOf(backend: Backend, options: ResilienceOptions): CallPolicy {
   const timeoutMs = options.timeoutMs ?? RESILIENCE_DEFAULTS.timeoutMs
   return {
     backend: backend.traits.kind,
@@ -140,7 +191,7 @@ function policyOf(backend: Backend, options: ResilienceOptions): AttemptPolicy {
     maxAttempts: options.maxAttempts ?? RESILIENCE_DEFAULTS.maxAttempts,
     backoffBaseMs: options.backoffBaseMs ?? RESILIENCE_DEFAULTS.backoffBaseMs,
     backoffMaxMs: options.backoffMaxMs ?? RESILIENCE_DEFAULTS.backoffMaxMs,
-    onRetry: options.onRetry,
+    observer: options.observer,
     runtime: options.runtime ?? systemRuntime,
   }
 }

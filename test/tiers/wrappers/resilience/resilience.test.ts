@@ -2,10 +2,10 @@ import { describe, expect, test } from "vitest"
 import type { Backend, Write, WriteResult } from "../../../../tiers/backend.ts"
 import { KvError, type KvErrorCode } from "../../../../tiers/errors.ts"
 import { memory, memoryStore } from "../../../../tiers/memory.ts"
+import type { CallObserver, Retry } from "../../../../tiers/wrappers/resilience/observer.ts"
 import {
   RESILIENCE_DEFAULTS,
   type ResilienceOptions,
-  type Retry,
   resilient,
 } from "../../../../tiers/wrappers/resilience/resilience.ts"
 import { describeConformance } from "../../../support/conformance/run.ts"
@@ -34,8 +34,22 @@ function setUp(options: ResilienceOptions = {}) {
   const retries: Retry[] = []
   const other = remoteMemory({ runtime })
   const gate = gatedBackend({ backend: other })
-  const backend = resilient(gate, { runtime, onRetry: (retry) => retries.push(retry), ...options })
+  const backend = resilient(gate, { runtime, observer: hearing(retries), ...options })
   return { runtime, retries, other, gate, backend }
+}
+
+/** Observes the retries alone. */
+function hearing(retries: Retry[]): CallObserver {
+  return {
+    begin: () => ({
+      scope: undefined,
+      retried: (retry) => void retries.push(retry),
+      ended() {},
+      failed() {},
+    }),
+    run: (_, send, __, ...args) => send(...args),
+    answered: undefined,
+  }
 }
 
 /** Moves time until the call has ended. Fails the test if it does not within its deadline. */
@@ -342,6 +356,113 @@ describe("an answer without a promise", () => {
       { runtime },
     )
     expect(await ended(runtime, backend.getMany(["a", "b"]))).toEqual(new Map([["a", store.get("a")]]))
+  })
+})
+
+describe("the observer", () => {
+  /** Notes everything that it is told, and in which call's scope the attempts are made. */
+  function noting() {
+    const told: unknown[] = []
+    const scopes: unknown[] = []
+    let calls = 0
+    const observer: CallObserver = {
+      begin(operation, subject, callers) {
+        const call = ++calls
+        told.push(["begin", call, operation, subject, callers])
+        return {
+          scope: call,
+          retried: ({ attempt }) => void told.push(["retried", call, attempt]),
+          ended: (answer) => void told.push(["ended", call, answer]),
+          failed: (error) => void told.push(["failed", call, error]),
+        }
+      },
+      run(scope, send, _, ...args) {
+        scopes.push(scope)
+        return send(...args)
+      },
+      answered: {
+        get: ([key], entry) => void told.push(["answered", key, entry]),
+        put: ([key], result) => void told.push(["answered", key, result]),
+        wasWrittenBy: ([key], there) => void told.push(["asked", key, there]),
+      },
+    }
+    return { observer, told, scopes }
+  }
+
+  test("hears of a call before its caller, of its attempts in between, and makes them in the scope of the call", async () => {
+    const { observer, told, scopes } = noting()
+    const { runtime, gate, backend } = setUp({ observer })
+    gate.script("get", { fail: THROTTLED }, { fail: THROTTLED })
+    await ended(
+      runtime,
+      Promise.resolve(backend.get("a", ["caller"])).then(() => told.push("caller")),
+    )
+    expect(told).toEqual([
+      ["begin", 1, "get", "a", ["caller"]],
+      ["retried", 1, 1],
+      ["retried", 1, 2],
+      ["answered", "a", undefined],
+      ["ended", 1, undefined],
+      "caller",
+    ])
+    expect(scopes).toEqual([1, 1, 1])
+  })
+
+  test("hears of the error that the caller gets", async () => {
+    const { observer, told } = noting()
+    const { runtime, gate, backend } = setUp({ observer, maxAttempts: 2 })
+    gate.always("exists", { fail: THROTTLED })
+    const ending = await failure(ended(runtime, backend.exists("a")))
+    expect(told).toEqual([
+      ["begin", 1, "exists", "a", undefined],
+      ["retried", 1, 1],
+      ["failed", 1, ending],
+    ])
+  })
+
+  test("hears of every answer, those of questions and of attempts that were given up among them", async () => {
+    const { observer, told, scopes } = noting()
+    const { runtime, gate, backend } = setUp({ observer })
+    gate.script("put", { hold: "reply" })
+    const item = write("v")
+    const result = await ended(runtime, backend.put("a", item))
+    gate.take("put").release()
+    await settle()
+    expect(result).toMatchObject({ applied: true, mayLandLate: true })
+    expect(told).toEqual([
+      ["begin", 1, "put", "a", undefined],
+      ["retried", 1, 1],
+      ["asked", "a", true],
+      ["ended", 1, result],
+      ["answered", "a", { applied: true, version: expect.any(String) }],
+    ])
+    expect(scopes).toEqual([1, 1])
+  })
+
+  test("hears of an answer without a promise, and of an aborted scan", async () => {
+    const { observer, told } = noting()
+    const backend = resilient(memory(), { observer })
+    expect(backend.get("a")).toBeUndefined()
+    expect(told).toEqual([
+      ["begin", 1, "get", "a", undefined],
+      ["answered", "a", undefined],
+      ["ended", 1, undefined],
+    ])
+    told.length = 0
+    await expect(backend.scan("p", { limit: 1, signal: AbortSignal.abort("no") })).rejects.toBe("no")
+    expect(told).toEqual([
+      ["begin", 2, "scan", "p", undefined],
+      ["failed", 2, "no"],
+    ])
+  })
+
+  test("that asks for nothing is asked nothing more", async () => {
+    const { observer } = noting()
+    const runs: unknown[] = []
+    const idle: CallObserver = { ...observer, begin: () => undefined, run: () => runs.push("run") as never }
+    const { runtime, backend } = setUp({ observer: idle })
+    await ended(runtime, backend.get("a"))
+    expect(runs).toEqual([])
   })
 })
 

@@ -1,10 +1,10 @@
-import type { BackendOperation, MaybePromise } from "../../backend.ts"
+import type { Callers, MaybePromise } from "../../backend.ts"
 import { KvError, type KvErrorCode } from "../../errors.ts"
 import type { Runtime } from "../../runtime.ts"
-import { within } from "../../util/deadline.ts"
+import type { CallObserver, ObservedCall, Operation, Subject } from "./observer.ts"
 
 /** The limits that every call through {@link resilient} obeys, defaults filled in. */
-export interface AttemptPolicy {
+export interface CallPolicy {
   readonly runtime: Runtime
   /** Kind of the backend, for errors. */
   readonly backend: string
@@ -13,61 +13,104 @@ export interface AttemptPolicy {
   readonly maxAttempts: number
   readonly backoffBaseMs: number
   readonly backoffMaxMs: number
-  readonly onRetry: ((retry: Retry) => void) | undefined
+  readonly observer: CallObserver | undefined
 }
-
-/** Told before the wait that precedes another attempt. */
-export interface Retry {
-  operation: AttemptedOperation
-  /** The attempt that failed; the first is 1. */
-  attempt: number
-  /** How long the next attempt is put off, ms. */
-  delayMs: number
-  /** Why it failed. */
-  error: KvError
-  /** How many keys are tried again; 1 but for batches. */
-  keys: number
-}
-
-type AttemptedOperation = BackendOperation | "wasWrittenBy"
 
 /** What a call is, for its errors: `effect` says whether an attempt without an answer may have changed something. */
 export interface CallKind {
-  readonly operation: AttemptedOperation
+  readonly operation: Operation
   readonly effect: "read" | "write"
   /** Whether one attempt may take all the time of the call. */
   readonly unhurried?: true
 }
 
-/** One call under its one deadline: bounds its attempts, waits between them, and words the error that ends it. */
+/** A method of the backend, as attempts call it. */
+export interface Method<A extends unknown[], T> {
+  readonly send: (...args: A) => MaybePromise<T>
+  /** Told of every answer, a late one too. */
+  readonly answered: ((args: A, answer: T) => void) | undefined
+}
+
+/** One call under its one deadline: makes and bounds its attempts, waits between them, and words the error that ends it. */
 export class Call {
-  /** Where it stands, from 1. */
-  attempt = 1
-  readonly #policy: AttemptPolicy
+  /** The attempt that it has come to, from 1. */
+  attempts = 1
+  readonly #policy: CallPolicy
   readonly #kind: CallKind
   readonly #key: string | undefined
   readonly #startedAt: number
+  readonly #observed: ObservedCall | undefined
 
-  constructor(policy: AttemptPolicy, kind: CallKind, key?: string) {
+  constructor(policy: CallPolicy, kind: CallKind, subject: Subject, callers: Callers | undefined) {
     this.#policy = policy
     this.#kind = kind
-    this.#key = key
+    this.#key = typeof subject === "string" && kind.operation !== "scan" ? subject : undefined
     this.#startedAt = policy.runtime.monotonic()
+    this.#observed = policy.observer?.begin(kind.operation, subject, callers)
   }
 
-  /** The answer to what was just sent, or, once the attempt has had its time, TIMEOUT for a read and OUTCOME_UNKNOWN for a write. */
-  bound<T>(answer: MaybePromise<T>): MaybePromise<T> {
-    if (!(answer instanceof Promise)) return answer
+  /** Where its attempts are made; `undefined`: anywhere. */
+  get scope(): unknown {
+    return this.#observed?.scope
+  }
+
+  /** Makes an attempt, unless the time of the call is up. */
+  attempt<A extends unknown[], T>(method: Method<A, T>, ...args: A): MaybePromise<T> {
+    if (this.#leftMs() <= 0) return Promise.reject(this.#unanswered(0))
+    const { observer } = this.#policy
+    const { scope } = this
+    try {
+      const answer =
+        scope === undefined || observer === undefined
+          ? method.send(...args)
+          : observer.run(scope, method.send, undefined, ...args)
+      return this.bound(answer, method, args)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** The answer to an attempt; once the attempt has had its time, TIMEOUT for a read and OUTCOME_UNKNOWN for a write. */
+  bound<A extends unknown[], T>(
+    answer: MaybePromise<T>,
+    { answered }: Method<A, T>,
+    args: A,
+  ): MaybePromise<T> {
+    if (!(answer instanceof Promise)) {
+      answered?.(args, answer)
+      return answer
+    }
     const { runtime, timeoutMs, attemptTimeoutMs } = this.#policy
-    const leftMs = this.attempt === 1 ? timeoutMs : Math.max(0, this.#leftMs())
+    const leftMs = this.attempts === 1 ? timeoutMs : Math.max(0, this.#leftMs())
     const limitMs = this.#kind.unhurried ? leftMs : Math.min(leftMs, attemptTimeoutMs)
-    return within(runtime, answer, limitMs, () => this.#unanswered(limitMs))
+    return new Promise((resolve, reject) => {
+      const timer = runtime.setTimer(() => reject(this.#unanswered(limitMs)), limitMs)
+      answer.then(
+        (value) => {
+          timer.cancel()
+          answered?.(args, value)
+          resolve(value)
+        },
+        (error: unknown) => {
+          timer.cancel()
+          reject(error)
+        },
+      )
+    })
   }
 
-  /** Sends, unless the time of the call is up, and bounds the answer. */
-  async send<T>(ask: () => MaybePromise<T>): Promise<T> {
-    if (this.#leftMs() <= 0) throw this.#unanswered(0)
-    return this.bound(start(ask))
+  /** What the caller gets, of which the observer hears first. */
+  end<T>(outcome: MaybePromise<T>): MaybePromise<T> {
+    const observed = this.#observed
+    if (observed === undefined) return outcome
+    if (!(outcome instanceof Promise)) observed.ended(outcome)
+    else {
+      outcome.then(
+        (answer) => observed.ended(answer),
+        (error: unknown) => observed.failed(error),
+      )
+    }
+    return outcome
   }
 
   /** Waits until it is time for another attempt, or throws the error that ends the call. */
@@ -87,13 +130,14 @@ export class Call {
    * attempt, so that callers turned away together do not come back together. `false` if there is to be none.
    */
   async again(error: KvError, keys = 1): Promise<boolean> {
-    const { runtime, maxAttempts, backoffBaseMs, backoffMaxMs, onRetry } = this.#policy
-    const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempt - 1))
-    if (this.attempt >= maxAttempts || delayMs >= this.#leftMs()) return false
-    onRetry?.({ operation: this.#kind.operation, attempt: this.attempt, delayMs, error, keys })
+    const { runtime, maxAttempts, backoffBaseMs, backoffMaxMs } = this.#policy
+    const { operation } = this.#kind
+    const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempts - 1))
+    if (this.attempts >= maxAttempts || delayMs >= this.#leftMs()) return false
+    this.#observed?.retried({ operation, attempt: this.attempts, delayMs, error, keys })
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, delayMs))
     if (this.#leftMs() <= 0) return false
-    this.attempt++
+    this.attempts++
     return true
   }
 
@@ -146,19 +190,10 @@ export class Call {
 
   #effort(): string {
     const tookMs = Math.round(this.#policy.runtime.monotonic() - this.#startedAt)
-    return `after ${this.attempt} ${this.attempt === 1 ? "attempt" : "attempts"} in ${tookMs} ms`
+    return `after ${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"} in ${tookMs} ms`
   }
 
   #leftMs(): number {
     return this.#startedAt + this.#policy.timeoutMs - this.#policy.runtime.monotonic()
-  }
-}
-
-/** Asks; what is thrown on the spot becomes a rejection. */
-export function start<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
-  try {
-    return ask()
-  } catch (error) {
-    return Promise.reject(error)
   }
 }
