@@ -4,6 +4,7 @@ import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { DynamoDbSettings } from "./client.ts"
+import { KIND } from "./errors.ts"
 import { type Call, dynamodbRequests } from "./requests.ts"
 import {
   entryOf,
@@ -113,7 +114,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
 
   function unprocessed(operation: string, key: string): KvError {
     const message = `DynamoDB left the key out of a batch on table ${table}, for lack of capacity; try again later`
-    return new KvError("THROTTLED", message, { operation, backend: "dynamodb", key })
+    return new KvError("THROTTLED", message, { operation, backend: KIND, key })
   }
 
   function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketQuery {
@@ -222,7 +223,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
 
 function traitsOf(table: string): BackendTraits {
   return {
-    kind: "dynamodb",
+    kind: KIND,
     target: table,
     system: "aws.dynamodb",
     place: { collection: table },

@@ -1,6 +1,8 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
+import { SharedResource } from "../util/shared-resource.ts"
+import { KIND } from "./errors.ts"
 
 export type DynamoDbSdk = typeof import("@aws-sdk/client-dynamodb")
 
@@ -20,8 +22,8 @@ export interface DynamoDbConnection {
   readonly client: DynamoDBClient
   /** Begins one request, which ends at its deadline or with `signal`. */
   begin(signal?: AbortSignal): DynamoDbRequest
-  /** Closes the client if it was made here and nobody else uses it. Called once. */
-  release(): void
+  /** Closes the client if it was made here and nobody else uses it. */
+  close(): Promise<void>
 }
 
 export interface DynamoDbRequest {
@@ -46,9 +48,7 @@ export async function connectDynamodb(
   options: DynamoDbConnectOptions,
 ): Promise<DynamoDbConnection> {
   const sdk = await loadSdk()
-  return isClient(target)
-    ? overClient(sdk, target, options)
-    : overSharedClient(sdk, target, options.timeoutMs)
+  return isClient(target) ? overClient(sdk, target, options) : overSharedClient(sdk, target, options)
 }
 
 async function loadSdk(): Promise<DynamoDbSdk> {
@@ -58,7 +58,7 @@ async function loadSdk(): Promise<DynamoDbSdk> {
     throw new KvError(
       "DEPENDENCY_MISSING",
       "DynamoDB needs the package @aws-sdk/client-dynamodb, which could not be loaded: npm install @aws-sdk/client-dynamodb",
-      { operation: "open", backend: "dynamodb", cause },
+      { operation: "open", backend: KIND, cause },
     )
   }
 }
@@ -99,17 +99,12 @@ function overClient(
         },
       }
     },
-    release() {},
+    async close() {},
   }
 }
 
-interface SharedClient {
-  client: DynamoDBClient
-  users: number
-}
-
 /** The clients made here that are in use, by their settings. */
-const sharedClients = new Map<string, SharedClient>()
+const sharedClients = new SharedResource<DynamoDBClient>((client) => client.destroy())
 
 /** Time a new connection may take, ms. */
 const CONNECT_TIMEOUT_MS = 2_000
@@ -117,35 +112,38 @@ const CONNECT_TIMEOUT_MS = 2_000
 async function overSharedClient(
   sdk: DynamoDbSdk,
   settings: DynamoDbSettings,
-  timeoutMs: number,
+  { timeoutMs, runtime }: DynamoDbConnectOptions,
 ): Promise<DynamoDbConnection> {
   const { region, endpoint, credentials } = settings
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/i.test(endpoint))) {
     throw invalid("the endpoint of DynamoDB is not an http or https URL; give one as http://localhost:8000")
   }
   const identity = JSON.stringify([region, endpoint, credentials, timeoutMs])
-  const shared = sharedClients.get(identity) ?? { users: 0, client: makeClient(sdk, settings, timeoutMs) }
-  sharedClients.set(identity, shared)
-  shared.users++
-  const release = () => {
-    if (--shared.users > 0) return
-    sharedClients.delete(identity)
-    shared.client.destroy()
+  const open = () => openClient(sdk, settings, timeoutMs)
+  const { resource: client, release } = await sharedClients.acquire(identity, runtime, open)
+  return {
+    sdk,
+    client,
+    begin: (signal) => (signal === undefined ? NO_SIGNAL : { options: { abortSignal: signal }, end() {} }),
+    close: release,
   }
+}
+
+async function openClient(
+  sdk: DynamoDbSdk,
+  settings: DynamoDbSettings,
+  timeoutMs: number,
+): Promise<DynamoDBClient> {
+  const client = makeClient(sdk, settings, timeoutMs)
   try {
-    await shared.client.config.region()
+    await client.config.region()
+    return client
   } catch (cause) {
-    release()
+    client.destroy()
     throw invalid(
       "no AWS region is configured, or not a valid one; give `region`, as in dynamodb://eu-central-1/TABLE, or set AWS_REGION",
       cause,
     )
-  }
-  return {
-    sdk,
-    client: shared.client,
-    begin: (signal) => (signal === undefined ? NO_SIGNAL : { options: { abortSignal: signal }, end() {} }),
-    release,
   }
 }
 
@@ -175,5 +173,5 @@ function makeClient(
 const NO_SIGNAL: DynamoDbRequest = { options: undefined, end() {} }
 
 function invalid(message: string, cause?: unknown): KvError {
-  return new KvError("BINDING_INVALID", message, { operation: "open", backend: "dynamodb", cause })
+  return new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND, cause })
 }

@@ -5,6 +5,7 @@ import type {
 } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
+import { KIND } from "./errors.ts"
 import type { DynamoDbRequests, Send } from "./requests.ts"
 
 export const PROVISION = "provision"
@@ -58,7 +59,7 @@ export function tableControl(
       if (answer !== undefined) return answer
       if (runtime.monotonic() + POLL_MS > deadline) {
         const message = `table ${table} was not ready in time; provision again to go on from here`
-        throw new KvError("TIMEOUT", message, { operation: PROVISION, backend: "dynamodb" })
+        throw new KvError("TIMEOUT", message, { operation: PROVISION, backend: KIND })
       }
       await new Promise<void>((resolve) => runtime.setTimer(resolve, POLL_MS))
     }

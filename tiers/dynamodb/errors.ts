@@ -1,5 +1,7 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 
+export const KIND = "dynamodb"
+
 /** What was asked of DynamoDB, as far as its errors depend on it. */
 export interface DynamoDbCall {
   operation: string
@@ -50,7 +52,7 @@ export function toKvError(error: unknown, call: DynamoDbCall): KvError {
   const [code, message] = classify(error, call)
   return new KvError(code, message, {
     operation: call.operation,
-    backend: "dynamodb",
+    backend: KIND,
     key: call.key,
     cause: error,
   })

@@ -4,6 +4,7 @@ import type { ProvisioningOutcome, ProvisioningReport, ProvisioningStep } from "
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { DynamoDbSettings } from "./client.ts"
 import { causedBy, PROVISION, type TableControl, tableControl } from "./control-plane.ts"
+import { KIND } from "./errors.ts"
 import { dynamodbRequests } from "./requests.ts"
 
 export interface DynamoDbProvisioning {
@@ -117,7 +118,7 @@ function checkKeys({ TableName, KeySchema = [], AttributeDefinitions = [] }: Tab
   throw new KvError(
     "BINDING_INVALID",
     `table ${TableName} has the keys ${found.join(", ")}; a store needs ${KEYS}, and keys cannot be changed: use another table`,
-    { operation: PROVISION, backend: "dynamodb" },
+    { operation: PROVISION, backend: KIND },
   )
 }
 

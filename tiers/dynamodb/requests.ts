@@ -1,5 +1,5 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
-import { KvError } from "../errors.ts"
+import { OpenOnce } from "../util/open-once.ts"
 import {
   connectDynamodb,
   type DynamoDbConnection,
@@ -7,7 +7,7 @@ import {
   type DynamoDbRequest,
   type DynamoDbSettings,
 } from "./client.ts"
-import { toKvError } from "./errors.ts"
+import { KIND, toKvError } from "./errors.ts"
 
 /** What one request is, for its errors; `write`: without an answer it may have changed something. */
 export interface Call {
@@ -34,44 +34,24 @@ export function dynamodbRequests(
   target: DynamoDBClient | DynamoDbSettings,
   { table, ...options }: DynamoDbConnectOptions & { table: string },
 ): DynamoDbRequests {
-  let opening: Promise<DynamoDbConnection> | undefined
-  let connection: DynamoDbConnection | undefined
+  const connection = new OpenOnce(KIND, () => connectDynamodb(target, options))
 
   return {
-    async open() {
-      opening ??= connectDynamodb(target, options)
-      const opened = opening
-      try {
-        const made = await opened
-        if (opening === opened) connection = made
-      } catch (error) {
-        if (opening === opened) opening = undefined
-        throw error
-      }
-    },
+    open: () => connection.open(),
+    close: () => connection.close(),
 
     async request({ signal, ...call }, send) {
       signal?.throwIfAborted()
-      if (connection === undefined) {
-        throw new KvError("CLOSED", "the backend is not open", { ...call, backend: "dynamodb" })
-      }
-      const attempt = connection.begin(signal)
+      const opened = connection.use(call.operation, call.key)
+      const attempt = opened.begin(signal)
       try {
-        return await send(connection, attempt.options)
+        return await send(opened, attempt.options)
       } catch (error) {
         signal?.throwIfAborted()
         throw toKvError(error, { table, write: false, ...call })
       } finally {
         attempt.end()
       }
-    },
-
-    async close() {
-      const opened = opening
-      opening = undefined
-      connection = undefined
-      const made = await opened?.catch(() => undefined)
-      made?.release()
     },
   }
 }

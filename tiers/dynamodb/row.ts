@@ -3,6 +3,7 @@ import type { AttributeValue, GetItemCommandInput, PutItemCommandInput } from "@
 import type { StoredEntry, Write } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { bucketOf } from "../util/bucket.ts"
+import { KIND } from "./errors.ts"
 
 /**
  * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share
@@ -119,7 +120,7 @@ function corrupt(item: Item | undefined, operation: string, what: string): KvErr
   return new KvError(
     "CORRUPT_ENTRY",
     `the row is not one of a key-value store: ${what}; delete it, or write the key anew`,
-    { operation, backend: "dynamodb", key: item?.sk?.S },
+    { operation, backend: KIND, key: item?.sk?.S },
   )
 }
 

@@ -1,6 +1,7 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { BUCKETS, hashKey } from "../util/bucket.ts"
+import { KIND } from "./errors.ts"
 
 /** Reads up to `limit` rows of one bucket, in the order of their keys, from the key after `after` (`""`: the first). */
 export type BucketQuery = (bucket: number, after: string, limit: number) => Promise<BucketPage>
@@ -104,7 +105,7 @@ function invalidCursor(): KvError {
   return new KvError(
     "INVALID_CURSOR",
     "the cursor is not of a scan of this table and prefix; begin without one, or pass `next` of the page before",
-    { operation: "scan", backend: "dynamodb" },
+    { operation: "scan", backend: KIND },
   )
 }
 
