@@ -3,9 +3,10 @@ import type { Backend, BackendTraits, StoredEntry, Write, WriteResult } from "..
 import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { ofKey } from "../util/key-error.ts"
+import { OpenOnce } from "../util/open-once.ts"
 import type { FirestoreCalls, FirestoreDocument, FirestoreWrite, Instant } from "./calls.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
-import { isRefusal, toKvError, Unprocessed } from "./errors.ts"
+import { isRefusal, KIND, toKvError, Unprocessed } from "./errors.ts"
 import * as rows from "./row.ts"
 import { rpcCalls } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
@@ -57,24 +58,20 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   const { collection, timeoutMs = 3_000, runtime = systemRuntime } = options
   const database = databaseOf(client)
   const target = `${database}/${collection}`
-  let opening: Promise<FirestoreCalls> | undefined
-  let connection: FirestoreCalls | undefined
-
-  const connect = () =>
+  const connection = new OpenOnce(KIND, () =>
     isClient(client)
       ? sdkCalls(client, collection, runtime, timeoutMs)
-      : rpcCalls(client, collection, runtime, timeoutMs)
+      : rpcCalls(client, collection, runtime, timeoutMs),
+  )
 
   /** Makes one request; what breaks it leaves as a {@link KvError}, or as the reason of the signal. */
   async function request<T>(call: Call, send: (calls: FirestoreCalls) => Promise<T>): Promise<T> {
     const { operation, key, effect = "read", signal } = call
     signal?.throwIfAborted()
-    if (connection === undefined) {
-      throw new KvError("CLOSED", "the backend is not open", { operation, backend: "firestore", key })
-    }
-    const mayRepeat = connection.repeatsCommits
+    const calls = connection.use(operation, key)
+    const mayRepeat = calls.repeatsCommits
     try {
-      return await send(connection)
+      return await send(calls)
     } catch (error) {
       signal?.throwIfAborted()
       const writes = effect === "write" || (effect === "reread" && mayRepeat)
@@ -152,17 +149,8 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     traits: { ...TRAITS, target, place: { collection, namespace: database } },
     compareVersions: rows.compareVersions,
 
-    async open() {
-      opening ??= connect()
-      const mine = opening
-      try {
-        const calls = await mine
-        if (opening === mine) connection = calls
-      } catch (error) {
-        if (opening === mine) opening = undefined
-        throw error
-      }
-    },
+    open: () => connection.open(),
+    close: () => connection.close(),
 
     get: (key) => read({ operation: "get", key }, (document) => rows.liveEntry(document, runtime.now())),
 
@@ -228,19 +216,11 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
       const row = await read({ operation: "wasWrittenBy", key }, rows.decodeRow, rows.IDENTITY_FIELDS)
       return row?.writeId === id
     },
-
-    async close() {
-      const opened = opening
-      opening = undefined
-      connection = undefined
-      const calls = await opened?.catch(() => undefined)
-      await calls?.close()
-    },
   }
 }
 
 const TRAITS: Omit<BackendTraits, "target" | "place"> = {
-  kind: "firestore",
+  kind: KIND,
   system: "gcp.firestore",
   tariff,
   inProcess: false,

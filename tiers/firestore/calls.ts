@@ -1,6 +1,6 @@
 /**
  * The three calls of the service that the backend is made of, in plain values. They reject with what the SDK threw; the
- * backend maps it. `firestore-rpc.ts` makes them of settings, `firestore-sdk.ts` of a client that a caller passed in.
+ * backend maps it. `rpc.ts` makes them of settings, `sdk.ts` of a client that a caller passed in.
  */
 export interface FirestoreCalls {
   /** Reads documents by id, each with `fields` alone if given: what came back, `undefined` for an absent document. */

@@ -1,7 +1,8 @@
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
-import { toKvError } from "./errors.ts"
+import { type Lease, SharedResource } from "../util/shared-resource.ts"
+import { KIND, toKvError } from "./errors.ts"
 import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./settings.ts"
 import type { CommitResponse, DocumentResponse } from "./wire.ts"
 
@@ -42,45 +43,35 @@ export interface Metadata {
   set(name: string, value: string): void
 }
 
-interface Shared {
-  users: number
-  channel: Promise<Channel>
-}
+const channels = new SharedResource<Channel>(({ stub }) => stub.close())
 
-const channels = new Map<string, Shared>()
-
-/**
- * Gives the channel for these settings and a function to give it back with. The last one to do that closes it.
- * Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
- */
-export async function acquireChannel(
+/** Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`. */
+export async function leaseChannel(
   settings: FirestoreSettings,
   runtime: Runtime,
   timeoutMs: number,
-): Promise<{ channel: Channel; release: () => void }> {
+): Promise<Lease<Channel>> {
   const { projectId, keyFilename, credentials } = settings
   const identity = JSON.stringify([endpointOf(settings), projectId, keyFilename, credentials])
-  const shared = channels.get(identity) ?? { users: 0, channel: openChannel(settings) }
-  channels.set(identity, shared)
-  shared.users++
-
-  const forget = () => {
-    if (channels.get(identity) === shared) channels.delete(identity)
-  }
-  const release = () => {
-    if (--shared.users > 0) return
-    forget()
-    shared.channel.then(({ stub }) => stub.close()).catch(() => {})
-  }
   try {
-    const channel = await within(runtime, shared.channel, timeoutMs, () => credentialsLate(timeoutMs))
-    return { channel, release }
+    return await channels.acquire(identity, runtime, () => openInTime(settings, runtime, timeoutMs))
   } catch (error) {
-    // Whoever opens next starts anew.
-    forget()
-    release()
     throw toKvError(error, { operation: "open", effect: "read" })
   }
+}
+
+/** The search for credentials may hang. A channel that comes too late is closed. */
+async function openInTime(
+  settings: FirestoreSettings,
+  runtime: Runtime,
+  timeoutMs: number,
+): Promise<Channel> {
+  const opening = openChannel(settings)
+  const late = () => {
+    opening.then(({ stub }) => stub.close()).catch(() => {})
+    return credentialsLate(timeoutMs)
+  }
+  return within(runtime, opening, timeoutMs, late)
 }
 
 async function openChannel(settings: FirestoreSettings): Promise<Channel> {
@@ -100,6 +91,6 @@ function credentialsLate(timeoutMs: number): KvError {
     "UNAVAILABLE",
     `Google's credentials could not be found within ${timeoutMs} ms; set GOOGLE_APPLICATION_CREDENTIALS, or run ` +
       "`gcloud auth application-default login`",
-    { operation: "open", backend: "firestore" },
+    { operation: "open", backend: KIND },
   )
 }

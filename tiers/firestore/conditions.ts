@@ -1,6 +1,7 @@
 import type { Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import type { FirestoreWrite, Instant } from "./calls.ts"
+import { KIND } from "./errors.ts"
 import { applied, encodeRow, isLive, parseVersion, type Row } from "./row.ts"
 
 /** The row under one key, as conditional writes meet it. */
@@ -33,7 +34,7 @@ export async function create(row: RowAccess, write: Write): Promise<WriteResult>
     precondition = there?.updateTime ?? "absent"
   }
   const message = `the row came and went ${MAX_CREATE_ATTEMPTS} times while it was to be created; try again later`
-  throw new KvError("THROTTLED", message, { operation: row.operation, backend: "firestore", key: row.key })
+  throw new KvError("THROTTLED", message, { operation: row.operation, backend: KIND, key: row.key })
 }
 
 /** Puts a row in place of the live one whose version is `expected`. Meeting the own row counts as put. */

@@ -1,6 +1,8 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "./row.ts"
 
+export const KIND = "firestore"
+
 export interface FailedCall {
   operation: string
   /** Whether an attempt without an answer may have changed something. */
@@ -46,7 +48,7 @@ export function toKvError(error: unknown, call: FailedCall): KvError {
   const [code, message] = judge(error, call)
   return new KvError(code, message, {
     operation: call.operation,
-    backend: "firestore",
+    backend: KIND,
     key: call.key,
     cause: error,
   })

@@ -2,7 +2,7 @@ import { KvError } from "../errors.ts"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
-import { GRPC, statusOf, toKvError } from "./errors.ts"
+import { GRPC, KIND, statusOf, toKvError } from "./errors.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 
 export interface FirestoreProvisioning {
@@ -117,7 +117,7 @@ async function createDatabase(
     throw new KvError(
       "BINDING_INVALID",
       "there is no such database, and no `location` to make it in; name a region or multi-region, `eur3` for one",
-      { operation: PROVISION, backend: "firestore" },
+      { operation: PROVISION, backend: KIND },
     )
   }
   const database = {
@@ -140,7 +140,7 @@ function notNative({ type }: Database): KvError {
   return new KvError(
     "BINDING_INVALID",
     `the database is of type ${type}; a store needs one in native mode: use another database`,
-    { operation: PROVISION, backend: "firestore" },
+    { operation: PROVISION, backend: KIND },
   )
 }
 
@@ -226,7 +226,7 @@ async function eventually<T>({ runtime, deadline }: Patience, ask: () => Promise
     }
     if (runtime.monotonic() + POLL_MS > deadline) {
       const message = "the database was not ready in time; provision again to go on from here"
-      throw failure ?? new KvError("TIMEOUT", message, { operation: PROVISION, backend: "firestore" })
+      throw failure ?? new KvError("TIMEOUT", message, { operation: PROVISION, backend: KIND })
     }
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, POLL_MS))
   }

@@ -1,6 +1,6 @@
 import type { Runtime } from "../runtime.ts"
 import type { FirestoreCalls, FirestoreDocument } from "./calls.ts"
-import { acquireChannel, type ResponseStream } from "./channel.ts"
+import { leaseChannel, type ResponseStream } from "./channel.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { type DocumentResponse, toDocument, toInstant, toWireQuery, toWireWrite } from "./wire.ts"
 
@@ -14,7 +14,7 @@ export async function rpcCalls(
   runtime: Runtime,
   timeoutMs: number,
 ): Promise<FirestoreCalls> {
-  const { channel, release } = await acquireChannel(settings, runtime, timeoutMs)
+  const { resource: channel, release } = await leaseChannel(settings, runtime, timeoutMs)
   const { stub } = channel
   const database = `projects/${settings.projectId}/databases/${settings.databaseId ?? DEFAULT_DATABASE}`
   const root = `${database}/documents`
@@ -76,7 +76,7 @@ export async function rpcCalls(
       return documents
     },
 
-    close: async () => release(),
+    close: release,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import type { FirestoreCalls, FirestoreDocument, IdRange } from "./calls.ts"
-import { toKvError } from "./errors.ts"
+import { KIND, toKvError } from "./errors.ts"
 import { isReserved, liveEntry, toKey } from "./row.ts"
 
 /** Documents asked for at a time, at most, to get past expired rows. */
@@ -64,7 +64,7 @@ function rangesFrom(prefix: string, cursor: string | undefined): IdRange[] {
   if (!cursor.startsWith(CURSOR_MARK) || !isDocumentId(after) || at < 0) {
     throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {
       operation: "scan",
-      backend: "firestore",
+      backend: KIND,
     })
   }
   return ranges.slice(at).map((range, index) => (index === 0 ? { ...range, after } : range))

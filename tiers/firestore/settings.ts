@@ -1,5 +1,6 @@
 import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
+import { KIND } from "./errors.ts"
 
 /** Where a database is, and who asks. */
 export interface FirestoreSettings {
@@ -42,7 +43,7 @@ export async function loadSdk(
     throw new KvError(
       "DEPENDENCY_MISSING",
       "the package @google-cloud/firestore is not installed; run `npm install @google-cloud/firestore`",
-      { operation: "open", backend: "firestore", cause },
+      { operation: "open", backend: KIND, cause },
     )
   }
 }
@@ -74,7 +75,7 @@ export async function stubOf(client: { initialize(): Promise<unknown> }): Promis
       "ACCESS_DENIED",
       "no credentials for Google Cloud could be loaded; set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run " +
         "`gcloud auth application-default login`",
-      { operation: "open", backend: "firestore", cause },
+      { operation: "open", backend: KIND, cause },
     )
   }
 }
@@ -107,7 +108,7 @@ export function endpointOf({ endpoint }: FirestoreSettings): Endpoint | undefine
     throw new KvError(
       "BINDING_INVALID",
       `${endpoint === undefined ? "FIRESTORE_EMULATOR_HOST" : "the endpoint of Firestore"} has to be host:port, or a URL without a path`,
-      { operation: "open", backend: "firestore" },
+      { operation: "open", backend: KIND },
     )
   }
   const emulator = url.protocol === "http:"

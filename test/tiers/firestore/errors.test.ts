@@ -107,7 +107,7 @@ function innermost(error: unknown): unknown {
 describe("what is no answer", () => {
   test("a document that the service passes over is not absent", async () => {
     await using service = await failing(() => [])
-    for (const read of [READS.get, READS.exists, READS.carries]) {
+    for (const read of [READS.get, READS.exists, READS.wasWrittenBy]) {
       expect((await failureOf(read?.(service.backend))).code).toBe("THROTTLED")
     }
     const passedOver = (await service.backend.getMany([KEY])).get(KEY)
