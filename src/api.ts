@@ -103,7 +103,13 @@ export interface LoadContext {
   signal: AbortSignal
 }
 
-/** Gets the value of an absent key from its origin. `undefined` means that there is none: nothing is stored. */
+/**
+ * Gets the value of an absent key from its origin. `undefined` means that there is none: nothing is stored.
+ *
+ * One loader of a key runs at a time in a process, so one that ignores its signal and never ends holds up its key. A loader
+ * may ask the store for other keys, and passes its signal on when it does: two loaders that would wait for each other are
+ * then refused with `INVALID_OPTION`, which before Node 24 cannot be told without the signal.
+ */
 export type Loader<T> = (context: LoadContext) => T | undefined | Promise<T | undefined>
 
 export interface GetOrSetOptions extends JsonReadOptions {
@@ -116,7 +122,8 @@ export interface GetOrSetOptions extends JsonReadOptions {
   as?: "json" | "text" | "bytes"
   /**
    * A hit with less than this left to live, in ms, is answered at once and loaded anew in the background. The new value
-   * is written only over the very version that was hit. Needs `ttlMs`.
+   * is written only over the very version that was hit. Needs `ttlMs`, and is less than that. After a refresh that failed
+   * the next one waits for up to a second, doubled with every further failure up to 30 s.
    * @default 0 (never)
    */
   refreshAheadMs?: number

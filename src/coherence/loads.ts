@@ -7,6 +7,8 @@ import type { Loader } from "../api.ts"
 import type { Caller, Listener, Outcome } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import type { InFlight } from "./in-flight.ts"
+import { type ChainedLoad, callingLoad, runInChain, waitsFor } from "./load-chains.ts"
+import { RefreshBackoff } from "./refresh-backoff.ts"
 
 const OPERATION = "getOrSet"
 
@@ -32,63 +34,96 @@ export interface LoadsOptions {
 }
 
 /** A load under way. */
-export interface Load {
-  /** A write of the key began since the load did: its value is not stored. */
+export interface Load extends ChainedLoad {
+  /** A write of the key began since the load did, or a value was shown that the load does not know of: it is not stored. */
   dirty: boolean
   /** Callers that wait for it. */
   waiters: number
   /** A refresh: it goes on though nobody waits. */
   readonly background: boolean
-  settled: boolean
+  readonly condition: Condition
   caller: Caller
   readonly controller: AbortController
-  /** Absent while the loader is being called. */
-  promise: Promise<L1Entry | undefined> | undefined
+  /** Ends the wait for it with an error, whatever its loader does. */
+  giveUp: (error: KvError) => void
+  promise: Promise<L1Entry | undefined>
 }
 
 /**
  * The loads of `getOrSet`, one at a time for each key.
  *
- * A write or a delete of the key that begins during a load overtakes it: later callers load anew, and the value of the
- * overtaken load goes to its own callers alone, not to the backend. A load that nobody waits for any more is aborted, and
- * its value is not stored.
+ * - A write or a delete of the key that begins during a load overtakes it: later callers load anew, and the value of the
+ *   overtaken load goes to its own callers alone, not to the backend. So does a value that a read shows meanwhile.
+ * - A load that nobody waits for any more is aborted. Until its loader has ended, no other load of the key begins: a
+ *   caller who comes meanwhile gets its value, if it brings one in spite of that, and loads anew if not.
+ * - Loaders that would wait for each other are refused: see {@link runInChain}.
  */
 export class Loads {
   readonly #options: LoadsOptions
   /** The loads that callers may join. */
   readonly #joinable = new Map<string, Load>()
   readonly #running = new Set<Load>()
+  readonly #backoff: RefreshBackoff
   #closing = false
 
   constructor(options: LoadsOptions) {
     this.#options = options
+    this.#backoff = new RefreshBackoff(options.runtime)
   }
 
   /** Waits for the load of the key under way, or starts one. */
   async join(request: LoadRequest, caller: Caller, signal?: AbortSignal): Promise<L1Entry | undefined> {
     const { counters, listener } = this.#options
-    const underWay = this.#joinable.get(request.key)
-    if (underWay !== undefined) counters.loadsCoalesced++
-    const load = underWay ?? this.#start(request, false)
-    if (load.promise === undefined) {
-      const message = "The loader asks for the key that it loads, and would wait for itself"
-      throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key: request.key })
-    }
-    if (underWay !== undefined) listener.joined(caller, underWay.caller)
-    load.waiters++
-    try {
-      return await abortable(load.promise, signal)
-    } finally {
-      const abandoned = --load.waiters === 0 && !load.background && !load.settled
-      if (abandoned) this.#abandon(request.key, load)
+    const calling = callingLoad(signal)
+    for (;;) {
+      const underWay = this.#joinable.get(request.key)
+      const load = underWay ?? this.#start(request, false, calling)
+      if (underWay !== undefined) {
+        if (calling !== undefined && waitsFor(load, calling)) throw waitsForItself(request.key)
+        counters.loadsCoalesced++
+        listener.joined(caller, underWay.caller)
+      }
+      const { aborted } = load.signal
+      const loaded = await this.#wait(load, calling, signal)
+      if (loaded !== undefined || !aborted || this.#closing) return loaded
     }
   }
 
-  /** Loads the key in the background, unless a load is under way. A failure is counted; the entry stays as it is. */
+  async #wait(
+    load: Load,
+    calling: ChainedLoad | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<L1Entry | undefined> {
+    const { aborted } = load.signal
+    load.waiters++
+    calling?.waitsFor.add(load)
+    try {
+      return await abortable(load.promise, signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      // Its failure says that it was told to stop, before this caller came.
+      if (aborted && !this.#closing) return undefined
+      throw error
+    } finally {
+      calling?.waitsFor.delete(load)
+      if (--load.waiters === 0 && !load.background && this.#running.has(load)) {
+        load.controller.abort(new DOMException("Nobody waits for this load any more", "AbortError"))
+      }
+    }
+  }
+
+  /**
+   * Loads the key in the background, unless a load is under way or a refresh of it failed lately. A failure is counted;
+   * the entry stays as it is.
+   */
   refresh(request: LoadRequest): void {
-    if (this.#joinable.has(request.key)) return
+    const { key } = request
+    if (this.#joinable.has(key) || !this.#backoff.isDue(key)) return
     this.#options.counters.refreshes++
-    this.#start(request, true).promise?.catch(() => {})
+    this.#start(request, true).promise.then(
+      () => this.#backoff.succeeded(key),
+      () => this.#backoff.failed(key),
+    )
   }
 
   /** A write of `key` begins or ends: it overtakes the load under way, unless that load, `own`, is what writes. */
@@ -97,6 +132,17 @@ export class Loads {
     if (load === undefined || load === own) return
     load.dirty = true
     this.#joinable.delete(key)
+  }
+
+  /**
+   * A read showed `version` of `key`; `undefined` for a version that is not known. What a load began before that brings may
+   * be older, unless it refreshes that very version.
+   */
+  shown(key: string, version: string | undefined): void {
+    const load = this.#joinable.get(key)
+    if (load === undefined) return
+    const refreshed = "version" in load.condition ? load.condition.version : undefined
+    if (refreshed === undefined || (version !== undefined && version !== refreshed)) this.dirty(key)
   }
 
   dirtyAll(): void {
@@ -110,18 +156,34 @@ export class Loads {
     for (const load of this.#running) stop(load)
   }
 
-  #start(request: LoadRequest, background: boolean): Load {
+  /** Rejects whoever still waits for a load. */
+  giveUp(): void {
+    for (const load of this.#running) load.giveUp(closed())
+  }
+
+  #start(request: LoadRequest, background: boolean, calling?: ChainedLoad): Load {
+    const controller = new AbortController()
+    let resolve = (_loaded: L1Entry | undefined) => {}
+    let reject = (_error: unknown) => {}
+    const promise = new Promise<L1Entry | undefined>((fulfil, refuse) => {
+      resolve = fulfil
+      reject = refuse
+    })
     const load: Load = {
       dirty: false,
       waiters: 0,
       background,
-      settled: false,
+      condition: request.condition,
       caller: undefined,
-      controller: new AbortController(),
-      promise: undefined,
+      controller,
+      signal: controller.signal,
+      waitsFor: new Set(),
+      promise,
+      giveUp: reject,
     }
+    calling?.waitsFor.add(load)
     this.#joinable.set(request.key, load)
-    load.promise = this.#run(request, load)
+    this.#run(request, load).then(resolve, reject)
     return load
   }
 
@@ -135,25 +197,34 @@ export class Loads {
         listener.load(key, load.background, (caller) => this.#loadAndStore(request, load, caller), ofLoad),
       )
     } finally {
-      load.settled = true
       this.#running.delete(load)
       if (this.#joinable.get(key) === load) this.#joinable.delete(key)
     }
   }
 
   async #loadAndStore(request: LoadRequest, load: Load, caller: Caller): Promise<L1Entry | undefined> {
-    const { key, condition } = request
     load.caller = caller
-    const value = await this.#callLoader(request, load.controller.signal)
+    const value = await runInChain(load, () => this.#callLoader(request, load.signal))
     const abandoned = load.waiters === 0 && !load.background
     if (value === undefined || abandoned) return undefined
     const write = request.encode(value)
-    const loaded = new L1Entry(write.value, "", write.expiresAt)
-    if (!load.dirty) {
-      const { applied } = await this.#options.store(key, { ...write, condition }, load)
-      if (applied) return loaded
-    }
-    return (await this.#options.read(key, caller)) ?? loaded
+    return (await this.#store(request, write, load, caller)) ?? new L1Entry(write.value, "", write.expiresAt)
+  }
+
+  /** Stores a loaded value. What it gives is newer than the value: there was a reason not to store it. */
+  async #store(
+    { key, condition }: LoadRequest,
+    write: Omit<Write, "id" | "condition">,
+    load: Load,
+    caller: Caller,
+  ): Promise<L1Entry | undefined> {
+    const { read, store } = this.#options
+    if (!load.dirty && (await store(key, { ...write, condition }, load)).applied) return undefined
+    const there = await read(key, caller)
+    const expired = there === undefined && "version" in condition
+    // The entry that was to be refreshed has expired meanwhile, and nobody has written the key since.
+    if (expired && !load.dirty) await store(key, { ...write, condition: { absent: true } }, load)
+    return there
   }
 
   async #callLoader({ key, loader }: LoadRequest, signal: AbortSignal): Promise<unknown> {
@@ -172,13 +243,6 @@ export class Loads {
       counters.loadLatency.record(runtime.monotonic() - startedAt)
     }
   }
-
-  #abandon(key: string, load: Load): void {
-    // No later write finds it here to overtake it.
-    load.dirty = true
-    load.controller.abort(new DOMException("Nobody waits for this load any more", "AbortError"))
-    if (this.#joinable.get(key) === load) this.#joinable.delete(key)
-  }
 }
 
 export function ofLoad(entry: L1Entry | undefined): Outcome {
@@ -186,5 +250,16 @@ export function ofLoad(entry: L1Entry | undefined): Outcome {
 }
 
 function stop(load: Load): void {
-  load.controller.abort(new KvError("CLOSED", "The store is closing", { operation: OPERATION }))
+  load.controller.abort(closed())
+}
+
+function closed(): KvError {
+  return new KvError("CLOSED", "The store is closing", { operation: OPERATION })
+}
+
+function waitsForItself(key: string): KvError {
+  const message =
+    "A loader would wait for itself: it asks for its own key, or for one whose loader waits for it; " +
+    "load what it needs without the store, or under another key"
+  return new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
 }

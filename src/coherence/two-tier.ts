@@ -8,7 +8,8 @@ import type {
 } from "../../tiers/backend.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { L1 } from "../../tiers/l1/l1.ts"
-import type { Runtime } from "../../tiers/runtime.ts"
+import { DEFAULTS } from "../../tiers/limits.ts"
+import type { Runtime, Timer } from "../../tiers/runtime.ts"
 import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
@@ -31,6 +32,8 @@ export interface TwoTierOptions {
 
 /** A read of the backend under way. */
 interface Flight {
+  /** When the backend was asked, monotonic ms. */
+  readonly askedAt: number
   /** Whether its entry may enter L1, unless it is dirty by then. */
   fill: boolean
   /** The key was written, or shown by another read, since this one began: its entry may be older. */
@@ -78,7 +81,7 @@ export class TwoTier {
     this.#listener = listener
     this.#reads = new BackendReads(backend, runtime, counters)
     this.#barriers = new FillBarriers(runtime, quarantineMs)
-    this.#floors = new VersionFloors(backend)
+    this.#floors = new VersionFloors(backend, runtime, Math.max(quarantineMs, DEFAULTS.quarantineMs))
     this.#inFlight = new InFlight(!backend.traits.inProcess)
     const inFlight = this.#inFlight
     this.writes = new WriteThrough({
@@ -117,7 +120,7 @@ export class TwoTier {
    * enter L1. Throws nothing: a failure is a rejection.
    */
   read(key: string, fill: boolean, caller: Caller): MaybePromise<L1Entry | undefined> {
-    const flight = this.#flights.get(key)
+    const flight = this.#joinable(key)
     if (flight !== undefined) return this.#join(flight, fill, caller)
 
     const startedAt = this.#reads.start()
@@ -127,8 +130,22 @@ export class TwoTier {
     // Answered at once: nothing can have been written since.
     const entry = this.#reads.arrived(answer, startedAt)
     this.#pageFills.dirty(key)
+    if (entry !== undefined) this.#loads.shown(key, entry.version)
     if (fill) this.#fill(key, entry)
     return entry
+  }
+
+  /**
+   * The read of `key` under way, unless its answer may be older than what L1 may hold: then it is dirty, and a read that
+   * begins now asks again. Without L1 a read joins only those begun in the same turn.
+   */
+  #joinable(key: string): Flight | undefined {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) return undefined
+    const { ttlMs } = this.#l1.settings
+    if (ttlMs === 0 || this.#runtime.monotonic() - flight.askedAt <= ttlMs) return flight
+    this.#dirtyFlight(key)
+    return undefined
   }
 
   #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
@@ -147,13 +164,16 @@ export class TwoTier {
     caller: Caller,
   ): Promise<L1Entry | undefined> {
     this.#inFlight.begin()
-    const flight: Flight = { fill, dirty: false, caller, promise: PENDING }
-    const epoch = this.#epoch
     // The time to live in L1 runs from the question: the answer may have been true no longer than that.
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
+    const flight: Flight = { askedAt, fill, dirty: false, caller, promise: PENDING }
+    const epoch = this.#epoch
+    const leave = () => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    }
     const land = () => {
       this.#inFlight.end()
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+      leave()
     }
     flight.promise = answer.then(
       (stored) => {
@@ -165,6 +185,7 @@ export class TwoTier {
           return entry
         }
         this.#pageFills.dirty(key)
+        if (entry !== undefined) this.#loads.shown(key, entry.version)
         if (flight.fill) this.#fill(key, entry, askedAt)
         return entry
       },
@@ -175,6 +196,8 @@ export class TwoTier {
       },
     )
     this.#flights.set(key, flight)
+    // Without L1 no read may be older than its own beginning, so a flight is joined in its own turn alone.
+    if (this.#l1.settings.ttlMs === 0) queueMicrotask(leave)
     return flight.promise
   }
 
@@ -189,10 +212,12 @@ export class TwoTier {
   async readStrong(key: string, caller: Caller): Promise<L1Entry | undefined> {
     this.#counters.l1Bypasses++
     const startedAt = this.#reads.start()
+    const begunAt = this.#floors.now
     this.#inFlight.begin()
     try {
       const stored = await this.#backend.get(key, caller === undefined ? undefined : [caller])
       const entry = this.#reads.arrived(stored, startedAt)
+      if (entry !== undefined) this.#floors.reached(key, entry.version, begunAt)
       this.#shown(key, entry)
       return entry
     } catch (error) {
@@ -205,7 +230,7 @@ export class TwoTier {
 
   /** Whether `key` is there, by the backend, which reads no value for it; if `cached`, by the read under way. */
   async exists(key: string, cached: boolean, caller: Caller): Promise<boolean> {
-    const flight = cached ? this.#flights.get(key) : undefined
+    const flight = cached ? this.#joinable(key) : undefined
     if (flight !== undefined) {
       return this.#inFlight.during(async () => (await this.#join(flight, false, caller)) !== undefined)
     }
@@ -213,7 +238,7 @@ export class TwoTier {
     this.#inFlight.begin()
     try {
       const there = await this.#reads.askWhether(key)
-      if (!cached) this.#supersede(key, there ? (this.#l1.versionOf(key) ?? "") : null)
+      this.#supersede(key, there ? (this.#l1.versionOf(key) ?? UNKNOWN) : null)
       return there
     } finally {
       this.#inFlight.end()
@@ -253,6 +278,7 @@ export class TwoTier {
     if (held !== undefined && held !== version) this.#l1.drop(key)
     this.#dirtyFlight(key)
     this.#pageFills.dirty(key)
+    if (version !== null) this.#loads.shown(key, version === UNKNOWN ? undefined : version)
   }
 
   /** What the loader gives for `key`, one load at a time; stored on `request.condition`, unless it was overtaken. */
@@ -297,6 +323,15 @@ export class TwoTier {
     this.#flights.delete(key)
   }
 
+  async #idle(limitMs: number): Promise<void> {
+    let timer: Timer | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = this.#runtime.setTimer(resolve, limitMs)
+    })
+    await Promise.race([this.#inFlight.idle(), late])
+    timer?.cancel()
+  }
+
   /** Reads, writes, pages and loads under way. */
   get inFlight(): number {
     return this.#inFlight.count
@@ -307,15 +342,25 @@ export class TwoTier {
     return this.#barriers.quarantined
   }
 
-  /** Waits for what is in flight, its loads told to stop, then lets go of L1 and of the timers. */
+  /**
+   * Waits for what is in flight, its loads told to stop, then lets go of L1 and of the timers. A loader that does not stop
+   * is waited for no longer than {@link CLOSE_TIMEOUT_MS}; its callers get `CLOSED`.
+   */
   async close(): Promise<void> {
     this.#loads.close()
-    await this.#inFlight.idle()
+    await this.#idle(CLOSE_TIMEOUT_MS)
+    this.#loads.giveUp()
     this.invalidateAll()
     this.#barriers.close()
     this.#inFlight.close()
     this.#l1.close()
   }
 }
+
+/** How long `close` waits for what is in flight, ms. Calls to the backend end sooner: they have a time-out of their own. */
+const CLOSE_TIMEOUT_MS = 5_000
+
+/** Stands for the version of an entry that is known to be there, and no more. No backend's version is empty. */
+const UNKNOWN = ""
 
 const PENDING = new Promise<never>(() => {})

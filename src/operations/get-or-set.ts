@@ -139,6 +139,10 @@ function loadOf(
     const message = "refreshAheadMs needs ttlMs: what never expires is never loaded ahead of its expiry"
     throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
   }
+  if (ttlMs !== undefined && refreshAheadMs >= ttlMs) {
+    const message = `refreshAheadMs is less than ttlMs, ${ttlMs}: otherwise every hit loads anew; got ${refreshAheadMs}`
+    throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
+  }
   const encode = (value: unknown) => {
     const expiresAt = expiryOf(ttlMs, runtime.now(), OPERATION)
     return { value: form.encode(value, key), ...(expiresAt === undefined ? {} : { expiresAt }) }

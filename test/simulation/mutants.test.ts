@@ -97,35 +97,42 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         LOADS,
-        "      load.settled = true\n      this.#running.delete(load)\n      if (this.#joinable.get(key) === load) this.#joinable.delete(key)",
-        "      load.settled = true\n      this.#running.delete(load)",
+        "      this.#running.delete(load)\n      if (this.#joinable.get(key) === load) this.#joinable.delete(key)",
+        "      this.#running.delete(load)",
       ],
       [
         LOADS,
-        "if (applied) return loaded",
-        "if (applied) {\n this.#joinable.delete(key)\n return loaded\n }",
+        ").applied) return undefined",
+        ").applied) {\n this.#joinable.delete(key)\n return undefined\n }",
       ],
     ],
   },
   "a load that a write has overtaken is stored": {
     caughtBy: ["getOrSet", "set", "delete"],
-    edits: [[LOADS, "if (!load.dirty) {", "{"]],
+    edits: [[LOADS, "if (!load.dirty && (await store", "if ((await store"]],
   },
   "a load is stored over a newer value": {
     caughtBy: ["getOrSet", "set", "delete"],
     edits: [
-      [LOADS, "if (!load.dirty) {", "{"],
-      [LOADS, "{ ...write, condition }", "{ ...write }"],
+      [
+        LOADS,
+        "if (!load.dirty && (await store(key, { ...write, condition }, load)).applied)",
+        "if ((await store(key, { ...write }, load)).applied)",
+      ],
     ],
   },
   "a load that a write has overtaken is still joined": {
     caughtBy: ["getOrSet", "delete"],
     edits: [[LOADS, "load.dirty = true\n    this.#joinable.delete(key)", "load.dirty = true"]],
   },
-  "a load that nobody waits for is stored": {
+  "a load that nobody waits for is out of reach of later writes, and stored": {
     caughtBy: ["getOrSet", "delete"],
     edits: [
-      [LOADS, "    load.dirty = true\n    load.controller.abort", "    load.controller.abort"],
+      [
+        LOADS,
+        "        load.controller.abort(new DOM",
+        "        this.#joinable.clear()\n        load.controller.abort(new DOM",
+      ],
       [
         LOADS,
         "if (value === undefined || abandoned) return undefined",
@@ -163,8 +170,8 @@ const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: [
       [
         TWO_TIER,
-        "const flight = cached ? this.#flights.get(key) : undefined",
-        "const flight = this.#flights.get(key)",
+        "const flight = cached ? this.#joinable(key) : undefined",
+        "const flight = this.#joinable(key)",
       ],
     ],
   },

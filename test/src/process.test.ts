@@ -85,7 +85,7 @@ describe("a script ends by itself, though its store is open", () => {
       const store = await kv("a", { backend: { ...table, delete: lost } })
       await store.delete("a").catch((error) => console.log(error.code))
       await store.set("b", "1", { ttlMs: 60_000 })
-      await store.getOrSet("b", () => new Promise(() => {}), { ttlMs: 60_000, refreshAheadMs: 60_000 })
+      await store.getOrSet("b", () => new Promise(() => {}), { ttlMs: 60_000, refreshAheadMs: 59_999 })
       void store.getOrSet("c", () => new Promise(() => {}))`
     expect(await script(code)).toMatchObject({ ...cleanly("OUTCOME_UNKNOWN\n") })
   })
@@ -163,7 +163,7 @@ describe("no rejection goes unhandled", () => {
       gone.abort(new Error("gone"))
       await abandoned
       await store.set("y", "1", { ttlMs: 1_000 })
-      console.log(await store.getOrSet("y", rejecting, { ttlMs: 1_000, refreshAheadMs: 1_000, as: "text" }))
+      console.log(await store.getOrSet("y", rejecting, { ttlMs: 1_000, refreshAheadMs: 999, as: "text" }))
       await turn()
       await turn()
       await store.close()

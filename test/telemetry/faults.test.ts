@@ -72,8 +72,8 @@ async function oneOfEverything(networked: boolean): Promise<void> {
     expect(await Promise.all([1, 2].map(() => client.getOrSet("c", () => Promise.resolve(3))))).toEqual([
       3, 3,
     ])
-    const ahead = { ttlMs: 1_000, refreshAheadMs: 2_000 }
-    expect(await client.getOrSet("d", () => 4, ahead)).toBe(4)
+    const ahead = { ttlMs: 3_000, refreshAheadMs: 2_000 }
+    expect(await client.getOrSet("d", () => 4, { ttlMs: 1_000 })).toBe(4)
     expect(await client.getOrSet("d", () => 5, ahead)).toBe(4)
     await settle()
     expect(await client.getJson("d")).toBe(5)

@@ -302,11 +302,11 @@ describe("durations", () => {
 
   test("of a refresh in the background, and of one that fails", async () => {
     const { collect, client } = await measured()
-    const options = { ttlMs: 1_000, refreshAheadMs: 2_000 }
-    await client.getOrSet("a", () => 1, options)
-    await client.getOrSet("a", () => 2, options)
+    const ahead = { ttlMs: 3_000, refreshAheadMs: 2_000 }
+    for (const key of ["a", "b"]) await client.set(key, 1, { ttlMs: 1_000 })
+    await client.getOrSet("a", () => 2, ahead)
     await settle()
-    await client.getOrSet("a", () => Promise.reject(new RangeError()), options)
+    await client.getOrSet("b", () => Promise.reject(new RangeError()), ahead)
     await settle()
     const points = await collect()
     const refreshes = { "cache.operation": "refresh", "cache.tier": "loader" }

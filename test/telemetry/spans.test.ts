@@ -159,7 +159,7 @@ describe("an operation that leaves L1", () => {
     const strict = await gatedStore({ networked: true, telemetry: { spans: { requireParent: true } } })
     await strict.client.get("a")
     await strict.client.getOrSet("a", () => 1, { ttlMs: 100 })
-    await strict.client.getOrSet("a", () => 1, { ttlMs: 100, refreshAheadMs: 200 })
+    await strict.client.getOrSet("a", () => 1, { ttlMs: 300, refreshAheadMs: 200 })
     await settle()
     expect(tracing.spans()).toEqual([])
     await inRequest("request", () => strict.client.get("b"))
@@ -498,7 +498,7 @@ describe("reads and loads that are shared", () => {
     "a refresh set off by a hit in %s is a trace of its own, linked to it",
     async (place) => {
       const { tracing, client } = await traced(place === "L1" ? {} : { l1: false })
-      const options = { ttlMs: 1_000, refreshAheadMs: 2_000 }
+      const options = { ttlMs: 3_000, refreshAheadMs: 2_000 }
       await client.set("a", 1, { ttlMs: 1_000 })
       if (place === "L1") await client.get("a")
       tracing.reset()

@@ -1,0 +1,41 @@
+import { LRUCache } from "lru-cache"
+import type { Runtime } from "../../tiers/runtime.ts"
+
+/** The wait after the first failed refresh of a key, ms; it doubles with every further one. */
+export const REFRESH_BACKOFF_MS = 1_000
+export const REFRESH_BACKOFF_MAX_MS = 30_000
+/** Keys whose failures are kept. */
+const MAX_KEYS = 10_000
+
+interface Failures {
+  count: number
+  /** Monotonic ms before which the key is not refreshed again. */
+  until: number
+}
+
+/** Keeps refreshes away from an origin that fails: a hot entry would otherwise ask it with every hit. */
+export class RefreshBackoff {
+  readonly #runtime: Runtime
+  readonly #failures = new LRUCache<string, Failures>({ max: MAX_KEYS })
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  isDue(key: string): boolean {
+    const failures = this.#failures.get(key)
+    return failures === undefined || failures.until <= this.#runtime.monotonic()
+  }
+
+  failed(key: string): void {
+    const count = (this.#failures.get(key)?.count ?? 0) + 1
+    const backoffMs = Math.min(REFRESH_BACKOFF_MAX_MS, REFRESH_BACKOFF_MS * 2 ** (count - 1))
+    // Between half of it and all of it, so that keys that failed together are not refreshed together.
+    const waitMs = backoffMs * (1 - this.#runtime.random() / 2)
+    this.#failures.set(key, { count, until: this.#runtime.monotonic() + waitMs })
+  }
+
+  succeeded(key: string): void {
+    this.#failures.delete(key)
+  }
+}
