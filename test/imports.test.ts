@@ -46,7 +46,7 @@ const ROOMS: readonly Room[] = [
   },
   {
     files: ["src/binding/"],
-    values: [...CONTRACTS, "src/binding/", "src/operations/keys.ts"],
+    values: [...CONTRACTS, "src/binding/", "src/operations/keys.ts", "tiers/util/"],
   },
   {
     files: ["src/coherence/"],
@@ -58,7 +58,7 @@ const ROOMS: readonly Room[] = [
   },
   {
     files: CORE,
-    values: [...CONTRACTS, ...CORE, "src/operations/keys.ts"],
+    values: [...CONTRACTS, ...CORE, "src/operations/keys.ts", "tiers/util/"],
     types: ["src/coherence/", "tiers/l1/", "telemetry/options.ts"],
   },
   {
