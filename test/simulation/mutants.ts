@@ -1,0 +1,191 @@
+import type { Anchor } from "./anchors.ts"
+import type { StepCall } from "./calls.ts"
+import type { WriteFault } from "./table.ts"
+
+/** The places that mutants change, each once: where the code moves, only this table follows. */
+export const ANCHORS = {
+  flightLands: ["TwoTier.#fly", "if ($flight.dirty || $epoch !== $current) {"],
+  flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
+  flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
+  flightShows: ["TwoTier.#fly", "this.#shown($key, $entry)"],
+  flightIsDirtied: ["TwoTier.#dirtyFlight", "$flights.delete($key)"],
+  fillIsHeldToTheFloor: [
+    "TwoTier.#fill",
+    "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
+  ],
+  strongReadAsks: ["TwoTier.readStrong", "const $stored = await $backend.get($key,"],
+  existsJoins: ["TwoTier.exists", "$cached ? $joinable($key) : undefined"],
+  pageChecksTheEpoch: ["TwoTier.readPage", "$epoch === $current &&"],
+  pageChecksWhatIsDirty: ["TwoTier.readPage", "&& !$page.has($key)"],
+  showingDrops: ["TwoTier.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
+  showingDirtiesTheFlight: ["TwoTier.#supersede", "this.#dirtyFlight($key)"],
+  clearMovesTheEpoch: ["TwoTier.invalidateAll", "$epoch++"],
+  clearForgetsTheFlights: ["TwoTier.invalidateAll", "this.#flights.clear()"],
+
+  writeBeginsToFence: ["WriteThrough.#begin", "$barriers.raise($key)"],
+  writeBeginsByDirtying: ["WriteThrough.#begin", "$dirty($key, $own)"],
+  writeEndsByDirtying: ["WriteThrough.#end", "$dirty($key, $own)"],
+  writeEndsToFence: ["WriteThrough.#end", "$barriers.lower($key)"],
+  unknownOutcomeQuarantines: ["WriteThrough.#settle", "if (!$known) $quarantine($key)"],
+  lateWriteQuarantines: ["WriteThrough.#settle", "if ($outcome.mayLandLate) $quarantine($key)"],
+  quarantineEnds: ["WriteThrough.#quarantine", "() => $dirty($key)"],
+
+  loadIsDirtied: ["Loads.dirty", "$joinable.delete($key)"],
+  loadEnds: ["Loads.#run", "if ($joinable.get($key) === $load) $joinable.delete($key)"],
+  loadIsAbandoned: ["Loads.#wait", "$load.controller.abort("],
+  abandonedLoadIsNotStored: [
+    "Loads.#loadAndStore",
+    "if ($value === undefined || $abandoned) return undefined",
+  ],
+  loadIsStored: [
+    "Loads.#store",
+    "if (!$load.dirty && (await $store($key, { ...$write, $condition }, $load)).applied) return undefined",
+  ],
+
+  l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.delete($key)) $counters.invalidations++"],
+  l1LimitsTheDeadline: ["L1.fill", ", $now + $left)"],
+  l1ChecksTheDeadline: ["L1.get", "$clock.isBefore($deadline, $expiry)"],
+} as const satisfies Readonly<Record<string, Anchor>>
+
+type AnchorName = keyof typeof ANCHORS
+
+/** A known way to get coherence wrong, as edits of the real code. */
+export interface Mutant {
+  /** What stands at the anchors instead: nothing, or code in which each `$name` is what it stands for at the anchor. */
+  readonly edits: Readonly<Partial<Record<AnchorName, string>>>
+  /** The kinds of call whose races show it; `lag` for reads that lag. */
+  readonly caughtBy: readonly StepCall[] | "lag"
+  /** What befalls the first few writes of those races. @default anything */
+  readonly fault?: WriteFault
+}
+
+export const MUTANTS: Readonly<Record<string, Mutant>> = {
+  "fill without the dirty check": {
+    caughtBy: ["get", "set"],
+    edits: { flightLands: "if ($epoch !== $current) {" },
+  },
+  "later readers join a flight older than the write": {
+    caughtBy: ["get", "set"],
+    edits: { flightIsDirtied: "" },
+  },
+  "no dirtying at the beginning of a write": {
+    caughtBy: ["get", "set"],
+    edits: { writeBeginsByDirtying: "" },
+  },
+  "no dirtying at the end of a write": {
+    caughtBy: ["get", "set"],
+    edits: { writeEndsByDirtying: "" },
+  },
+  "fill while a write is in flight": {
+    caughtBy: ["get", "set"],
+    edits: { writeBeginsToFence: "", writeEndsToFence: "" },
+  },
+  "clear that leaves flights able to fill": {
+    caughtBy: ["get", "writeElsewhere", "invalidateAll"],
+    edits: { clearMovesTheEpoch: "" },
+  },
+  "clear that later readers' flights survive": {
+    caughtBy: ["get", "writeElsewhere", "invalidateAll"],
+    edits: { clearForgetsTheFlights: "" },
+  },
+  "clear that leaves pages able to fill": {
+    caughtBy: ["scanFill", "writeElsewhere", "invalidateAll"],
+    edits: { pageChecksTheEpoch: "" },
+  },
+  "no quarantine after an unknown outcome": {
+    caughtBy: ["get", "set"],
+    edits: { unknownOutcomeQuarantines: "" },
+  },
+  "no quarantine of a write that may land once more": {
+    caughtBy: ["get", "set"],
+    edits: { lateWriteQuarantines: "" },
+  },
+  "a quarantine that ends without dirtying": {
+    caughtBy: ["get", "set", "wait"],
+    fault: "landLate",
+    edits: { quarantineEnds: "() => {}" },
+  },
+  "a failed read that leaves its flight behind": {
+    caughtBy: ["get"],
+    edits: { flightFails: "this.#inFlight.end()\n$reads.failed()" },
+  },
+  "a failed load that leaves its reservation behind": {
+    caughtBy: ["getOrSet"],
+    edits: {
+      loadEnds: "",
+      loadIsStored:
+        "if (!$load.dirty && (await $store($key, { ...$write, $condition }, $load)).applied) {\nthis.#joinable.delete($key)\nreturn undefined\n}",
+    },
+  },
+  "a load that a write has overtaken is stored": {
+    caughtBy: ["getOrSet", "set", "delete"],
+    edits: {
+      loadIsStored: "if ((await $store($key, { ...$write, $condition }, $load)).applied) return undefined",
+    },
+  },
+  "a load is stored over a newer value": {
+    caughtBy: ["getOrSet", "set", "delete"],
+    edits: { loadIsStored: "if ((await $store($key, { ...$write }, $load)).applied) return undefined" },
+  },
+  "a load that a write has overtaken is still joined": {
+    caughtBy: ["getOrSet", "delete"],
+    edits: { loadIsDirtied: "" },
+  },
+  "a load that nobody waits for is out of reach of later writes, and stored": {
+    caughtBy: ["getOrSet", "delete"],
+    edits: {
+      loadIsAbandoned: "this.#joinable.clear()\n$load.controller.abort(",
+      abandonedLoadIsNotStored: "if ($value === undefined) return undefined",
+    },
+  },
+  "a negative entry survives a create": {
+    caughtBy: ["get", "create"],
+    edits: { l1ForgetsAbsence: "" },
+  },
+  "L1 outlives the expiry in L2": {
+    caughtBy: ["get", "set", "wait"],
+    edits: {
+      l1LimitsTheDeadline: ", Number.POSITIVE_INFINITY)",
+      l1ChecksTheDeadline: "$clock.isBefore($deadline)",
+    },
+  },
+  "the time to live of L1 begins with the answer": {
+    caughtBy: ["get", "writeElsewhere", "wait"],
+    edits: { flightFills: "$fill($key, $entry)" },
+  },
+  "a strong read joins a read under way": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    edits: {
+      strongReadAsks:
+        "const joined = this.#flights.get($key)\nif (joined !== undefined) return await joined.promise\nconst $stored = await $backend.get($key,",
+    },
+  },
+  "a strong exists joins a read under way": {
+    caughtBy: ["get", "existsStrong", "writeElsewhere"],
+    edits: { existsJoins: "$joinable($key)" },
+  },
+  "a strong read leaves in L1 what it found outdated": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    edits: { showingDrops: "" },
+  },
+  "reads under way fill over what a strong read or a page showed": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    edits: { showingDirtiesTheFlight: "" },
+  },
+  "a page fills over what was written or read meanwhile": {
+    caughtBy: ["get", "scanFill", "writeElsewhere"],
+    edits: { pageChecksWhatIsDirty: "" },
+  },
+  "L1 falls behind what a read showed that could not fill": {
+    caughtBy: ["get", "invalidate", "writeElsewhere"],
+    edits: { flightShows: "" },
+  },
+  "fill below the floor": {
+    caughtBy: "lag",
+    edits: { fillIsHeldToTheFloor: "" },
+  },
+  "an eviction at an await changes what is answered": {
+    caughtBy: ["get", "set"],
+    edits: { flightFills: "{\n$fill($key, $entry, $askedAt)\nreturn this.#l1.get($key)\n}" },
+  },
+}
