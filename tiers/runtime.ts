@@ -24,7 +24,20 @@ export const systemRuntime: Runtime = {
   random: Math.random,
   id: () => randomUUID().replaceAll("-", ""),
   setTimer(callback, delayMs) {
-    const timer = setTimeout(callback, delayMs).unref()
+    const fire = () => {
+      leftMs -= LONGEST_TIMER_MS
+      if (leftMs <= 0) callback()
+      else arm()
+    }
+    const arm = () => {
+      timer = setTimeout(fire, Math.min(leftMs, LONGEST_TIMER_MS)).unref()
+    }
+    let leftMs = delayMs
+    let timer: NodeJS.Timeout | undefined
+    arm()
     return { cancel: () => clearTimeout(timer) }
   },
 }
+
+/** The longest delay that Node's timers take, ms; they turn a longer one into 1 ms. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1

@@ -2,6 +2,7 @@ import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import { MAX_VALUE_BYTES } from "../../tiers/limits.ts"
 import { describe } from "../../tiers/util/checks.ts"
+import { lossInJson } from "./json.ts"
 
 /**
  * The bytes of a value: text as UTF-8, a `Uint8Array` copied as it is, the rest as JSON.
@@ -31,32 +32,47 @@ function encode(value: unknown, refuse: Refuse): Uint8Array {
     }
     return Buffer.from(value)
   }
-  if (value instanceof Uint8Array) return Uint8Array.prototype.slice.call(value)
-  return encodeAsJson(value, refuse)
+  return value instanceof Uint8Array ? copyOf(value, refuse) : encodeAsJson(value, refuse)
+}
+
+/** A detached array, and a Proxy of one, are `Uint8Array`s without bytes that can be read. */
+function copyOf(value: Uint8Array, refuse: Refuse): Uint8Array {
+  try {
+    return Uint8Array.prototype.slice.call(value)
+  } catch (cause) {
+    throw refuse(
+      "The bytes cannot be read: their buffer was transferred, or a Proxy stands before them",
+      cause,
+    )
+  }
 }
 
 function encodeAsJson(value: unknown, refuse: Refuse): Uint8Array {
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) {
     throw refuse(`The value is ${describe(value)}; bytes are stored from a Uint8Array`)
   }
-  if (value instanceof Map || value instanceof Set || value instanceof Promise) {
-    throw refuse(`The value is ${describe(value)}, which JSON would turn into {}; store its contents instead`)
-  }
-  if (typeof value === "number" && !Number.isFinite(value)) {
-    throw refuse(`The value is ${value}, which JSON would turn into null`)
-  }
   let text: string | undefined
   try {
     text = JSON.stringify(value)
   } catch (cause) {
     throw refuse(
-      "JSON cannot represent the value: it holds a cycle, a BigInt, or a toJSON that throws",
+      cause instanceof RangeError
+        ? "The value is nested too deeply for JSON.stringify; store it flatter, or as text"
+        : "JSON cannot represent the value: it holds a cycle, a BigInt, or a toJSON that throws",
       cause,
     )
   }
   if (text === undefined) {
     throw refuse(
       `The value is ${describe(value)}, which JSON cannot represent; a value is text, a Uint8Array or JSON`,
+    )
+  }
+  // A value that is too large is refused for that, whatever it holds.
+  const loss = text.length > MAX_VALUE_BYTES ? undefined : lossInJson(value)
+  if (loss !== undefined) {
+    const what = loss.path === "" ? "The value" : `The value at ${loss.path}`
+    throw refuse(
+      `${what} is ${loss.found}, which JSON would turn into ${loss.becomes}; store its contents instead`,
     )
   }
   return Buffer.from(text)

@@ -12,13 +12,20 @@ export function checkOptions(options: unknown, checks: Checks, operation: string
   if (typeof options !== "object" || options === null) {
     throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
   }
-  for (const [name, value] of Object.entries(options)) {
+  // Inherited ones count: whoever reads `options.name` does not tell them apart.
+  for (const name in options) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
       const known = Object.keys(checks).join(", ")
       throw invalidOption(`There is no option "${name}" here; known are ${known}`, operation)
     }
-    check(value, operation)
+    check(Reflect.get(options, name), operation)
+  }
+  const prototype: unknown = Object.getPrototypeOf(options)
+  if (prototype === Object.prototype || prototype === null) return
+  // Accessors of a class are not enumerated.
+  for (const [name, check] of Object.entries(checks)) {
+    if (name in options) check(Reflect.get(options, name), operation)
   }
 }
 

@@ -100,4 +100,39 @@ describe("values", () => {
     expect(() => store.peekText("bytes")).toThrow(KvError)
     expect(() => store.peekJson("text")).toThrow(KvError)
   })
+
+  test("bytes that cannot be read are INVALID_VALUE, and nothing is written", async () => {
+    const { client, elsewhere } = await gatedStore()
+    const detached = new Uint8Array(4)
+    structuredClone(detached.buffer, { transfer: [detached.buffer] })
+    for (const value of [detached, new Proxy(new Uint8Array(4), {})]) {
+      const writing = client.set("a", value)
+      await expect(writing).rejects.toMatchObject({
+        code: "INVALID_VALUE",
+        message: expect.stringMatching(/cannot be read/),
+      })
+    }
+    expect(elsewhere.rows()).toBe(0)
+  })
+
+  test("JSON nested too deeply is refused for that, not as a cycle", async () => {
+    const store = await openStore()
+    let value: unknown[] = []
+    for (let depth = 0; depth < 100_000; depth++) value = [value]
+    await expect(store.set("a", value)).rejects.toMatchObject({
+      code: "INVALID_VALUE",
+      message: expect.stringMatching(/nested too deeply/),
+    })
+  })
+
+  test("what JSON would change inside a value is INVALID_VALUE with its path", async () => {
+    const { client, elsewhere } = await gatedStore()
+    await expect(client.set("a", { prices: [1, Number.NaN] })).rejects.toMatchObject({
+      code: "INVALID_VALUE",
+      message: expect.stringContaining("The value at .prices[1] is NaN, which JSON would turn into null"),
+    })
+    await expect(client.getOrSet("a", () => ({ zero: -0 }))).rejects.toMatchObject({ code: "INVALID_VALUE" })
+    expect(elsewhere.rows()).toBe(0)
+    expect(await client.set("a", { at: new Date(0) })).toBe(true)
+  })
 })

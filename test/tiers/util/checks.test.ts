@@ -19,6 +19,18 @@ const refusal = (options: unknown) => {
 }
 
 describe("options", () => {
+  test("an inherited option is checked as any other", () => {
+    class Settings {
+      get size() {
+        return -5
+      }
+    }
+    for (const options of [Object.create({ size: -5 }), new Settings()]) {
+      expect(refusal(options)).toMatchObject({ code: "INVALID_OPTION" })
+    }
+    expect(refusal(Object.create({ sise: 5 }))).toMatchObject({ code: "INVALID_OPTION" })
+  })
+
   test.each([
     undefined,
     {},
