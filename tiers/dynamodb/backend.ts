@@ -3,9 +3,9 @@ import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteR
 import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { ofKey } from "../util/key-error.ts"
-import type { DynamoDbSettings } from "./client.ts"
-import { KIND } from "./errors.ts"
-import { type Call, dynamodbRequests } from "./requests.ts"
+import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
+import { isConditionFailure, KIND } from "./errors.ts"
+import { dynamodbRequests, type Request } from "./requests.ts"
 import {
   entryOf,
   hasContentVersion,
@@ -56,16 +56,14 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   const { table, timeoutMs = 3_000, runtime = systemRuntime } = options
   const { open, request, close } = dynamodbRequests(client, { table, timeoutMs, runtime })
 
-  function readItem(operation: string, key: string, projection?: Projection): Promise<Item | undefined> {
-    return request({ operation, key }, async ({ sdk, client }, options) => {
-      const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }
-      return (await client.send(new sdk.GetItemCommand(input), options)).Item
-    })
+  function getItem(key: string, projection?: Projection) {
+    const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }
+    return (sdk: DynamoDbSdk) => new sdk.GetItemCommand(input)
   }
 
   /** Puts `item`, whose version is `id`, if the condition holds. It counts as put if it is there already: a reply was lost. */
   async function putIf(
-    call: Call & { key: string },
+    write: Request & { key: string },
     item: Item,
     id: string,
     condition: Condition,
@@ -75,19 +73,19 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     if ("absent" in condition) expression = ifAbsent(now)
     else if (!isContentVersion(condition.version)) expression = ifVersion(condition.version, now)
     else {
-      const there = await readItem(call.operation, call.key)
+      const { operation, key } = write
+      const { Item: there } = await request({ operation, key }, getItem(key))
       if (there === undefined || !hasContentVersion(there, condition.version)) return there?.version?.S === id
       expression = ifUnchanged(there, now)
     }
-    return request(call, async ({ sdk, client }, options) => {
-      try {
-        await client.send(new sdk.PutItemCommand({ TableName: table, Item: item, ...expression }), options)
-        return true
-      } catch (error) {
-        if (error instanceof sdk.ConditionalCheckFailedException) return error.Item?.version?.S === id
-        throw error
-      }
-    })
+    const input = { TableName: table, Item: item, ...expression }
+    try {
+      await request(write, (sdk) => new sdk.PutItemCommand(input))
+      return true
+    } catch (error) {
+      if (isConditionFailure(error)) return error.cause.Item?.version?.S === id
+      throw error
+    }
   }
 
   async function writeBatch(
@@ -96,20 +94,19 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     resultOf: (key: string) => WriteResult,
   ): Promise<Map<string, WriteResult | KvError>> {
     if (requests.size === 0) return new Map()
+    const keys = [...requests.keys()]
     const input = { RequestItems: { [table]: [...requests.values()] } }
-    const outcome = await request({ operation, write: true }, async ({ sdk, client }, options) => {
-      const { UnprocessedItems } = await client.send(new sdk.BatchWriteItemCommand(input), options)
-      return new Set(UnprocessedItems?.[table]?.map(writtenKey))
-    }).catch((error: unknown) => {
-      if (error instanceof KvError && error.code !== "CLOSED") return error
-      throw error
-    })
-    return new Map(
-      Array.from(requests.keys(), (key) => {
-        if (outcome instanceof KvError) return [key, ofKey(outcome, key)]
-        return [key, outcome.has(key) ? unprocessed(operation, key) : resultOf(key)]
-      }),
-    )
+    try {
+      const { UnprocessedItems } = await request(
+        { operation, write: true },
+        (sdk) => new sdk.BatchWriteItemCommand(input),
+      )
+      const left = new Set(UnprocessedItems?.[table]?.map(writtenKey))
+      return new Map(keys.map((key) => [key, left.has(key) ? unprocessed(operation, key) : resultOf(key)]))
+    } catch (error) {
+      if (!(error instanceof KvError) || error.code === "CLOSED") throw error
+      return new Map(keys.map((key) => [key, ofKey(error, key)]))
+    }
   }
 
   function unprocessed(operation: string, key: string): KvError {
@@ -118,20 +115,22 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 
   function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketQuery {
-    return (bucket, after, limit) =>
-      request({ operation: "scan", signal }, async ({ sdk, client }, options) => {
-        const pk = partitionOf(bucket)
-        const input = {
-          TableName: table,
-          KeyConditionExpression: prefix === "" ? "pk = :pk" : "pk = :pk AND begins_with(sk, :prefix)",
-          ExpressionAttributeValues: { ":pk": pk, ...(prefix === "" ? {} : { ":prefix": { S: prefix } }) },
-          ConsistentRead: true,
-          Limit: limit,
-          ...(after === "" ? {} : { ExclusiveStartKey: { pk, sk: { S: after } } }),
-        }
-        const { Items = [], LastEvaluatedKey } = await client.send(new sdk.QueryCommand(input), options)
-        return { entries: keyedEntries(Items, runtime.now()), last: LastEvaluatedKey?.sk?.S }
-      })
+    return async (bucket, after, limit) => {
+      const pk = partitionOf(bucket)
+      const input = {
+        TableName: table,
+        KeyConditionExpression: prefix === "" ? "pk = :pk" : "pk = :pk AND begins_with(sk, :prefix)",
+        ExpressionAttributeValues: { ":pk": pk, ...(prefix === "" ? {} : { ":prefix": { S: prefix } }) },
+        ConsistentRead: true,
+        Limit: limit,
+        ...(after === "" ? {} : { ExclusiveStartKey: { pk, sk: { S: after } } }),
+      }
+      const { Items = [], LastEvaluatedKey } = await request(
+        { operation: "scan", signal },
+        (sdk) => new sdk.QueryCommand(input),
+      )
+      return { entries: keyedEntries(Items, runtime.now()), last: LastEvaluatedKey?.sk?.S }
+    }
   }
 
   return {
@@ -141,8 +140,8 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     close,
 
     async get(key) {
-      const item = await readItem("get", key)
-      return item && entryOf(item, runtime.now(), "get")
+      const { Item } = await request({ operation: "get", key }, getItem(key))
+      return Item && entryOf(Item, runtime.now(), "get")
     },
 
     async getMany(keys) {
@@ -151,7 +150,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       const input = { RequestItems: { [table]: { Keys: keys.map(primaryKey), ConsistentRead: true } } }
       const { Responses, UnprocessedKeys } = await request(
         { operation: "getMany" },
-        ({ sdk, client }, options) => client.send(new sdk.BatchGetItemCommand(input), options),
+        (sdk) => new sdk.BatchGetItemCommand(input),
       )
       const now = runtime.now()
       for (const item of Responses?.[table] ?? []) {
@@ -165,20 +164,18 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     },
 
     async exists(key) {
-      const item = await readItem("exists", key, LIVENESS_PROJECTION)
-      return item !== undefined && isLive(item, runtime.now(), "exists")
+      const { Item } = await request({ operation: "exists", key }, getItem(key, LIVENESS_PROJECTION))
+      return Item !== undefined && isLive(Item, runtime.now(), "exists")
     },
 
     async put(key, write) {
       const { id, condition } = write
-      const call = { operation: "put", key, write: true }
+      const put = { operation: "put", key, write: true }
       const item = itemOf(key, write)
       if (condition !== undefined) {
-        return (await putIf(call, item, id, condition)) ? { applied: true, version: id } : { applied: false }
+        return (await putIf(put, item, id, condition)) ? { applied: true, version: id } : { applied: false }
       }
-      await request(call, ({ sdk, client }, options) =>
-        client.send(new sdk.PutItemCommand({ TableName: table, Item: item }), options),
-      )
+      await request(put, (sdk) => new sdk.PutItemCommand({ TableName: table, Item: item }))
       return { applied: true, version: id }
     },
 
@@ -194,13 +191,11 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     },
 
     async delete(key, { id, condition }) {
-      const call = { operation: "delete", key, write: true }
+      const removal = { operation: "delete", key, write: true }
       if (condition !== undefined) {
-        return { applied: await putIf(call, tombstoneOf(key, id, runtime.now()), id, condition) }
+        return { applied: await putIf(removal, tombstoneOf(key, id, runtime.now()), id, condition) }
       }
-      await request(call, ({ sdk, client }, options) =>
-        client.send(new sdk.DeleteItemCommand({ TableName: table, Key: primaryKey(key) }), options),
-      )
+      await request(removal, (sdk) => new sdk.DeleteItemCommand({ TableName: table, Key: primaryKey(key) }))
       return { applied: true }
     },
 
@@ -215,8 +210,8 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     scan: (prefix, page) => scanBuckets(queryBucket(prefix, page.signal), table, prefix, page),
 
     async wasWrittenBy(key, id) {
-      const item = await readItem("wasWrittenBy", key, IDENTITY_PROJECTION)
-      return item?.version?.S === id
+      const { Item } = await request({ operation: "wasWrittenBy", key }, getItem(key, IDENTITY_PROJECTION))
+      return Item?.version?.S === id
     },
   }
 }

@@ -20,13 +20,13 @@ export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
   /** Sends every command once, without retries of its own. */
   readonly client: DynamoDBClient
-  /** Begins one request, which ends at its deadline or with `signal`. */
-  begin(signal?: AbortSignal): DynamoDbRequest
+  /** The time of one request begins to run: it ends at its deadline or with `signal`. */
+  begin(signal?: AbortSignal): RequestTime
   /** Closes the client if it was made here and nobody else uses it. */
   close(): Promise<void>
 }
 
-export interface DynamoDbRequest {
+export interface RequestTime {
   /** For `client.send`. */
   readonly options: { abortSignal: AbortSignal } | undefined
   /** To be called when the request has ended. */
@@ -170,7 +170,7 @@ function makeClient(
   return client
 }
 
-const NO_SIGNAL: DynamoDbRequest = { options: undefined, end() {} }
+const NO_SIGNAL: RequestTime = { options: undefined, end() {} }
 
 function invalid(message: string, cause?: unknown): KvError {
   return new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND, cause })

@@ -1,16 +1,19 @@
 import type {
+  CreateTableCommandInput,
   PointInTimeRecoveryStatus,
+  ServiceInputTypes,
+  ServiceOutputTypes,
   TableDescription,
   TimeToLiveDescription,
 } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
-import { KIND } from "./errors.ts"
-import type { DynamoDbRequests, Send } from "./requests.ts"
+import { causedBy, KIND } from "./errors.ts"
+import type { DynamoDbRequests, MakeCommand } from "./requests.ts"
 
 export const PROVISION = "provision"
 
-/** The calls that make and describe one table. All can be repeated. */
+/** The requests that make and describe one table. All can be repeated. */
 export interface TableControl {
   /** `undefined` if there is no such table. */
   describe(): Promise<TableDescription | undefined>
@@ -40,17 +43,20 @@ export function tableControl(
 ): TableControl {
   const TableName = table
 
-  async function call<T>(action: string, send: Send<T>): Promise<T> {
+  async function send<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
+    action: string,
+    command: MakeCommand<Input, Output>,
+  ): Promise<Output> {
     return eventually(async () => {
       try {
-        return { answer: await request({ operation: PROVISION, action }, send) }
+        return await request({ operation: PROVISION, action }, command)
       } catch (error) {
         // Too many changes of tables at once, or the backups of a new table being set up: it is a matter of time.
         if (error instanceof KvError && error.code === "THROTTLED") return undefined
         if (causedBy(error, "ContinuousBackupsUnavailableException")) return undefined
         throw error
       }
-    }).then(({ answer }) => answer)
+    })
   }
 
   async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
@@ -65,11 +71,16 @@ export function tableControl(
     }
   }
 
-  function timeToLive(): Promise<TimeToLiveDescription> {
-    return call("DescribeTimeToLive", async ({ sdk, client }, options) => {
-      const command = new sdk.DescribeTimeToLiveCommand({ TableName })
-      return (await client.send(command, options)).TimeToLiveDescription ?? {}
-    })
+  async function timeToLive(): Promise<TimeToLiveDescription> {
+    const described = await send(
+      "DescribeTimeToLive",
+      (sdk) => new sdk.DescribeTimeToLiveCommand({ TableName }),
+    )
+    return described.TimeToLiveDescription ?? {}
+  }
+
+  async function describeTable(): Promise<TableDescription | undefined> {
+    return (await send("DescribeTable", (sdk) => new sdk.DescribeTableCommand({ TableName }))).Table
   }
 
   return {
@@ -77,10 +88,7 @@ export function tableControl(
 
     async describe() {
       try {
-        return await call("DescribeTable", async ({ sdk, client }, options) => {
-          const { Table } = await client.send(new sdk.DescribeTableCommand({ TableName }), options)
-          return Table
-        })
+        return await describeTable()
       } catch (error) {
         if (error instanceof KvError && error.code === "STORE_NOT_FOUND") return undefined
         throw error
@@ -88,27 +96,23 @@ export function tableControl(
     },
 
     async create({ deletionProtection = true, tags = {} }) {
+      const input: CreateTableCommandInput = {
+        TableName,
+        AttributeDefinitions: [
+          { AttributeName: "pk", AttributeType: "S" },
+          { AttributeName: "sk", AttributeType: "S" },
+        ],
+        KeySchema: [
+          { AttributeName: "pk", KeyType: "HASH" },
+          { AttributeName: "sk", KeyType: "RANGE" },
+        ],
+        BillingMode: "PAY_PER_REQUEST",
+        SSESpecification: { Enabled: true },
+        DeletionProtectionEnabled: deletionProtection,
+        ...(Object.keys(tags).length === 0 ? {} : { Tags: tagList(tags) }),
+      }
       try {
-        await call("CreateTable", ({ sdk, client }, options) =>
-          client.send(
-            new sdk.CreateTableCommand({
-              TableName,
-              AttributeDefinitions: [
-                { AttributeName: "pk", AttributeType: "S" },
-                { AttributeName: "sk", AttributeType: "S" },
-              ],
-              KeySchema: [
-                { AttributeName: "pk", KeyType: "HASH" },
-                { AttributeName: "sk", KeyType: "RANGE" },
-              ],
-              BillingMode: "PAY_PER_REQUEST",
-              SSESpecification: { Enabled: true },
-              DeletionProtectionEnabled: deletionProtection,
-              ...(Object.keys(tags).length === 0 ? {} : { Tags: tagList(tags) }),
-            }),
-            options,
-          ),
-        )
+        await send("CreateTable", (sdk) => new sdk.CreateTableCommand(input))
         return true
       } catch (error) {
         if (causedBy(error, "ResourceInUseException")) return false
@@ -119,11 +123,9 @@ export function tableControl(
     timeToLive,
 
     async enableTimeToLive() {
-      const TimeToLiveSpecification = { AttributeName: "ttl", Enabled: true }
+      const input = { TableName, TimeToLiveSpecification: { AttributeName: "ttl", Enabled: true } }
       try {
-        await call("UpdateTimeToLive", ({ sdk, client }, options) =>
-          client.send(new sdk.UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }), options),
-        )
+        await send("UpdateTimeToLive", (sdk) => new sdk.UpdateTimeToLiveCommand(input))
         return true
       } catch (error) {
         if (causedBy(error, "ValidationException") && (await timeToLive()).AttributeName === "ttl")
@@ -132,40 +134,29 @@ export function tableControl(
       }
     },
 
-    recovery: () =>
-      call("DescribeContinuousBackups", async ({ sdk, client }, options) => {
-        const { ContinuousBackupsDescription } = await client.send(
-          new sdk.DescribeContinuousBackupsCommand({ TableName }),
-          options,
-        )
-        return ContinuousBackupsDescription?.PointInTimeRecoveryDescription?.PointInTimeRecoveryStatus
-      }),
+    async recovery() {
+      const { ContinuousBackupsDescription: backups } = await send(
+        "DescribeContinuousBackups",
+        (sdk) => new sdk.DescribeContinuousBackupsCommand({ TableName }),
+      )
+      return backups?.PointInTimeRecoveryDescription?.PointInTimeRecoveryStatus
+    },
 
     async enableRecovery() {
-      const PointInTimeRecoverySpecification = { PointInTimeRecoveryEnabled: true }
-      await call("UpdateContinuousBackups", ({ sdk, client }, options) =>
-        client.send(
-          new sdk.UpdateContinuousBackupsCommand({ TableName, PointInTimeRecoverySpecification }),
-          options,
-        ),
-      )
+      const input = {
+        TableName,
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+      }
+      await send("UpdateContinuousBackups", (sdk) => new sdk.UpdateContinuousBackupsCommand(input))
     },
 
     async tag(tags) {
-      await call("TagResource", async ({ sdk, client }, options) => {
-        const { Table } = await client.send(new sdk.DescribeTableCommand({ TableName }), options)
-        const input = { ResourceArn: Table?.TableArn, Tags: tagList(tags) }
-        return client.send(new sdk.TagResourceCommand(input), options)
-      })
+      const input = { ResourceArn: (await describeTable())?.TableArn, Tags: tagList(tags) }
+      await send("TagResource", (sdk) => new sdk.TagResourceCommand(input))
     },
   }
 }
 
 function tagList(tags: Readonly<Record<string, string>>): { Key: string; Value: string }[] {
   return Object.entries(tags).map(([Key, Value]) => ({ Key, Value }))
-}
-
-/** Whether the service's own error, of this name, is underneath. */
-export function causedBy(error: unknown, name: string): boolean {
-  return error instanceof KvError && error.cause instanceof Error && error.cause.name === name
 }

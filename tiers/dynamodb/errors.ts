@@ -1,13 +1,15 @@
+import type { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb"
 import { KvError, type KvErrorCode } from "../errors.ts"
 
 export const KIND = "dynamodb"
 
-/** What was asked of DynamoDB, as far as its errors depend on it. */
-export interface DynamoDbCall {
+/** A request to DynamoDB, as far as its errors depend on it. */
+export interface FailedRequest {
+  /** The method of the backend that makes it. */
   operation: string
   table: string
   key?: string | undefined
-  /** The API's own name of the call, where the operation does not tell. */
+  /** The API's own name of the request, where the operation does not tell. */
   action?: string | undefined
   /** Whether a request without an answer may have changed something. */
   write: boolean
@@ -47,18 +49,30 @@ const NO_CREDENTIALS = new Set(["CredentialsProviderError", "TokenProviderError"
 const CONFLICT = new Set(["TransactionConflictException", "ReplicatedWriteConflictException"])
 
 /** An SDK error, or whatever else broke a request, as the one error that leaves the backend. `cause` keeps it. */
-export function toKvError(error: unknown, call: DynamoDbCall): KvError {
+export function toKvError(error: unknown, request: FailedRequest): KvError {
   if (error instanceof KvError) return error
-  const [code, message] = classify(error, call)
+  const [code, message] = classify(error, request)
   return new KvError(code, message, {
-    operation: call.operation,
+    operation: request.operation,
     backend: KIND,
-    key: call.key,
+    key: request.key,
     cause: error,
   })
 }
 
-function classify(error: unknown, { table, write, action }: DynamoDbCall): [KvErrorCode, string] {
+/** Whether the service's own error, of this name, is underneath. */
+export function causedBy(error: unknown, name: string): boolean {
+  return error instanceof KvError && error.cause instanceof Error && error.cause.name === name
+}
+
+/** Whether the condition of a write did not hold; the error underneath holds the row that was there. */
+export function isConditionFailure(
+  error: unknown,
+): error is KvError & { cause: ConditionalCheckFailedException } {
+  return causedBy(error, "ConditionalCheckFailedException")
+}
+
+function classify(error: unknown, { table, write, action }: FailedRequest): [KvErrorCode, string] {
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
   const permission = action === undefined ? "the call" : `dynamodb:${action}`

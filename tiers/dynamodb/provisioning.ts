@@ -3,8 +3,8 @@ import { KvError } from "../errors.ts"
 import type { ProvisioningOutcome, ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { DynamoDbSettings } from "./client.ts"
-import { causedBy, PROVISION, type TableControl, tableControl } from "./control-plane.ts"
-import { KIND } from "./errors.ts"
+import { PROVISION, type TableControl, tableControl } from "./control-plane.ts"
+import { causedBy, KIND } from "./errors.ts"
 import { dynamodbRequests } from "./requests.ts"
 
 export interface DynamoDbProvisioning {

@@ -1,31 +1,44 @@
-import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
+import type {
+  $Command,
+  DynamoDBClient,
+  DynamoDBClientResolvedConfig,
+  ServiceInputTypes,
+  ServiceOutputTypes,
+} from "@aws-sdk/client-dynamodb"
 import { OpenOnce } from "../util/open-once.ts"
 import {
   connectDynamodb,
-  type DynamoDbConnection,
   type DynamoDbConnectOptions,
-  type DynamoDbRequest,
+  type DynamoDbSdk,
   type DynamoDbSettings,
 } from "./client.ts"
 import { KIND, toKvError } from "./errors.ts"
 
-/** What one request is, for its errors; `write`: without an answer it may have changed something. */
-export interface Call {
+/** What one request is, for its errors. */
+export interface Request {
+  /** The method of the backend that makes it. */
   operation: string
   key?: string
+  /** The API's own name of the request, where the operation does not tell. */
   action?: string
+  /** Whether it may have changed something though it is not answered. @default false */
   write?: boolean
   /** Ends the request. */
   signal?: AbortSignal | undefined
 }
 
-/** Makes one request: `options` are for `client.send`. */
-export type Send<T> = (connection: DynamoDbConnection, options: DynamoDbRequest["options"]) => Promise<T>
+/** Makes the command to send. */
+export type MakeCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = (
+  sdk: DynamoDbSdk,
+) => $Command<Input, Output, DynamoDBClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>
 
 export interface DynamoDbRequests {
   open(): Promise<void>
-  /** What breaks the request leaves as a `KvError`, or as the reason of its signal. */
-  request<T>(call: Call, send: Send<T>): Promise<T>
+  /** Sends one command. What breaks the request leaves as a `KvError`, or as the reason of its signal. */
+  request<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
+    request: Request,
+    command: MakeCommand<Input, Output>,
+  ): Promise<Output>
   close(): Promise<void>
 }
 
@@ -40,17 +53,17 @@ export function dynamodbRequests(
     open: () => connection.open(),
     close: () => connection.close(),
 
-    async request({ signal, ...call }, send) {
+    async request({ signal, ...request }, command) {
       signal?.throwIfAborted()
-      const opened = connection.use(call.operation, call.key)
-      const attempt = opened.begin(signal)
+      const { sdk, client, begin } = connection.use(request.operation, request.key)
+      const time = begin(signal)
       try {
-        return await send(opened, attempt.options)
+        return await client.send(command(sdk), time.options)
       } catch (error) {
         signal?.throwIfAborted()
-        throw toKvError(error, { table, write: false, ...call })
+        throw toKvError(error, { table, write: false, ...request })
       } finally {
-        attempt.end()
+        time.end()
       }
     },
   }
