@@ -1,28 +1,28 @@
 import { createHmac, timingSafeEqual } from "node:crypto"
 
-/** Where a request comes from, as far as the server knows; `Request` itself does not say. */
+/** The sender of a request, which `Request` does not tell. */
 export interface Peer {
   /** The other end of the connection: `127.0.0.1`, `::1`, … */
   readonly remoteAddress?: string | undefined
 }
 
-/** Whether a request may see the page, and if not, why. */
+/** Whether a request is admitted, and the reason if it is not. */
 export type Admission =
   | { readonly admitted: true }
-  /** Brought the token in its URL: it gets a cookie instead, so that the token does not stay there. */
+  /** It has the token in its URL: the token is exchanged for a cookie, so that it does not stay there. */
   | { readonly admitted: false; readonly cookie: string }
   | { readonly admitted: false; readonly status: 401 | 403; readonly reason: string }
 
-/** Headers by which a proxy says that it speaks for somebody else. */
+/** Headers that a proxy adds to the requests which it forwards. */
 const FORWARDED = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]
 
-/** Without a token: admits what comes over loopback and asks for a loopback host, so that no rebound DNS name gets in. */
+/** Without a token: admits a request that comes over loopback and names a loopback host, which keeps DNS rebinding out. */
 export function admitLoopback(request: Request, url: URL, peer: Peer | undefined): Admission {
-  const reason = strangenessOf(request, url, peer)
+  const reason = refusalReasonOf(request, url, peer)
   return reason === undefined ? { admitted: true } : { admitted: false, status: 403, reason }
 }
 
-function strangenessOf({ headers }: Request, url: URL, peer: Peer | undefined): string | undefined {
+function refusalReasonOf({ headers }: Request, url: URL, peer: Peer | undefined): string | undefined {
   const address = peer?.remoteAddress
   if (typeof address !== "string") {
     return "The server does not tell this page where a request comes from: pass the handler { remoteAddress } as its second argument"
@@ -36,10 +36,10 @@ function strangenessOf({ headers }: Request, url: URL, peer: Peer | undefined): 
   return undefined
 }
 
-/** With a token: admits what brings it, wherever it comes from. */
+/** With a token: admits every request that carries it. */
 export class TokenGate {
   readonly #token: string
-  /** Told apart by the token, because the ports of a host share its cookies. */
+  /** Differs for each token, because cookies are shared by all ports of a host. */
   readonly #cookieName: string
   readonly #cookieValue: string
 
@@ -60,12 +60,12 @@ export class TokenGate {
     const session = cookieOf(headers.get("cookie") ?? "", this.#cookieName)
     if (isSame(bearer, this.#token) || isSame(session, this.#cookieValue)) return { admitted: true }
     const wrong = inUrl !== null || bearer !== undefined
-    const reason = wrong ? "This token is not the one of this page" : "This page asks for its token"
+    const reason = wrong ? "This token is wrong" : "This page requires a token"
     return { admitted: false, status: 401, reason }
   }
 }
 
-/** Compares without telling by its time how much of the two is the same. */
+/** Compares in constant time. */
 function isSame(given: string | undefined, expected: string): boolean {
   return given !== undefined && timingSafeEqual(digest(given), digest(expected))
 }
@@ -74,7 +74,7 @@ function digest(text: string): Buffer {
   return createHmac("sha256", "tiered-kv dashboard").update(text).digest()
 }
 
-/** Says nothing of the token to whoever reads it. */
+/** A signature that does not reveal the token. */
 function sign(token: string, purpose: string): string {
   return createHmac("sha256", token).update(`tiered-kv dashboard ${purpose}`).digest("base64url")
 }

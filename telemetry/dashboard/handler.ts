@@ -11,31 +11,31 @@ export type { DashboardReport } from "./report.ts"
 
 export interface DashboardOptions {
   /**
-   * What every request then has to bring: as `Authorization: Bearer …`, or once as `?token=…`, which is exchanged for a
-   * cookie. At least 16 visible ASCII characters. Without it only requests over loopback are answered.
+   * Token that every request has to carry: as `Authorization: Bearer …`, or once as `?token=…`, which is exchanged for a
+   * cookie. At least 16 visible ASCII characters. Without a token only requests over loopback are answered.
    */
   token?: string
-  /** Other processes to show beside this one, by where their handlers are mounted. @default [] */
+  /** Other processes to show beside this one, by the URLs of their handlers. @default [] */
   processes?: readonly (string | OtherProcess)[]
   /** Whether to show the stores of this process. @default true */
   own?: boolean
-  /** What this process is called on the page. @default its host's name and its process id */
+  /** Name of this process on the page. @default its host's name and its process id */
   name?: string
-  /** How long another process may take to answer, ms. @default 2_000 */
+  /** Time that another process may take to answer, ms; a whole number of at least 1. @default 2_000 */
   timeoutMs?: number
   /** Timers, for tests. @default the system's */
   runtime?: Runtime
 }
 
 /**
- * Answers GET and HEAD: the page where it is mounted, and its numbers in `stats.json` beside it. Without a token it has
- * to be told where the request comes from, and answers to loopback alone.
+ * Answers GET and HEAD: the page at the path where it is mounted, and its numbers in `stats.json` beside it. Without a
+ * token it needs `peer`, and answers only requests over loopback.
  */
 export type DashboardHandler = (request: Request, peer?: Peer) => Promise<Response>
 
 /**
- * A live page of every store that is open in this process, and in others. It shows counters, latencies and sizes: no
- * value, and no key. It can be mounted under any path.
+ * A live page of the stores that are open in this process and in others. It shows counters, latencies and sizes, and
+ * neither keys nor values. It can be mounted under any path.
  *
  * @throws {KvError} `INVALID_OPTION`
  */
@@ -44,7 +44,7 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
   const gate = token === undefined ? undefined : new TokenGate(token)
   let asking: Promise<ProcessReport[]> | undefined
 
-  /** All at once for all who ask at once, so that ten open pages cost the other processes as much as one. */
+  /** Requests that come while the processes are being asked share the answers: ten open pages cost the others as much as one. */
   const askOthers = () => {
     asking ??= askProcesses(processes, timeoutMs, runtime).finally(() => {
       asking = undefined
@@ -71,7 +71,7 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
       const ownOnly = url.searchParams.get("scope") === "process"
       return report(serializeReport({ version: REPORT_VERSION, processes: await reports(ownOnly) }))
     }
-    // The page asks for its numbers by a relative address, so its own has to end in a slash.
+    // The page fetches its numbers by a relative address, so its own address has to end in a slash.
     return file.includes(".") ? notFound() : redirect(`./${file}/`)
   }
 
@@ -81,7 +81,7 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
   }
 }
 
-/** Each process once, however many of the addresses lead to it. */
+/** Each process once, even if several addresses lead to it. */
 function distinct(reports: readonly ProcessReport[]): ProcessReport[] {
   const seen = new Set<string>()
   return reports.filter((one) => !("id" in one) || (!seen.has(one.id) && seen.add(one.id)))

@@ -31,7 +31,7 @@ function send(response: { status: number; headers: Headers; body: string }, outg
 }
 
 function requestOf(incoming: IncomingMessage): Request | undefined {
-  // Express takes the path that it is mounted at off `url`.
+  // Express removes the path where the listener is mounted from `url`.
   const path =
     "originalUrl" in incoming && typeof incoming.originalUrl === "string"
       ? incoming.originalUrl
@@ -40,12 +40,12 @@ function requestOf(incoming: IncomingMessage): Request | undefined {
   const scheme = "encrypted" in incoming.socket ? "https" : "http"
   const headers = new Headers()
   for (const [name, value] of Object.entries(incoming.headers)) {
-    // A header named `:path` or the like belongs to HTTP/2 alone.
+    // Pseudo-headers of HTTP/2, like `:path`, are not allowed in Headers.
     if (value !== undefined && !name.startsWith(":")) headers.set(name, String(value))
   }
   try {
     const address = new URL(`${scheme}://${incoming.headers.host ?? incoming.headers[":authority"]}${path}`)
-    // What the dashboard refuses, it refuses by the method's name; some names no Request can have.
+    // The dashboard refuses every method but GET and HEAD; POST stands for them, because Request forbids some.
     const method = incoming.method === "GET" || incoming.method === "HEAD" ? incoming.method : "POST"
     return new Request(address, { method, headers })
   } catch {

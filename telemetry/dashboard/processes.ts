@@ -9,10 +9,10 @@ export interface OtherProcess {
   readonly token?: string
 }
 
-/** A report has some 2 kB a store. */
+/** A report takes about 2 kB for each store. */
 const MAX_REPORT_BYTES = 4 * 1024 * 1024
 
-/** What each of the processes says of its own stores; one that says nothing within `timeoutMs` is reported with the reason. */
+/** The reports of other processes on their own stores; a process without an answer within `timeoutMs` is reported with the reason. */
 export async function askProcesses(
   processes: readonly OtherProcess[],
   timeoutMs: number,
@@ -30,22 +30,22 @@ async function ask(other: OtherProcess, timeoutMs: number, runtime: Runtime): Pr
     const found = await fetchReport(other, controller.signal)
     return found.map((one) => ({ ...one, url }))
   } catch (error) {
-    const failure = controller.signal.aborted ? `It gave no answer in ${timeoutMs} ms` : describe(error)
+    const failure = controller.signal.aborted ? `It did not answer within ${timeoutMs} ms` : describe(error)
     return [{ url, failure }]
   } finally {
     timer.cancel()
   }
 }
 
-/** Why another process's report could not be read. */
+/** Its message is the reason why the report of another process could not be read. */
 class UnreadableReport extends Error {}
 
 async function fetchReport({ url, token }: OtherProcess, signal: AbortSignal): Promise<AnsweringProcess[]> {
-  // Its own stores alone: two processes that show each other would otherwise ask without end.
+  // Only its own stores: two processes that show each other would otherwise ask each other without end.
   const address = new URL("stats.json?scope=process", folderOf(url))
   const response = await fetch(address, {
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-    // A redirect would carry the token to somebody else.
+    // Following a redirect would send the token to another server.
     redirect: "manual",
     signal,
   })
@@ -53,7 +53,7 @@ async function fetchReport({ url, token }: OtherProcess, signal: AbortSignal): P
   if (response.status !== 200) throw new UnreadableReport(describeStatus(response.status))
   const processes = parseReport(text)
   if (processes === undefined) {
-    throw new UnreadableReport("What it answered is no report of this version of the dashboard")
+    throw new UnreadableReport("Its answer is not a report of this version of the dashboard")
   }
   return processes
 }
@@ -63,36 +63,37 @@ async function readText({ body }: Response): Promise<string> {
   let length = 0
   for await (const chunk of body ?? []) {
     length += chunk.byteLength
-    if (length > MAX_REPORT_BYTES) throw new UnreadableReport("What it answered is too long for a report")
+    if (length > MAX_REPORT_BYTES) throw new UnreadableReport("Its answer is too long for a report")
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString("utf8")
 }
 
 function describeStatus(status: number): string {
-  if (status === 401) return "It asks for another token (401)"
-  if (status === 403) return "It answers only its own machine, or those who bring its token (403)"
-  if (status === 404) return "There is no dashboard under this address (404)"
-  if (status >= 300 && status < 400)
-    return `It sends elsewhere (${status}); name the address that it sends to`
+  if (status === 401) return "It requires a token, or another one (401)"
+  if (status === 403) return "It answers only its own machine, or requests with its token (403)"
+  if (status === 404) return "There is no dashboard at this address (404)"
+  if (status >= 300 && status < 400) {
+    return `It redirects (${status}): give the address that it redirects to`
+  }
   return `It answered with the status ${status}`
 }
 
 const FAILURES: Readonly<Record<string, string>> = {
   ECONNREFUSED: "Nothing listens there",
-  ECONNRESET: "It broke the connection off",
-  ENOTFOUND: "This host name is not known",
-  EAI_AGAIN: "This host name cannot be looked up at the moment",
-  EHOSTUNREACH: "There is no way to this host",
-  ENETUNREACH: "There is no way to its network",
+  ECONNRESET: "It closed the connection",
+  ENOTFOUND: "There is no host of this name",
+  EAI_AGAIN: "The name of the host cannot be looked up at the moment",
+  EHOSTUNREACH: "There is no route to this host",
+  ENETUNREACH: "There is no route to its network",
   ETIMEDOUT: "The connection timed out",
 }
 
 function describe(error: unknown): string {
   if (error instanceof UnreadableReport) return error.message
   const code = codeOf(error) ?? codeOf(error instanceof Error ? error.cause : undefined)
-  if (code === undefined) return "It cannot be asked"
-  return `${FAILURES[code] ?? "It cannot be asked"} (${code})`
+  if (code === undefined) return "The request to it failed"
+  return `${FAILURES[code] ?? "The request to it failed"} (${code})`
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { MARKUP, SCRIPT, STYLE } from "./page-text.ts"
 import { refusalDocument } from "./refusal.ts"
 
-/** Every answer of the dashboard, with what keeps browsers from storing, guessing at, framing or sharing it. */
+/** The answers of the dashboard. Their headers forbid browsers to store them, guess their type, frame them or share them. */
 
 const HEADERS = {
   "cache-control": "no-store",
@@ -32,7 +32,7 @@ export function report(json: string): Response {
   return respond(200, "application/json", `${json}\n`)
 }
 
-/** 401: with a token it would go. 403: it would not. */
+/** 401 where a token would admit the request, 403 where it would not. */
 export function refusal(status: 401 | 403, reason: string): Response {
   const response = html(status, refusalDocument(reason, status === 401), REFUSAL_POLICY)
   if (status === 401) response.headers.set("www-authenticate", 'Bearer realm="tiered-kv dashboard"')
@@ -47,11 +47,11 @@ export function redirect(location: string, cookie?: string): Response {
 }
 
 export function notFound(): Response {
-  return respond(404, "text/plain", "There is nothing under this address\n")
+  return respond(404, "text/plain", "There is nothing at this address\n")
 }
 
 export function wrongMethod(): Response {
-  const response = respond(405, "text/plain", "The dashboard answers GET and HEAD alone\n")
+  const response = respond(405, "text/plain", "The dashboard answers only GET and HEAD\n")
   response.headers.set("allow", "GET, HEAD")
   return response
 }

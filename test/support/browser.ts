@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs"
-import { type Browser, chromium } from "playwright-core"
-import { afterAll, describe, test } from "vitest"
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core"
+import { afterAll, describe, expect, onTestFinished, test } from "vitest"
 
 /** Where Debian, Ubuntu and Google's own package put a Chromium; `CHROMIUM` names another. */
 const PLACES = [
@@ -43,4 +43,27 @@ export async function requireBrowser(declareTests: (browser: Browser) => void): 
     afterAll(() => browser.close())
     declareTests(browser)
   })
+}
+
+/** Opens a page. The test fails if the page fails, breaks its policy or asks any other server. */
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<Page> {
+  const page = await browser.newPage(options)
+  const complaints: string[] = []
+  page.on("pageerror", (error) => complaints.push(String(error)))
+  page.on("console", (message) => complaints.push(message.text()))
+  page.on("request", (request) => {
+    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith("data:")) {
+      complaints.push(`it asked ${request.url()}`)
+    }
+  })
+  onTestFinished(async () => {
+    await page.close()
+    expect(complaints).toEqual([])
+  })
+  await page.goto(url)
+  return page
 }

@@ -1,16 +1,58 @@
 import { once } from "node:events"
 import { createServer, type RequestListener } from "node:http"
 import { onTestFinished } from "vitest"
+import type { Kv } from "../../src/api.ts"
+import { kv } from "../../src/kv.ts"
 import { Counters, snapshot } from "../../src/stats.ts"
-import type { DashboardHandler } from "../../telemetry/dashboard/handler.ts"
-import { nodeListener } from "../../telemetry/dashboard/handler.ts"
-import { type AnsweringProcess, REPORT_VERSION, type StoreReport } from "../../telemetry/dashboard/report.ts"
+import {
+  type DashboardHandler,
+  type DashboardOptions,
+  dashboard,
+  nodeListener,
+} from "../../telemetry/dashboard/handler.ts"
+import {
+  type AnsweringProcess,
+  REPORT_VERSION,
+  type SilentProcess,
+  type StoreReport,
+} from "../../telemetry/dashboard/report.ts"
 import { L1 } from "../../tiers/l1/l1.ts"
 import { memory } from "../../tiers/memory.ts"
 import { listenOnLoopback } from "../servers/server.ts"
 import { testRuntime } from "./runtime.ts"
 
-/** What a store says of itself that nobody has asked anything yet. */
+export const TOKEN = "0123456789abcdef"
+
+/** The peer of a request over loopback. */
+export const LOCAL = { remoteAddress: "127.0.0.1" }
+
+/** A store that ends with the test, in memory by default. */
+export async function openStore(...[name, options]: Parameters<typeof kv>): Promise<Kv> {
+  const store = await kv(name, { backend: "memory:", ...options })
+  onTestFinished(() => store.close())
+  return store
+}
+
+/** The answer of a dashboard with these options. */
+export function get(
+  path: string,
+  options: DashboardOptions = {},
+  headers: Record<string, string> = {},
+  peer = LOCAL,
+): Promise<Response> {
+  return dashboard(options)(new Request(`http://localhost${path}`, { headers }), peer)
+}
+
+/** A process that answered or one that did not, whichever the test expects. */
+type Reported = Partial<AnsweringProcess & SilentProcess>
+
+export async function reportOf(
+  options: DashboardOptions,
+): Promise<{ version: number; processes: Reported[] }> {
+  return JSON.parse(await (await get("/stats.json", options)).text())
+}
+
+/** The report of a store without any request. */
 export function storeReport(name: string): StoreReport {
   const l1 = new L1(
     { maxEntries: 100, maxBytes: 10_000, ttlMs: 1_000, negativeTtlMs: 0, jitter: 0 },

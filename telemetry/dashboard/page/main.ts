@@ -46,12 +46,12 @@ async function poll(): Promise<void> {
 async function ask(): Promise<DashboardReport> {
   const response = await fetch("stats.json", { signal: AbortSignal.timeout(TIMEOUT_MS) })
   if (response.status === 401 || response.status === 403) {
-    throw new Refusal("The dashboard asks for its token: load the page anew")
+    throw new Refusal("The dashboard asks for its token: reload the page")
   }
   if (!response.ok) throw new Refusal(`The dashboard answers with the status ${response.status}`)
   const report: DashboardReport = await response.json()
   if (report.version !== REPORT_VERSION) {
-    throw new Refusal("The dashboard has another version now: load the page anew")
+    throw new Refusal("The dashboard has another version now: reload the page")
   }
   return report
 }

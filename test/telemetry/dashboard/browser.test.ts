@@ -1,51 +1,23 @@
-import { fileURLToPath } from "node:url"
-import type { Page } from "playwright-core"
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest"
-import type { Kv } from "../../../src/api.ts"
-import { kv } from "../../../src/kv.ts"
+import type { BrowserContextOptions, Page } from "playwright-core"
+import { describe, expect, onTestFinished, test } from "vitest"
 import { dashboard } from "../../../telemetry/dashboard/handler.ts"
 import { KvError } from "../../../tiers/errors.ts"
-import { accepts, freePort, startProcess } from "../../servers/server.ts"
-import { requireBrowser } from "../../support/browser.ts"
-import { type Built, build } from "../../support/built.ts"
-import { otherProcess, serve, serveDashboard, storeReport } from "../../support/dashboard-fixture.ts"
+import { freePort } from "../../servers/server.ts"
+import { openPage, requireBrowser } from "../../support/browser.ts"
+import {
+  openStore,
+  otherProcess,
+  serve,
+  serveDashboard,
+  storeReport,
+  TOKEN,
+} from "../../support/dashboard-fixture.ts"
 import { gatedBackend } from "../../support/gated-backend.ts"
 
 /** The page in a real browser, over real HTTP. It asks once a second, by its own clock. */
 
-const CHILD = fileURLToPath(new URL("../../support/children/dashboard-process.mjs", import.meta.url))
-const TOKEN = "0123456789abcdef"
-
-const stores: Kv[] = []
-afterEach(async () => {
-  for (const store of stores.splice(0)) await store.close()
-})
-async function openStore(...[name, options]: Parameters<typeof kv>): Promise<Kv> {
-  const store = await kv(name, options)
-  stores.push(store)
-  return store
-}
-
 await requireBrowser((browser) => {
-  /** Opens a page that may neither fail, nor break its policy, nor ask anybody but the dashboard. */
-  async function open(url: string, options: Parameters<typeof browser.newPage>[0] = {}): Promise<Page> {
-    const page = await browser.newPage(options)
-    const complaints: string[] = []
-    page.on("pageerror", (error) => complaints.push(String(error)))
-    page.on("console", (message) => complaints.push(message.text()))
-    page.on("request", (request) => {
-      if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith("data:")) {
-        complaints.push(`it asked ${request.url()}`)
-      }
-    })
-    onTestFinished(async () => {
-      await page.close()
-      expect(complaints).toEqual([])
-    })
-    await page.goto(url)
-    return page
-  }
-
+  const open = (url: string, options?: BrowserContextOptions) => openPage(browser, url, options)
   const figure = (page: Page, label: string) =>
     page.locator(".figure").filter({ has: page.getByRole("heading", { name: label, exact: true }) })
   const row = (page: Page, label: string) =>
@@ -55,8 +27,8 @@ await requireBrowser((browser) => {
       .first()
   const state = (page: Page) => page.getByRole("status")
 
-  describe("shows", () => {
-    test("a process without a store, and the store as soon as it is open", async () => {
+  describe("the page shows", () => {
+    test("that no store is open, and a store as soon as it is opened", async () => {
       const page = await open(await serveDashboard(dashboard()))
       await page.getByRole("heading", { name: "No store is open" }).waitFor()
       await openStore("cache", { backend: "memory:" })
@@ -66,13 +38,13 @@ await requireBrowser((browser) => {
       expect(await figure(page, "L1 hit ratio").locator(".value").textContent()).toBe("–")
     })
 
-    test("no process at all: how to name one", async () => {
+    test("how to name a process where there is none", async () => {
       const page = await open(await serveDashboard(dashboard({ own: false })))
       await page.getByRole("heading", { name: "No process to show yet" }).waitFor()
       await page.getByText("tiered-kv dashboard http://").waitFor()
     })
 
-    test("the numbers that the store itself counts", async () => {
+    test("the counters of the store", async () => {
       const cache = await openStore("cache", { backend: "memory:", l1: { maxEntries: 40, ttlMs: 60_000 } })
       const page = await open(await serveDashboard(dashboard()))
       for (let key = 0; key < 50; key++) await cache.set(`k${key}`, "value")
@@ -100,7 +72,7 @@ await requireBrowser((browser) => {
       expect(await size.getAttribute("aria-valuenow")).toBe(String(l1.bytes))
     })
 
-    test("a store that fails, in its own section, the state and the title", async () => {
+    test("a failing store in its section, in the state and in the title", async () => {
       const gate = gatedBackend()
       const outage = new KvError("ACCESS_DENIED", "The table may not be read", { operation: "get" })
       // Reads of one turn travel together.
@@ -121,7 +93,7 @@ await requireBrowser((browser) => {
       expect(await page.getByRole("region", { name: "sound" }).getByText("Failing").count()).toBe(0)
     })
 
-    test("a process that cannot be reached, by its address and the reason, beside the others", async () => {
+    test("a process that cannot be reached, with its address and the reason, beside the others", async () => {
       await openStore("here", { backend: "memory:" })
       const other = await otherProcess("web-2", storeReport("there"))
       const silent = `http://user:secret@127.0.0.1:${await freePort()}/kv/`
@@ -138,7 +110,7 @@ await requireBrowser((browser) => {
       await page.getByRole("heading", { name: "there" }).waitFor()
     })
 
-    test("what others call their stores as text, whatever it is", async () => {
+    test("names from other processes as text, never as markup", async () => {
       const evil = '<img src=x onerror="document.title=1"><script>alert(1)</script>'
       const store = { ...storeReport(evil), backend: { kind: evil, target: `${evil}&amp;` } }
       const other = await otherProcess(evil, store)
@@ -150,7 +122,7 @@ await requireBrowser((browser) => {
       expect(await page.title()).toBe("tiered-kv")
     })
 
-    test("a second's rate by its counters, and none below zero when the store starts anew", async () => {
+    test("rates from the counters, none below zero where a store is opened anew", async () => {
       const other = await otherProcess("web-2", storeReport("cache"))
       const page = await open(await serveDashboard(dashboard({ own: false, processes: [other.url] })))
       await page.getByText("No requests yet").waitFor()
@@ -168,8 +140,8 @@ await requireBrowser((browser) => {
     })
   })
 
-  describe("lets in", () => {
-    test("who types the token, and keeps it in no address", async () => {
+  describe("the page admits", () => {
+    test("a user who types the token, and keeps it out of the URL", async () => {
       await openStore("cache", { backend: "memory:" })
       const url = await serveDashboard(dashboard({ token: TOKEN }))
       const context = await browser.newContext()
@@ -186,7 +158,7 @@ await requireBrowser((browser) => {
       await page.getByRole("heading", { name: "cache" }).waitFor()
     })
 
-    test("nobody who frames it", async () => {
+    test("no page that frames it", async () => {
       const url = await serveDashboard(dashboard())
       const framing = await serve((_incoming, outgoing) => {
         outgoing.writeHead(200, { "content-type": "text/html" }).end(`<iframe src="${url}"></iframe>`)
@@ -198,8 +170,8 @@ await requireBrowser((browser) => {
     })
   })
 
-  describe("serves", () => {
-    test("hands: pauses, goes on, and moves along the charts by the keys", async () => {
+  describe("the page works", () => {
+    test("by keyboard: pause, resume and the moment that the charts point at", async () => {
       const cache = await openStore("cache", { backend: "memory:" })
       const page = await open(await serveDashboard(dashboard()))
       await cache.set("a", "1")
@@ -222,7 +194,7 @@ await requireBrowser((browser) => {
       expect(await page.locator(".moment").first().textContent()).toBe("last 10 s")
     })
 
-    test("screen readers: landmarks, names and tables", async () => {
+    test("with screen readers: landmarks, names and tables", async () => {
       await openStore("cache", { backend: "memory:" })
       const page = await open(await serveDashboard(dashboard()))
       await page.getByRole("heading", { name: "cache" }).waitFor()
@@ -244,20 +216,23 @@ await requireBrowser((browser) => {
       }
     })
 
-    test.each([320, 360, 768, 1280])("a screen %i pixels wide without scrolling sideways", async (width) => {
-      const name = "a-store-with-the-longest-name-that-there-may-be-64-characters-xx"
-      await openStore(name, { backend: "memory:" })
-      const page = await open(await serveDashboard(dashboard()), { viewport: { width, height: 740 } })
-      await page.getByRole("heading", { name }).waitFor()
-      const wide = await page.evaluate("document.documentElement.scrollWidth")
-      expect(wide).toBeLessThanOrEqual(width)
-      const small = await page.evaluate(
-        "[...document.querySelectorAll('button, summary, input')].filter((one) => one.getBoundingClientRect().height < 24).length",
-      )
-      expect(small).toBe(0)
-    })
+    test.each([320, 360, 768, 1280])(
+      "on a screen %i pixels wide without scrolling sideways",
+      async (width) => {
+        const name = "a-store-with-the-longest-name-that-there-may-be-64-characters-xx"
+        await openStore(name, { backend: "memory:" })
+        const page = await open(await serveDashboard(dashboard()), { viewport: { width, height: 740 } })
+        await page.getByRole("heading", { name }).waitFor()
+        const wide = await page.evaluate("document.documentElement.scrollWidth")
+        expect(wide).toBeLessThanOrEqual(width)
+        const small = await page.evaluate(
+          "[...document.querySelectorAll('button, summary, input')].filter((one) => one.getBoundingClientRect().height < 24).length",
+        )
+        expect(small).toBe(0)
+      },
+    )
 
-    test("dark rooms, and those whom movement disturbs", async () => {
+    test("in dark mode and with reduced motion", async () => {
       const url = await serveDashboard(dashboard())
       await openStore("cache", { backend: "memory:" })
       const ground = async (page: Page) =>
@@ -270,55 +245,6 @@ await requireBrowser((browser) => {
       await dark.getByRole("heading", { name: "cache" }).waitFor()
       expect([await ground(light), await ground(dark)]).toEqual(["rgb(244, 245, 247)", "rgb(13, 17, 23)"])
       expect([await movement(light), await movement(dark)]).toEqual(["0.3s", "0s"])
-    })
-  })
-
-  describe("as built", () => {
-    let built: Built
-    beforeAll(async () => {
-      built = await build()
-    })
-    afterAll(() => built.remove())
-
-    async function startChild(port: number, reads: number) {
-      const args = [CHILD, built.file("."), String(port), String(reads)]
-      const child = await startProcess(process.execPath, args, {
-        ready: () => accepts(port),
-        remedy: "install Node",
-      })
-      onTestFinished(() => child.stop())
-      return child
-    }
-
-    test("adds up processes of their own, goes on without one, and takes it back when it has started anew", async () => {
-      const [one, two, own] = [await freePort(), await freePort(), await freePort()]
-      const [first] = [await startChild(one, 101), await startChild(two, 51)]
-      const urls = [one, two].map((port) => `http://127.0.0.1:${port}/`)
-      const args = [built.file("src/cli/main.js"), "dashboard", "--port", String(own), ...urls]
-      const cli = await startProcess(process.execPath, args, {
-        ready: () => accepts(own),
-        remedy: "install Node",
-      })
-      onTestFinished(() => cli.stop())
-      await vi.waitFor(() => expect(cli.output()).toContain(`http://127.0.0.1:${own}/\n`))
-
-      const page = await open(`http://127.0.0.1:${own}/`)
-      // Each wrote one value besides.
-      await page.getByText("154 since opened").waitFor()
-      await page.getByText("By process (2)").click()
-      expect(
-        await page.getByRole("table", { name: "By process" }).getByRole("rowheader").allTextContents(),
-      ).toEqual([`child ${one} · ${urls[0]}`, `child ${two} · ${urls[1]}`])
-
-      await first?.stop()
-      await page.getByText("1 process not answering").waitFor()
-      await page.getByText("52 since opened").first().waitFor()
-
-      await startChild(one, 11)
-      await page.getByText("64 since opened").first().waitFor()
-      expect(await state(page).textContent()).toBe("Live")
-      const rate = await figure(page, "Requests").locator(".value").textContent()
-      expect(Number.parseFloat(rate ?? "")).toBeGreaterThanOrEqual(0)
     })
   })
 })

@@ -74,11 +74,11 @@ await requireBrowser((browser) => {
   })
 
   test.each([
-    [401, "", "The dashboard asks for its token: load the page anew"],
-    [403, "", "The dashboard asks for its token: load the page anew"],
+    [401, "", "The dashboard asks for its token: reload the page"],
+    [403, "", "The dashboard asks for its token: reload the page"],
     [500, "", "The dashboard answers with the status 500"],
     [200, "<html>", "The dashboard does not answer"],
-    [200, '{"version":2}', "The dashboard has another version now: load the page anew"],
+    [200, '{"version":2}', "The dashboard has another version now: reload the page"],
   ])("the answer %i %s instead of a report is reported", async (status, body, state) => {
     const { shows, failures } = await open({ status, body })
     await shows(state)
