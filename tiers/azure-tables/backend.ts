@@ -2,8 +2,9 @@ import type { TableClient, TableEntity } from "@azure/data-tables"
 import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
-import { borrowClient, type ClientLease, leaseClient } from "./client.ts"
+import { borrowClient, leaseClient } from "./client.ts"
 import { decoding, KIND } from "./errors.ts"
 import { tableRequests } from "./requests.ts"
 import {
@@ -20,7 +21,7 @@ import {
 } from "./row.ts"
 import { scanPage } from "./scan.ts"
 import type { AzureTablesSettings } from "./settings.ts"
-import { expirySweep } from "./sweep.ts"
+import { startExpirySweep } from "./sweep.ts"
 
 export type { AzureTablesSettings } from "./settings.ts"
 
@@ -53,24 +54,24 @@ const MAX_ROUNDS = 8
  */
 export function azureTables(client: TableClient | AzureTablesSettings, options: AzureTablesOptions): Backend {
   const { table, timeoutMs = 3_000, sweepIntervalMs = 300_000, runtime = systemRuntime } = options
-  let opening: Promise<void> | undefined
-  let lease: ClientLease | undefined
-
-  const openTable = (): TableClient => {
-    if (lease !== undefined) return lease.client
-    throw new KvError("CLOSED", "the backend is not open", { operation: "request", backend: KIND })
-  }
-  const requests = tableRequests(openTable, runtime, timeoutMs)
-  const sweep = expirySweep(openTable, runtime, sweepIntervalMs)
-
-  async function open(): Promise<void> {
-    lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
-    sweep.start()
-  }
+  const connection = new OpenOnce(KIND, async () => {
+    const lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
+    const sweep = startExpirySweep(lease.resource, runtime, sweepIntervalMs)
+    const close = async () => {
+      await sweep.stop()
+      await lease.release()
+    }
+    return { client: lease.resource, sweep, close }
+  })
+  const requests = tableRequests(
+    ({ operation, key }) => connection.use(operation, key).client,
+    runtime,
+    timeoutMs,
+  )
 
   function entryOf(operation: string, key: string, row: Row): StoredEntry | undefined {
     const entry = decoding(operation, key, () => liveEntry(row, runtime.now()))
-    if (entry === undefined) sweep.offer(key, row)
+    if (entry === undefined) connection.held?.sweep.offer(key, row)
     return entry
   }
 
@@ -116,13 +117,8 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   return {
     traits: traitsOf(table),
 
-    open() {
-      opening ??= open().catch((error: unknown) => {
-        opening = undefined
-        throw error
-      })
-      return opening
-    },
+    open: () => connection.open(),
+    close: () => connection.close(),
 
     get: (key) => read("get", key),
 
@@ -172,13 +168,6 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     },
 
     compareVersions,
-
-    async close() {
-      await opening?.catch(() => {})
-      await sweep.stop()
-      lease?.release()
-      lease = undefined
-    },
   }
 }
 

@@ -1,10 +1,11 @@
-import http from "node:http"
-import https from "node:https"
+import { Agent } from "node:http"
+import { Agent as HttpsAgent } from "node:https"
 import type { TableClient } from "@azure/data-tables"
 import type { DefaultAzureCredential } from "@azure/identity"
 import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
+import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { KIND, toKvError } from "./errors.ts"
 import {
   type AzureTablesSettings,
@@ -14,45 +15,30 @@ import {
   type Target,
 } from "./settings.ts"
 
-/** A client that is shared with every other user of the same settings and table in this process. */
-export interface ClientLease {
+/** A client made here. */
+interface OwnClient {
   readonly client: TableClient
-  /** Gives it up; the last one closes its idle connections. Idempotent. */
-  release(): void
+  /** Gives up what the client shares with others. */
+  close(): Promise<void>
 }
 
+/** One for all users of an account and a table. */
+const clients = new SharedResource<OwnClient>((own) => own.close())
+
 /**
- * A client for a table, which sends every request once, over connections that are kept alive. Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
+ * A client for a table, which sends every request once, over connections that are kept alive. Rejects with
+ * `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
  */
 export async function leaseClient(
   settings: AzureTablesSettings,
   table: string,
   runtime: Runtime = systemRuntime,
-): Promise<ClientLease> {
+): Promise<Lease<TableClient>> {
   checkTableName(table)
   const target = resolveTarget(settings, process.env)
-  const name = JSON.stringify([target, table])
-  let shared = clients.get(name)
-  if (shared === undefined) {
-    shared = { client: makeClient(target, table, runtime), users: 0 }
-    clients.set(name, shared)
-  }
-  const { client } = shared
-  let leased: SharedClient | undefined = shared
-  leased.users++
-  const release = () => {
-    if (leased !== undefined && --leased.users === 0) {
-      clients.delete(name)
-      if (clients.size === 0) closeAgents()
-    }
-    leased = undefined
-  }
-  try {
-    return { client: await client, release }
-  } catch (error) {
-    release()
-    throw error
-  }
+  const identity = JSON.stringify([target, table])
+  const own = await clients.acquire(identity, runtime, () => openClient(target, table, runtime))
+  return { resource: own.resource.client, release: own.release }
 }
 
 /**
@@ -60,42 +46,51 @@ export async function leaseClient(
  * policies, less the retries; a custom `httpClient` is beyond reach, and stays in use only if the caller has removed the
  * policy `defaultRetryPolicy` from the pipeline.
  */
-export async function borrowClient(client: TableClient, table: string): Promise<ClientLease> {
+export async function borrowClient(client: TableClient, table: string): Promise<Lease<TableClient>> {
   if (client.tableName !== table) {
     throw new KvError("BINDING_INVALID", `the client is for table ${client.tableName}, not for ${table}`, {
       operation: "open",
       backend: KIND,
     })
   }
-  const release = () => {}
+  const release = async () => {}
   const retries = client.pipeline.getOrderedPolicies().some(({ name }) => name === RETRIES)
-  if (!retries) return { client, release }
+  if (!retries) return { resource: client, release }
   const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
   const pipeline = client.pipeline.clone()
   pipeline.removePolicy({ name: RETRIES })
   const options = { pipeline, allowInsecureConnection: client.url.startsWith("http:") }
-  return { client: new sdk.TableClient(client.url, table, options), release }
+  return { resource: new sdk.TableClient(client.url, table, options), release }
 }
 
-interface SharedClient {
-  readonly client: Promise<TableClient>
-  users: number
-}
-
-const clients = new Map<string, SharedClient>()
-
-async function makeClient(target: Target, table: string, runtime: Runtime): Promise<TableClient> {
-  const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
-  const { endpoint, signing } = target
-  const options = { allowInsecureConnection: isEmulator(endpoint) }
-  if (signing === "identity") {
-    return tuned(new sdk.TableClient(endpoint, table, await signedInCredential(runtime), options))
+async function openClient(target: Target, table: string, runtime: Runtime): Promise<OwnClient> {
+  const leases: Lease<unknown>[] = []
+  const close = async () => {
+    for (const { release } of leases) await release()
   }
-  if ("signature" in signing) {
-    return tuned(new sdk.TableClient(endpoint, table, new sdk.AzureSASCredential(signing.signature), options))
+  try {
+    const { protocol } = new URL(target.endpoint)
+    const agent = await agents.acquire(protocol, runtime, () => newAgent(protocol))
+    leases.push(agent)
+    const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
+    const { endpoint, signing } = target
+    const options = { allowInsecureConnection: isEmulator(endpoint) }
+    const tuned = (client: TableClient) => ({ client: tune(client, agent.resource), close })
+    if (signing === "identity") {
+      const credential = await credentials.acquire(STORAGE_SCOPE, runtime, () => signIn(runtime))
+      leases.push(credential)
+      return tuned(new sdk.TableClient(endpoint, table, credential.resource, options))
+    }
+    if ("signature" in signing) {
+      const credential = new sdk.AzureSASCredential(signing.signature)
+      return tuned(new sdk.TableClient(endpoint, table, credential, options))
+    }
+    const credential = new sdk.AzureNamedKeyCredential(signing.account, signing.key)
+    return tuned(new sdk.TableClient(endpoint, table, credential, options))
+  } catch (error) {
+    await close()
+    throw error
   }
-  const credential = new sdk.AzureNamedKeyCredential(signing.account, signing.key)
-  return tuned(new sdk.TableClient(endpoint, table, credential, options))
 }
 
 /** They would hide that an earlier attempt may still land. */
@@ -113,14 +108,14 @@ const NEEDLESS_POLICIES: readonly string[] = [
   "tracingPolicy",
 ]
 
-function tuned(client: TableClient): TableClient {
+function tune(client: TableClient, agent: Agent): TableClient {
   for (const name of NEEDLESS_POLICIES) client.pipeline.removePolicy({ name })
   client.pipeline.addPolicy(
     {
       name: "agentPolicy",
       sendRequest(request, next) {
         // A proxy from the environment has been set as an agent by now.
-        request.agent ??= agentFor(request.url)
+        request.agent ??= agent
         return next(request)
       },
     },
@@ -134,20 +129,17 @@ const STORAGE_SCOPE = "https://storage.azure.com/.default"
 /** DefaultAzureCredential tries one way of signing in after the other, some of them by starting a program. */
 const SIGN_IN_TIMEOUT_MS = 30_000
 
-let signIn: Promise<DefaultAzureCredential> | undefined
+/** One credential for all clients. */
+const credentials = new SharedResource<DefaultAzureCredential>(() => {})
 
-/** One credential for all tables. A token is had at once, so that a missing sign-in fails the opening, and no request waits for it. */
-async function signedInCredential(runtime: Runtime): Promise<DefaultAzureCredential> {
+/** Gets a token at once, so that a missing sign-in fails the opening, and no request waits for it. */
+async function signIn(runtime: Runtime): Promise<DefaultAzureCredential> {
   const identity = await load("@azure/identity", () => import("@azure/identity"))
-  signIn ??= (async () => {
+  try {
     const credential = new identity.DefaultAzureCredential()
     await within(runtime, credential.getToken(STORAGE_SCOPE), SIGN_IN_TIMEOUT_MS, signInTooLong)
     return credential
-  })()
-  try {
-    return await signIn
   } catch (error) {
-    signIn = undefined
     throw toKvError(error, { operation: "open", effect: "read" })
   }
 }
@@ -174,21 +166,12 @@ async function load<Module>(name: string, importModule: () => Promise<Module>): 
 const MAX_SOCKETS = 128
 /** `keepAlive` probes idle connections as well, so that no load balancer on the way forgets them. */
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS }
-let httpAgent: http.Agent | undefined
-let httpsAgent: https.Agent | undefined
 
-/** One agent for each protocol: it pools the connections to each host by themselves, and idle ones keep no process alive. */
-function agentFor(url: string): http.Agent {
-  if (url.startsWith("https:")) {
-    httpsAgent ??= new https.Agent({ ...AGENT_OPTIONS, minVersion: "TLSv1.2" })
-    return httpsAgent
-  }
-  httpAgent ??= new http.Agent(AGENT_OPTIONS)
-  return httpAgent
-}
+/** One for each protocol: it pools the connections to each host by themselves, and idle ones keep no process alive. */
+const agents = new SharedResource<Agent>((agent) => agent.destroy())
 
-function closeAgents(): void {
-  httpAgent?.destroy()
-  httpsAgent?.destroy()
-  httpAgent = httpsAgent = undefined
+function newAgent(protocol: string): Agent {
+  return protocol === "https:"
+    ? new HttpsAgent({ ...AGENT_OPTIONS, minVersion: "TLSv1.2" })
+    : new Agent(AGENT_OPTIONS)
 }

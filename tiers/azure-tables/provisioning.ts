@@ -30,10 +30,11 @@ export async function provisionAzureTables(
   const { table } = options
   const lease = await leaseClient(settings, table, options.runtime)
   try {
-    const steps = [await ensureTable(lease.client, options), ...(await checkTransport(lease.client.url))]
+    const client = lease.resource
+    const steps = [await ensureTable(client, options), ...(await checkTransport(client.url))]
     return { target: `table ${table}`, steps }
   } finally {
-    lease.release()
+    await lease.release()
   }
 }
 

@@ -52,9 +52,16 @@ interface Sent extends Request {
   readonly signal?: AbortSignal | undefined
 }
 
-/** @param timeoutMs that one request may take */
-export function tableRequests(client: () => TableClient, runtime: Runtime, timeoutMs: number): TableRequests {
-  type Ask<T> = (abortSignal: AbortSignal) => Promise<T>
+/**
+ * @param clientFor gives the client for a request, or throws if there is none
+ * @param timeoutMs that one request may take
+ */
+export function tableRequests(
+  clientFor: (request: Request) => TableClient,
+  runtime: Runtime,
+  timeoutMs: number,
+): TableRequests {
+  type Ask<T> = (client: TableClient, abortSignal: AbortSignal) => Promise<T>
   async function send<T>(request: Sent, ask: Ask<T>): Promise<T>
   async function send<T>(request: Sent, ask: Ask<T>, expected: readonly Answer[]): Promise<T | undefined>
   async function send<T>(
@@ -66,9 +73,10 @@ export function tableRequests(client: () => TableClient, runtime: Runtime, timeo
     const controller = new AbortController()
     const stop = () => controller.abort()
     signal?.throwIfAborted()
+    const client = clientFor(request)
     signal?.addEventListener("abort", stop)
     try {
-      return await within(runtime, ask(controller.signal), timeoutMs, () => {
+      return await within(runtime, ask(client, controller.signal), timeoutMs, () => {
         stop()
         return new RequestTimedOut(timeoutMs)
       })
@@ -86,8 +94,8 @@ export function tableRequests(client: () => TableClient, runtime: Runtime, timeo
     read: (operation, key, select) =>
       send<Row>(
         { operation, key, effect: "read" },
-        (abortSignal) =>
-          client().getEntity(partitionOf(key), key, {
+        (client, abortSignal) =>
+          client.getEntity(partitionOf(key), key, {
             abortSignal,
             ...(select && { queryOptions: { select: [...select] } }),
           }),
@@ -97,26 +105,26 @@ export function tableRequests(client: () => TableClient, runtime: Runtime, timeo
     insert: (operation, entity) =>
       send<Written>(
         { operation, key: entity.rowKey, effect: "write" },
-        (abortSignal) => client().createEntity(entity, { abortSignal }),
+        (client, abortSignal) => client.createEntity(entity, { abortSignal }),
         EXISTS,
       ),
 
     replace: (operation, entity, etag) =>
       send<Written>(
         { operation, key: entity.rowKey, effect: "write" },
-        (abortSignal) => client().updateEntity(entity, "Replace", { etag, abortSignal }),
+        (client, abortSignal) => client.updateEntity(entity, "Replace", { etag, abortSignal }),
         GONE,
       ),
 
     upsert: (operation, entity) =>
-      send<Written>({ operation, key: entity.rowKey, effect: "write" }, (abortSignal) =>
-        client().upsertEntity(entity, "Replace", { abortSignal }),
+      send<Written>({ operation, key: entity.rowKey, effect: "write" }, (client, abortSignal) =>
+        client.upsertEntity(entity, "Replace", { abortSignal }),
       ),
 
     async remove(operation, key, etag) {
       const removed = await send(
         { operation, key, effect: "write" },
-        (abortSignal) => client().deleteEntity(partitionOf(key), key, { etag, abortSignal }),
+        (client, abortSignal) => client.deleteEntity(partitionOf(key), key, { etag, abortSignal }),
         GONE,
       )
       return removed !== undefined
@@ -125,15 +133,15 @@ export function tableRequests(client: () => TableClient, runtime: Runtime, timeo
     async transact(operation, actions) {
       const done = await send(
         { operation, effect: "write" },
-        (abortSignal) => client().submitTransaction(actions, { abortSignal }),
+        (client, abortSignal) => client.submitTransaction(actions, { abortSignal }),
         ABSENT,
       )
       return done?.subResponses
     },
 
     page: (operation, { filter, select, top, continuation, signal }) =>
-      send<RowsPage>({ operation, effect: "read", signal }, async (abortSignal) => {
-        const rows = client().listEntities({ queryOptions: { filter, select: [...select] }, abortSignal })
+      send<RowsPage>({ operation, effect: "read", signal }, async (client, abortSignal) => {
+        const rows = client.listEntities({ queryOptions: { filter, select: [...select] }, abortSignal })
         const pages = rows.byPage({
           maxPageSize: Math.min(top, MAX_PAGE),
           ...(continuation === undefined ? {} : { continuationToken: continuation }),

@@ -27,7 +27,6 @@ const PAUSE_MS = 5
 export interface ExpirySweep {
   /** An expired row that was come across. */
   offer(key: string, row: Row): void
-  start(): void
   /** Ends the pass under way after the requests that it has sent. */
   stop(): Promise<void>
 }
@@ -37,15 +36,15 @@ export interface ExpirySweep {
  * partition; a pass that found more than it may remove is followed by the next in a tenth of that time. Every process
  * sweeps; which partition it begins with is left to chance. 0 turns the sweep off.
  */
-export function expirySweep(table: () => TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
-  const requests = tableRequests(table, runtime, TIMEOUT_MS)
+export function startExpirySweep(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
+  const requests = tableRequests(() => client, runtime, TIMEOUT_MS)
   const waiting = new Map<string, string>()
   const pauses = new Set<() => void>()
   let partition = Math.floor(runtime.random() * PARTITIONS.length)
   let continuation: string | undefined
   let timer: Timer | undefined
   let pass: Promise<void> | undefined
-  let stopped = true
+  let stopped = intervalMs === 0
 
   const schedule = (delayMs: number) => {
     timer = runtime.setTimer(() => {
@@ -105,14 +104,10 @@ export function expirySweep(table: () => TableClient, runtime: Runtime, interval
       runtime.setTimer(end, PAUSE_MS)
     })
 
+  if (!stopped) schedule(jittered(intervalMs))
   return {
     offer(key, row) {
       if (!stopped && waiting.size < MOST_WAITING && isDue(row, runtime.now())) waiting.set(key, row.etag)
-    },
-    start() {
-      if (!stopped || intervalMs === 0) return
-      stopped = false
-      schedule(jittered(intervalMs))
     },
     async stop() {
       stopped = true

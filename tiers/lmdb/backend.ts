@@ -57,7 +57,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
   checkInterval(sweepIntervalMs)
   const directory = resolve(path)
-  const held = new OpenOnce(KIND, async () => {
+  const store = new OpenOnce(KIND, async () => {
     const { resource: environment, release } = await failingAs("open", leaseEnvironment(directory, runtime))
     const sweep = sweepIntervalMs > 0 ? sweepExpired(environment, runtime, sweepIntervalMs) : undefined
     const close = () => {
@@ -70,7 +70,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   /** What `decode` makes of the row under `key`, or `undefined` if none is there. */
   function read<T>(operation: string, key: string, decode: (row: Buffer) => T): T | undefined {
     try {
-      const row = held.use(operation, key).environment.read(key)
+      const row = store.use(operation, key).environment.read(key)
       return row === undefined ? undefined : decode(row)
     } catch (error) {
       throw toKvError(error, { operation, key, effect: "read" })
@@ -79,7 +79,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
 
   async function change<T>(call: LmdbCall, apply: (transaction: WriteTransaction) => T): Promise<T> {
     try {
-      return await held.use(call.operation, call.key).environment.write(apply)
+      return await store.use(call.operation, call.key).environment.write(apply)
     } catch (error) {
       throw toKvError(error, call)
     }
@@ -91,8 +91,8 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   return {
     traits: traitsOf(directory),
 
-    open: () => held.open(),
-    close: () => held.close(),
+    open: () => store.open(),
+    close: () => store.close(),
 
     get: (key) => read("get", key, decodeLive),
 
@@ -149,7 +149,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
       const mostRows = limit + EXPIRED_A_PAGE
       let looked = 0
       try {
-        for (const { key, value } of held.use("scan").environment.rows({ prefix, after, limit: mostRows })) {
+        for (const { key, value } of store.use("scan").environment.rows({ prefix, after, limit: mostRows })) {
           if (entries.length === limit) return { entries, next: CURSOR_MARK + after }
           looked++
           after = key

@@ -42,7 +42,12 @@ export class OpenOnce<T extends Closable> {
     }
   }
 
-  /** What the backend holds; throws `CLOSED` unless it is open. */
+  /** What the backend holds, if it is open. */
+  get held(): T | undefined {
+    return this.#held
+  }
+
+  /** The same for a call, which is refused with `CLOSED` unless the backend is open. */
   use(operation: string, key?: string): T {
     if (this.#held !== undefined) return this.#held
     throw new KvError("CLOSED", "the backend is not open", { operation, backend: this.#backend, key })
