@@ -23,7 +23,8 @@ export interface Backend {
   readonly traits: BackendTraits
 
   /**
-   * Loads the SDK, opens the file. Called before any other method; calling it again is harmless.
+   * Loads the SDK, opens the file. Called before any other method; calling it again is harmless, and opens the backend
+   * anew after it was closed.
    * Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
    */
   open(): Promise<void>

@@ -1,6 +1,8 @@
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
+import { OpenOnce } from "../util/open-once.ts"
+import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./client.ts"
 import { type Connected, keepConnected } from "./connected.ts"
 import { connectionError, KIND, type RedisCall, toKvError } from "./errors.ts"
@@ -16,82 +18,59 @@ export interface RedisConnection {
   close(): Promise<void>
 }
 
-/** A client, and what comes with using it. */
-interface Lease {
-  readonly client: RedisClient
-  lastError(): unknown
-  begin(): void
-  end(): void
-  release(): void
-}
-
 /** Over the caller's client, which stays open, or over one that all backends with the same settings share. */
 export function redisConnection(target: RedisClient | RedisSettings, timing: ClientTiming): RedisConnection {
   const { runtime, timeoutMs } = timing
-  let opening: Promise<Lease> | undefined
-  let lease: Lease | undefined
-  let underWay = 0
-  let wake = () => {}
-  let closing = Promise.resolve()
-
-  async function send<T>({ client, begin, end, lastError }: Lease, call: RedisCall, ask: Ask<T>): Promise<T> {
-    if (!isReady(client)) throw connectionError(lastError(), call.operation, call.key)
-    begin()
-    underWay++
-    try {
-      return await within(runtime, ask(client), timeoutMs, () => late(call, timeoutMs))
-    } catch (error) {
-      throw toKvError(error, call)
-    } finally {
-      end()
-      if (--underWay === 0) wake()
-    }
-  }
-
-  async function finish(opened: Promise<Lease>): Promise<void> {
-    if (underWay > 0) {
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-    const made = await opened.catch(() => undefined)
-    made?.release()
-  }
-
+  const connection = new OpenOnce(KIND, async () =>
+    drained(await (isClient(target) ? borrow(target, timing) : share(target, timing))),
+  )
   return {
-    async open() {
-      opening ??= isClient(target) ? borrow(target, timing) : share(target, timing)
-      const opened = opening
+    open: () => connection.open(),
+    close: () => connection.close(),
+
+    async run(call, ask) {
+      const { client, begin, end, lastError } = connection.use(call.operation, call.key)
+      if (!isReady(client)) throw connectionError(lastError(), call.operation, call.key)
+      begin()
       try {
-        const made = await opened
-        if (opening === opened) lease = made
+        return await within(runtime, ask(client), timeoutMs, () => late(call, timeoutMs))
       } catch (error) {
-        if (opening === opened) opening = undefined
-        throw error
+        throw toKvError(error, call)
+      } finally {
+        end()
       }
-    },
-
-    run(call, ask) {
-      if (lease !== undefined) return send(lease, call, ask)
-      const { operation, key } = call
-      return Promise.reject(
-        new KvError("CLOSED", "the backend is not open", { operation, backend: KIND, key }),
-      )
-    },
-
-    async close() {
-      const opened = opening
-      if (opened !== undefined) {
-        opening = undefined
-        lease = undefined
-        closing = finish(opened)
-      }
-      await closing
     },
   }
 }
 
-type Ask<T> = (client: RedisClient) => Promise<T>
+/** A client in use. `begin` and `end` stand around each command. */
+type UsedClient = Pick<Connected, "client" | "lastError" | "begin" | "end">
+
+/** The client with a close that waits for the commands under way. */
+function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close(): Promise<void> } {
+  let underWay = 0
+  let wake = () => {}
+  return {
+    client: resource.client,
+    lastError: resource.lastError,
+    begin() {
+      underWay++
+      resource.begin()
+    },
+    end() {
+      resource.end()
+      if (--underWay === 0) wake()
+    },
+    async close() {
+      if (underWay > 0) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+      await release()
+    },
+  }
+}
 
 function late({ operation, key, effect }: RedisCall, timeoutMs: number): KvError {
   const code = effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
@@ -107,7 +86,10 @@ function isReady(client: RedisClient): boolean {
   return client.status === "ready" || client.status === undefined
 }
 
-async function borrow(client: RedisClient, { runtime, connectTimeoutMs }: ClientTiming): Promise<Lease> {
+async function borrow(
+  client: RedisClient,
+  { runtime, connectTimeoutMs }: ClientTiming,
+): Promise<Lease<UsedClient>> {
   checkBorrowed(client)
   let lastError: unknown
   const note = (error: unknown) => {
@@ -124,7 +106,7 @@ async function borrow(client: RedisClient, { runtime, connectTimeoutMs }: Client
   } finally {
     client.off("error", note)
   }
-  return { client, lastError: () => undefined, begin() {}, end() {}, release() {} }
+  return { resource: { client, lastError: () => undefined, begin() {}, end() {} }, async release() {} }
 }
 
 /** Refuses options that the contract of a backend cannot be kept under. */
@@ -139,42 +121,25 @@ function checkBorrowed(client: RedisClient): void {
   }
 }
 
-interface SharedClient {
-  own: Connected
-  users: number
-}
+/** The clients made here that are in use, by runtime. */
+const sharedClients = new WeakMap<Runtime, SharedResource<Connected>>()
 
-/** The clients made here that are in use, by runtime and settings. */
-const sharedClients = new WeakMap<Runtime, Map<string, SharedClient>>()
-
-async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lease> {
+async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lease<UsedClient>> {
+  const { runtime } = timing
   const sdk = await loadIoRedis()
-  const clients = sharedClients.get(timing.runtime) ?? new Map<string, SharedClient>()
-  sharedClients.set(timing.runtime, clients)
+  const clients = sharedClients.get(runtime) ?? new SharedResource((own: Connected) => own.disconnect())
+  sharedClients.set(runtime, clients)
   // Options of TLS may hold functions, of which JSON would know nothing: such a client is not shared.
-  const identity = typeof settings.tls === "object" ? timing.runtime.id() : identityOf(settings, timing)
-  const shared = clients.get(identity) ?? {
-    own: keepConnected(newClient(sdk, settings, timing), timing),
-    users: 0,
-  }
-  clients.set(identity, shared)
-  shared.users++
-  let released = false
-  const release = () => {
-    if (released) return
-    released = true
-    if (--shared.users > 0) return
-    clients.delete(identity)
-    shared.own.disconnect()
-  }
+  const identity = typeof settings.tls === "object" ? runtime.id() : identityOf(settings, timing)
+  const connect = () => keepConnected(newClient(sdk, settings, timing), timing)
+  const lease = await clients.acquire(identity, runtime, connect)
   try {
-    await shared.own.ready()
+    await lease.resource.ready()
+    return lease
   } catch (error) {
-    release()
+    await lease.release()
     throw error
   }
-  const { client, lastError, begin, end } = shared.own
-  return { client, lastError, begin, end, release }
 }
 
 function identityOf(settings: RedisSettings, { timeoutMs, connectTimeoutMs }: ClientTiming): string {

@@ -169,6 +169,17 @@ export const entryCases: Cases = {
     await other.close()
     await assertPresent(backend, "key", "value")
   },
+
+  "entries: a backend that was closed can be opened again": async ({ backend, another }) => {
+    const other = await another()
+    for (const value of ["before", "after"]) {
+      await write(other, "key", value)
+      await assertPresent(backend, "key", value)
+      await other.close()
+      await other.open()
+    }
+    await assertPresent(other, "key", "after")
+  },
 }
 
 function valueIn(entries: ReadonlyMap<string, unknown>, key: string): Uint8Array {
