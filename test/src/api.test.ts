@@ -92,7 +92,7 @@ describe("getEntry and versions", () => {
     expect(await other.set("a", "3", { ifVersion: version })).toBe(false)
   })
 
-  test("one of another key, or one that nobody gave, is INVALID_VERSION", async () => {
+  test("a version of another key, or one that nobody gave, is INVALID_VERSION", async () => {
     const { client, gate } = await gatedStore()
     const { version = "" } = await client.put("a", "1")
     for (const wrong of [
@@ -155,7 +155,7 @@ describe("many keys", () => {
     expect(await client.getMany([])).toEqual(new Map())
   })
 
-  test("any iterable will do, a generator too", async () => {
+  test("keys and entries may come from any iterable, such as a generator", async () => {
     const store = await openStore()
     await store.setMany(
       (function* () {
@@ -174,7 +174,7 @@ describe("many keys", () => {
     expect((await store.getMany(keys())).size).toBe(0)
   })
 
-  test("of a key that comes twice, the last value is written", async () => {
+  test("setMany writes the last value of a key that comes twice", async () => {
     const store = await openStore()
     await store.setMany([
       ["a", "first"],
@@ -189,7 +189,7 @@ describe("many keys", () => {
     )
   })
 
-  test("any number of them, in batches of what the backend takes", async () => {
+  test("any number of keys is split into batches of what the backend takes", async () => {
     const { client, gate } = await gatedStore()
     const keys = Array.from({ length: 2_345 }, (_, index) => `key:${index}`)
     await client.setMany(keys.map((key) => [key, key] as const))
@@ -202,7 +202,7 @@ describe("many keys", () => {
     await client.deleteMany([])
   })
 
-  test("one key that cannot be read rejects the whole, because it must not look absent", async () => {
+  test("getMany rejects if one key cannot be read, because that key must not look absent", async () => {
     const { client, gate } = await gatedStore()
     await client.set("a", "1")
     gate.script("get", "pass", { fail: new KvError("CORRUPT_ENTRY", "torn", { operation: "get" }) })
@@ -260,7 +260,7 @@ describe("exists", () => {
     expect(gate.count("exists")).toBe(2)
   })
 
-  test("asked strongly, it corrects what L1 holds", async () => {
+  test("with strong consistency corrects what L1 holds", async () => {
     const { client, elsewhere } = await gatedStore()
     await elsewhere.put("a", "1")
     await client.getMany(["a", "b"], { fill: true })

@@ -97,7 +97,7 @@ describe("an outage is never a miss", () => {
     })
   }
 
-  test("neither the failure nor the absence is remembered", async () => {
+  test("a failed read leaves nothing in L1: the next read asks the backend again", async () => {
     const { client, gate, elsewhere } = await gatedStore()
     gate.script("get", { fail: failure("UNAVAILABLE") })
     await elsewhere.put("a", "1")
@@ -106,7 +106,7 @@ describe("an outage is never a miss", () => {
     expect(client.stats().l1.negatives).toBe(0)
   })
 
-  test("over a network, too, after its retries", async () => {
+  test("a read over a network rejects after its retries", async () => {
     const { client, gate, runtime } = await gatedStore({ networked: true })
     gate.always("get", { fail: failure("UNAVAILABLE") })
     const reading = expect(client.get("a")).rejects.toMatchObject({
@@ -166,7 +166,7 @@ describe("a write that failed rejects, it is never true", () => {
     })
   }
 
-  test("a reply that was lost is settled over a network: true, and written once", async () => {
+  test("a write over a network whose reply was lost is settled as true, and written once", async () => {
     const { client, gate, runtime, elsewhere } = await gatedStore({ networked: true })
     gate.script("put", { loseReply: failure("OUTCOME_UNKNOWN", "put") })
     const writing = client.set("a", "1", { ifNotExists: true })
@@ -177,7 +177,7 @@ describe("a write that failed rejects, it is never true", () => {
     expect(new Set(gate.calls.flatMap((call) => [...call.writes.values()].map(({ id }) => id))).size).toBe(1)
   })
 
-  test("what cannot be settled is OUTCOME_UNKNOWN, not retryable, and says what to do", async () => {
+  test("a write that cannot be settled is OUTCOME_UNKNOWN, not retryable, and says what to do", async () => {
     const { client, gate, runtime } = await gatedStore({ networked: true })
     gate.hold("put")
     gate.hold("wasWrittenBy")
@@ -244,7 +244,7 @@ describe("a batch of which some keys failed", () => {
 })
 
 describe("what passes through untouched", () => {
-  test("a loader's error, an object of its own class or anything else", async () => {
+  test("a loader's error, of a class of its own or no Error at all", async () => {
     const { client } = await gatedStore()
     class OriginError extends Error {}
     for (const thrown of [new OriginError("gone"), "text", { status: 503 }, undefined]) {
@@ -252,7 +252,7 @@ describe("what passes through untouched", () => {
     }
   })
 
-  test("the reason of a signal, the default one too", async () => {
+  test("the reason of an aborted signal, also the default one", async () => {
     const { client } = await gatedStore()
     await expect(client.get("a", { signal: AbortSignal.abort() })).rejects.toMatchObject({
       name: "AbortError",

@@ -52,7 +52,7 @@ describe("bentocache, cacheable", () => {
     expect(await elsewhere.text("a")).toBe("theirs")
   })
 
-  test("a delete during getOrSet is not undone, and who asks after it loads anew", async () => {
+  test("a delete during getOrSet is not undone, and a call after the delete loads anew", async () => {
     const { client, elsewhere } = await gatedStore()
     const loaded = later<string>()
     const loading = client.getOrSet("a", () => loaded.promise, { as: "text" })
@@ -258,7 +258,7 @@ describe("cacheable, cache-manager, node-redis", () => {
   })
 })
 
-describe("several", () => {
+describe("libraries that take a time to live in several units", () => {
   test("a time to live is in ms, says so, and 0 does not mean three things", async () => {
     const { client, runtime } = await gatedStore()
     await client.set("a", "1", { ttlMs: 60 })

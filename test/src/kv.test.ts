@@ -34,7 +34,7 @@ test("two calls with one name and no options are handles over one store and one 
   await anew.close()
 })
 
-test("another name, or options, make another store", async () => {
+test("kv() with another name, or with options, makes another store", async () => {
   vi.stubEnv("KV_SHARED_URL", "memory:")
   vi.stubEnv("KV_OTHER_URL", "memory:")
   const stores = await Promise.all([kv("shared"), kv("other"), kv("shared", { l1: false })])
@@ -63,7 +63,7 @@ test("a store that is opened while its last handle closes waits for that", async
   }
 })
 
-test("a store that failed to open is tried anew by the next call, by each of many", async () => {
+test("a store that failed to open is tried anew by the next call, also if many wait for it", async () => {
   vi.stubEnv("KV_LATER_URL", "lmdb:/dev/null/not-a-directory")
   const attempts = await Promise.allSettled([kv("later"), kv("later")])
   expect(attempts.map(({ status }) => status)).toEqual(["rejected", "rejected"])

@@ -82,7 +82,7 @@ describe("close", () => {
     invalidate: async (store) => store.invalidate(),
   }
 
-  test("after it every call fails with CLOSED, what L1 held included, and stats still answer", async () => {
+  test("rejects every later call with CLOSED, also of what L1 held, and stats still answer", async () => {
     const { client, gate } = await gatedStore()
     await client.set("a", "1")
     await client.get("a")
@@ -97,7 +97,7 @@ describe("close", () => {
     expect(client.stats().name).toBe("test")
   })
 
-  test("a scan under way ends with its page, and says CLOSED", async () => {
+  test("lets a scan under way end with its page, and then say CLOSED", async () => {
     const { client } = await gatedStore()
     await client.setMany(["a", "b", "c"].map((key) => [key, key] as const))
     const scan = client.scan("", { limit: 2 })

@@ -103,7 +103,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
     const stored = (store = other) => store.getText(key, { consistency: "strong" })
 
     describe("a write whose reply is lost", () => {
-      test("ifNotExists: true, and the row carries it", async () => {
+      test("set with ifNotExists is true, and the row holds its value", async () => {
         const lost = loseReply()
         expect(await behindProxy.set(key, "mine", { ifNotExists: true })).toBe(true)
         expect(lost.hits).toBe(1)
@@ -112,7 +112,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await behindProxy.getText(key)).toBe("mine")
       })
 
-      test("ifNotExists over an expired row: true", async () => {
+      test("set with ifNotExists over an expired row is true", async () => {
         await expireAt(direct, key)
         const lost = loseReply()
         expect(await behindProxy.set(key, "mine", { ifNotExists: true })).toBe(true)
@@ -120,7 +120,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await stored()).toBe("mine")
       })
 
-      test("ifVersion: true, and what it says of the version is so", async () => {
+      test("put with ifVersion is applied, and tells the version that the row has", async () => {
         const { version = "" } = await other.put(key, "old")
         const lost = loseReply()
         const result = await behindProxy.put(key, "new", { ifVersion: version })
@@ -133,7 +133,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await behindProxy.set(key, "newer", { ifVersion: version })).toBe(false)
       })
 
-      test("delete ifVersion: true, and the key is gone", async () => {
+      test("delete with ifVersion is true, and the key is gone", async () => {
         const { version = "" } = await other.put(key, "old")
         const lost = loseReply()
         expect(await behindProxy.delete(key, { ifVersion: version })).toBe(true)
@@ -143,7 +143,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await other.set(key, "again", { ifNotExists: true })).toBe(true)
       })
 
-      test("set and delete resolve", async () => {
+      test("set and delete without a condition resolve with true", async () => {
         const lost = [loseReply()]
         expect(await behindProxy.set(key, "value", { ttlMs: 60_000 })).toBe(true)
         expect(await stored()).toBe("value")
@@ -154,7 +154,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await stored()).toBeUndefined()
       })
 
-      test("setMany and deleteMany resolve, and have done all of it", async () => {
+      test("setMany and deleteMany resolve, and have written and removed every key", async () => {
         const keys = Array.from({ length: 60 }, (_, index) => `${key}:${index}`)
         const lost = [loseReply()]
         await behindProxy.setMany(keys.map((key) => [key, `of ${key}`]))
@@ -167,7 +167,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await other.getMany(keys, { consistency: "strong" })).toEqual(new Map())
       })
 
-      test("ifNotExists that another writer had won already: never true", async () => {
+      test("set with ifNotExists is never true if another writer had won already", async () => {
         await other.set(key, "theirs")
         loseReply()
         const outcome = await behindProxy.set(key, "mine", { ifNotExists: true }).catch((error) => error.code)
@@ -228,7 +228,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       },
     )
 
-    test("what another process wrote: at once with a strong read, else once the time to live of L1 is over", async () => {
+    test("a strong read shows at once what another process wrote, another read once the time to live of L1 is over", async () => {
       const ttlMs = 400
       const store = await open({ backend: direct, l1: { ttlMs, negativeTtlMs: ttlMs } })
       const another = await startProcess(direct)

@@ -52,15 +52,16 @@ function expectReference(ended: Ended): void {
 
 /** Declares the runs over one backend: what is in the environment of each. */
 function testRuns(runs: Record<string, () => Record<string, string>>): void {
-  test.concurrent.each(Object.entries(runs))("%s", async (_, variables) =>
-    expectReference(await run(variables())),
+  test.concurrent.each(Object.entries(runs))(
+    "the portable program prints the same, configured by %s",
+    async (_, variables) => expectReference(await run(variables())),
   )
 }
 
 reportServer({ backend: "lmdb", server: "itself, on disk" })
 describe("lmdb", () => {
   testRuns({
-    "no variable at all, out of production": () => ({ NODE_ENV: "" }),
+    "no variable, outside production": () => ({ NODE_ENV: "" }),
     KV_SHOP_URL: () => ({ KV_SHOP_URL: `lmdb:${join(scratch, "url")}` }),
     ALIEN_SHOP_BINDING: () => ({
       ALIEN_SHOP_BINDING: JSON.stringify({ service: "local-kv", dataDir: join(scratch, "binding") }),

@@ -55,7 +55,7 @@ function run(
 const cleanly = (stdout: string) => ({ code: 0, killed: false, stdout, stderr: "" })
 
 describe("a script ends by itself, though its store is open", () => {
-  test("of memory: L1's clock and its timers do not keep it alive", async () => {
+  test("with a store of memory, whose L1 has a clock and timers", async () => {
     const code = `
       const store = await kv("a", { backend: "memory:" })
       await store.set("a", "1", { ttlMs: 3_600_000 })
@@ -65,7 +65,7 @@ describe("a script ends by itself, though its store is open", () => {
     expect(await script(code)).toEqual(cleanly("1\n"))
   })
 
-  test("of LMDB, the default; what it wrote is there for the next", async () => {
+  test("with a store of LMDB, the default, which keeps what was written", async () => {
     const write = `
       const store = await kv("lingering")
       await store.set("a", "1", { ttlMs: 3_600_000 })
@@ -100,7 +100,7 @@ describe("a script ends by itself, though its store is open", () => {
     expect(await script(code)).toEqual(cleanly("1\n"))
   })
 
-  test("at once: not after the time to live of anything", async () => {
+  test("at once, not after the time to live of anything", async () => {
     const startedAt = performance.now()
     await script(
       'const store = await kv("a", { backend: "memory:" }); await store.set("a", "1"); await store.get("a")',
@@ -126,7 +126,7 @@ test("a script does not end in the middle of a call that it awaits, between two 
 })
 
 describe("no rejection goes unhandled", () => {
-  test("of calls that were given up, loads that nobody waits for, refreshes and batches that fail", async () => {
+  test("of calls that were given up, of loads that nobody waits for, of refreshes and batches that fail", async () => {
     const code = `
       const table = memory()
       const turn = () => new Promise((resolve) => setTimeout(resolve, 5))
@@ -173,7 +173,7 @@ describe("no rejection goes unhandled", () => {
   })
 })
 
-describe("what is loaded", () => {
+describe("what a script loads", () => {
   const FOREIGN =
     /node_modules\/(@aws-sdk|@smithy|@google-cloud|google-gax|@grpc|@azure|ioredis|lmdb|@opentelemetry)\//
 
@@ -215,7 +215,7 @@ describe("what is loaded", () => {
     expect(await packagesOf("lmdb:of-its-own")).toEqual(["lmdb"])
   })
 
-  test("the main entry is loaded fast: nothing heavy hides in it", async () => {
+  test("the main entry is loaded fast", async () => {
     const code = `const startedAt = performance.now(); await import(${main()}); console.log(performance.now() - startedAt)`
     const times = await Promise.all([1, 2, 3].map(async () => Number((await run(code)).stdout)))
     expect(Math.min(...times)).toBeLessThan(400)

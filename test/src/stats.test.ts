@@ -5,7 +5,7 @@ import { gatedStore } from "../support/gated-store.ts"
 const strong = { consistency: "strong" } as const
 
 describe("stats()", () => {
-  test("before anything happened, all is zero", async () => {
+  test("are all zero before anything happened", async () => {
     const { client } = await gatedStore()
     const none = { count: 0, minMs: 0, meanMs: 0, p50Ms: 0, p90Ms: 0, p99Ms: 0, maxMs: 0 }
     expect(client.stats()).toEqual({
@@ -48,7 +48,7 @@ describe("stats()", () => {
     })
   })
 
-  test("hits and misses of either tier are counted exactly, however they were read", async () => {
+  test("count hits and misses of either tier exactly, however they were read", async () => {
     const { client } = await gatedStore()
     await client.set("a", { n: 1 })
     await client.get("a")
@@ -78,7 +78,7 @@ describe("stats()", () => {
     expect(l2).toMatchObject({ hits: 2, misses: 2, readErrors: 0 })
   })
 
-  test("an entry found past its deadline is no hit", async () => {
+  test("count no hit for an entry found past its deadline", async () => {
     const { client, runtime } = await gatedStore({ l1: { ttlMs: 10, negativeTtlMs: 10 } })
     await client.set("a", "1")
     await client.getMany(["a", "absent"], { fill: true })
@@ -88,7 +88,7 @@ describe("stats()", () => {
     expect(client.stats().l1).toMatchObject({ hits: 0, negativeHits: 0, expirations: 2 })
   })
 
-  test("writes, refusals and failures; reads that failed, also strong ones", async () => {
+  test("count writes applied, refused and failed, and failed reads, strong ones included", async () => {
     const { client, gate } = await gatedStore()
     const down = new KvError("UNAVAILABLE", "down", { operation: "put" })
     await client.set("a", "1")
@@ -106,7 +106,7 @@ describe("stats()", () => {
     expect(client.stats().l2).toMatchObject({ writes: 5, refused: 1, writeErrors: 1, readErrors: 2 })
   })
 
-  test("what waited for a read or a load under way, and what it took", async () => {
+  test("count the callers that joined a read or a load, and time the read and the load", async () => {
     const { client, gate, runtime } = await gatedStore()
     gate.hold("get")
     const reads = ["a", "a", "a"].map((key) => client.get(key))
@@ -129,7 +129,7 @@ describe("stats()", () => {
     expect(l2.readLatency.maxMs).toBeLessThan(21)
   })
 
-  test("the latency of hits is that of one in 256", async () => {
+  test("time one hit in 256", async () => {
     const { client } = await gatedStore()
     await client.set("a", "1")
     await client.get("a")
@@ -138,7 +138,7 @@ describe("stats()", () => {
     expect(client.stats().l1.hits).toBe(1_024)
   })
 
-  test("a fill that a write came in the way of, a quarantine, an invalidation", async () => {
+  test("count refused fills, invalidations and quarantines", async () => {
     const { client, gate, runtime } = await gatedStore({ quarantineMs: 100 })
     gate.hold("get", "reply")
     const reading = client.get("a")
@@ -157,7 +157,7 @@ describe("stats()", () => {
     expect(client.stats().quarantined).toBe(0)
   })
 
-  test("a snapshot is the caller's own, and plain data", async () => {
+  test("are plain data of the caller's own", async () => {
     const { client } = await gatedStore()
     const before = client.stats()
     const copy = structuredClone(before)

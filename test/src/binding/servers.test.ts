@@ -62,7 +62,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     }
   })
 
-  test("a table with other keys", async () => {
+  test("a table with other keys is BINDING_INVALID", async () => {
     credentials("local", "s3cret")
     const tables = localTables(server)
     const table = await tables.create({
@@ -74,14 +74,14 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     for (const call of [undefined, write]) expectFailure(await failureOf(url(table), call), wrong)
   })
 
-  test("wrong credentials, and none at all", async () => {
+  test("wrong credentials, and missing ones, are ACCESS_DENIED", async () => {
     credentials("wrong!", "s3cret")
     expectFailure(await failureOf(url("table")), /^ACCESS_DENIED: .*check the credentials/)
     credentials(undefined, undefined)
     expectFailure(await failureOf(url("table")), /^ACCESS_DENIED: .*set AWS_ACCESS_KEY_ID and/)
   })
 
-  test("an endpoint where nothing listens, and one that is none", async () => {
+  test("an endpoint where nothing listens is UNAVAILABLE, a malformed one BINDING_INVALID", async () => {
     credentials("local", "s3cret")
     const refused = /^UNAVAILABLE: .*\(ECONNREFUSED\); check the region, the endpoint and the network/
     for (const call of [undefined, write]) expectFailure(await failureOf(url("table", nobody), call), refused)
@@ -99,7 +99,7 @@ describe("firestore", () => {
     ["too few permissions", 7, /^ACCESS_DENIED: .*grant them roles\/datastore\.user/],
     ["credentials that are refused", 16, /^ACCESS_DENIED: .*renew or correct them/],
     ["a database in Datastore mode", 9, /^BINDING_INVALID: .*native mode/],
-  ])("%s", async (_, status, expected) => {
+  ])("%s is an error that says what to do", async (_, status, expected) => {
     const fail = () => {
       throw new GrpcFailure(status, "injected")
     }
@@ -113,14 +113,14 @@ describe("firestore", () => {
     }
   })
 
-  test("an endpoint where nothing listens, and one that is none", async () => {
+  test("an endpoint where nothing listens is UNAVAILABLE, a malformed one BINDING_INVALID", async () => {
     for (const call of [undefined, write]) {
       expectFailure(await failureOf(url(`127.0.0.1:${nobody}`), call), /^UNAVAILABLE: .*Firestore/)
     }
     expectFailure(await failureOf(url(onLoopback(nobody, "/v1"))), /^BINDING_INVALID: .*host:port/)
   })
 
-  test("no credentials at all", async () => {
+  test("missing credentials are ACCESS_DENIED", async () => {
     vi.stubEnv("METADATA_SERVER_DETECTION", "none").stubEnv("FIRESTORE_EMULATOR_HOST", undefined)
     vi.stubEnv("HOME", "/nonexistent").stubEnv("GOOGLE_APPLICATION_CREDENTIALS", undefined)
     const error = await failureOf("firestore://some-project/(default)/rows")
@@ -139,7 +139,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     }
   })
 
-  test("a wrong key, and a connection string that is none", async () => {
+  test("a wrong key is ACCESS_DENIED, a malformed connection string BINDING_INVALID", async () => {
     const wrongKey = Buffer.from("s3cret").toString("base64")
     const connectionString = azuriteConnectionString(server.port).replace(
       /AccountKey=[^;]*/,
@@ -154,7 +154,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expectFailure(await failureOf(url("table")), /^BINDING_INVALID: .*has to hold AccountName and AccountKey/)
   })
 
-  test("an endpoint where nothing listens, one without TLS, and a name that no table can have", async () => {
+  test("an endpoint where nothing listens is UNAVAILABLE; one without TLS, and an illegal table name, are BINDING_INVALID", async () => {
     for (const call of [undefined, write]) {
       expectFailure(
         await failureOf(url("table", nobody), call),
@@ -176,11 +176,11 @@ await requireServer("redis", startLockedRedis, (server) => {
     ["a wrong user", "bob:s3cret@", "", /^ACCESS_DENIED: .*refused the user name or the password/],
     ["a database that is not there", ":s3cret@", "/99", /^STORE_NOT_FOUND: .*no database of this number/],
     ["a cluster that is none", ":s3cret@", "?cluster", /^BINDING_INVALID: .*leave \?cluster out/],
-  ])("%s", async (_, login, rest, expected) => {
+  ])("%s is an error that says what to do", async (_, login, rest, expected) => {
     expectFailure(await failureOf(`redis://${login}${address}${rest}`), expected)
   })
 
-  test("a host where nothing listens", async () => {
+  test("a host where nothing listens is UNAVAILABLE", async () => {
     expectFailure(await redisUnreachable, /^UNAVAILABLE: .*\(ECONNREFUSED\); nothing was sent/)
   })
 })

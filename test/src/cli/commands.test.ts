@@ -49,12 +49,12 @@ function collector(isTTY: boolean) {
 }
 
 describe("values in and out", () => {
-  test("an argument is stored as UTF-8 and comes back byte for byte", async () => {
+  test("set stores an argument as UTF-8, and get gives it back byte for byte", async () => {
     expect(await onStore("set", "text", "héllo")).toMatchObject({ exitCode: 0, stderr: "" })
     expect((await onStore("get", "text")).stdout.toString()).toBe("héllo")
   })
 
-  test("on a terminal a line end follows, in a pipe none", async () => {
+  test("get ends its output with a line end on a terminal, and not in a pipe", async () => {
     await onStore("set", "line", "one")
     expect((await tieredKv(["get", "-b", backend, "line"], undefined, true)).stdout.toString()).toBe("one\n")
     expect((await tieredKv(["get", "-b", backend, "line"])).stdout.toString()).toBe("one")
@@ -67,7 +67,7 @@ describe("values in and out", () => {
     expect(new Uint8Array((await onStore("get", "bytes")).stdout)).toEqual(bytes)
   })
 
-  test("an empty value is a value", async () => {
+  test("an empty value is stored and found", async () => {
     await tieredKv(["set", "-b", backend, "empty"], "")
     expect(await onStore("get", "empty")).toMatchObject({ exitCode: 0, stdout: Buffer.alloc(0) })
   })
@@ -109,14 +109,14 @@ describe("values in and out", () => {
 })
 
 describe("conditions", () => {
-  test("if-not-exists: the first wins, the second exits with 1 and changes nothing", async () => {
+  test("--if-not-exists lets the first set win; the second exits with 1 and changes nothing", async () => {
     expect((await onStore("set", "lock", "mine", "--if-not-exists")).exitCode).toBe(0)
     const lost = await onStore("set", "lock", "theirs", "--if-not-exists")
     expect(lost).toMatchObject({ exitCode: 1, stderr: "not written: the key is there already\n" })
     expect((await onStore("get", "lock")).stdout.toString()).toBe("mine")
   })
 
-  test("if-version: the version of get --json or of set --json, once", async () => {
+  test("--if-version applies once, with the version of get --json or of set --json", async () => {
     const first = JSON.parse((await onStore("set", "cas", "1", "--json")).stdout.toString())
     expect(first).toMatchObject({ key: "cas", applied: true })
     expect((await onStore("set", "cas", "2", "--if-version", first.version)).exitCode).toBe(0)
@@ -139,7 +139,7 @@ describe("conditions", () => {
     expect(await onStore("exists", "none")).toMatchObject({ exitCode: 1, stdout: Buffer.from("false\n") })
   })
 
-  test("exists says true; delete is done also where nothing was", async () => {
+  test("exists writes true for a key that is there; delete succeeds where nothing was", async () => {
     await onStore("set", "there", "x")
     expect(await onStore("exists", "there", "--strong")).toMatchObject({
       exitCode: 0,
@@ -161,20 +161,20 @@ describe("scan and stats", () => {
 
   const lines = ({ stdout }: Outcome) => stdout.toString().split("\n").slice(0, -1)
 
-  test("one line an entry, over many pages, whatever the value holds", async () => {
+  test("scan writes one line for each entry, over many pages, whatever the value holds", async () => {
     const found = lines(await onStore("scan", "page:"))
     expect(found).toHaveLength(251)
     expect(found.sort()[7]).toBe("page:007\ta\\tb\\\\7\\n")
     expect(found).toContain("page:bin\tbase64:/w==")
   })
 
-  test("--limit and --keys-only", async () => {
+  test("scan --limit ends after as many entries, and --keys-only leaves the values out", async () => {
     const found = lines(await onStore("scan", "page:", "--limit", "120", "--keys-only"))
     expect(new Set(found).size).toBe(120)
     expect(found.every((key) => /^page:(\d{3}|bin)$/.test(key))).toBe(true)
   })
 
-  test("--json gives one object a line, the value as get gives it", async () => {
+  test("scan --json writes one object for each line, with the value as get writes it", async () => {
     const entries = lines(await onStore("scan", "page:00", "--json")).map((line) => JSON.parse(line))
     expect(entries).toHaveLength(10)
     expect(entries.find(({ key }) => key === "page:003")).toMatchObject({
@@ -184,7 +184,7 @@ describe("scan and stats", () => {
     })
   })
 
-  test("without a prefix all entries, of an unused prefix none", async () => {
+  test("scan without a prefix writes all entries, and of an unused prefix none", async () => {
     expect(lines(await onStore("scan", "--keys-only")).length).toBeGreaterThan(251)
     expect(await onStore("scan", "unused:")).toMatchObject({ exitCode: 0, stdout: Buffer.alloc(0) })
   })
@@ -248,7 +248,7 @@ describe("failures", () => {
     if (args.length > 0) expect(stderr.split("\n").length).toBeLessThanOrEqual(3)
   })
 
-  test("in JSON on request, with the stack on request", async () => {
+  test("--json writes the error as JSON, --debug adds the stack", async () => {
     const json = await tieredKv(["get", "-b", "memory:", "a/b", "--json"])
     expect(JSON.parse(json.stderr)).toEqual({
       error: { code: "INVALID_KEY", message: expect.stringContaining("illegal character"), retryable: false },
@@ -259,7 +259,7 @@ describe("failures", () => {
     expect(JSON.parse(both.stderr).error.code).toBe("USAGE")
   })
 
-  test("a backend that is not there exits with 3, and no password is shown", async () => {
+  test("a command whose backend is not there exits with 3 and shows no password", async () => {
     const server = createServer()
     const port = await listen(server)
     server.close()
@@ -269,7 +269,7 @@ describe("failures", () => {
     expect(stderr).not.toContain("hunter2")
   })
 
-  test("the key is not in the message", async () => {
+  test("an error's message does not hold the key", async () => {
     expect((await tieredKv(["get", "-b", "memory:", "alice@example.com"])).stderr).not.toContain("alice")
   })
 })
@@ -294,11 +294,11 @@ describe("help", () => {
     }
   })
 
-  test("the version is the package's", async () => {
+  test("--version is the package's version", async () => {
     expect((await tieredKv(["--version"])).stdout.toString()).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
-  test("each command has its own", async () => {
+  test("each command has a help text of its own", async () => {
     for (const command of ["get", "set", "delete", "exists", "scan", "stats", "replay"]) {
       const { exitCode, stdout } = await tieredKv([command, "--help"])
       expect(exitCode).toBe(0)

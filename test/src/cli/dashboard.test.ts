@@ -82,7 +82,7 @@ describe("tiered-kv dashboard", () => {
     expect(served.advice()).toContain("made up for this run")
   })
 
-  test("refuses what cannot be", async () => {
+  test("refuses options that cannot be", async () => {
     expect(await fails("dashboard", "web-1:3000x/kv")).toMatch(/^2 .*http/)
     expect(await fails("dashboard", "not a url")).toMatch(
       /^2 tiered-kv: USAGE: a process is named by its URL/,
@@ -107,7 +107,7 @@ describe("tiered-kv dashboard", () => {
   })
 })
 
-test("the demonstration shows itself while it runs", async () => {
+test("the demonstration serves the dashboard of its own stores while it runs", async () => {
   let shown = ""
   let report: Promise<string> | undefined
   const stdout = new PassThrough({ encoding: "utf8" })
@@ -131,7 +131,7 @@ describe("as built", () => {
   })
   afterAll(() => built.remove())
 
-  test("npm start -- --dashboard reads until Ctrl-C", async () => {
+  test("npm start -- --dashboard keeps reading until Ctrl-C", async () => {
     const port = await freePort()
     const commands = [
       `"$NODE" "$START" --dashboard ${port} > out & P=$!`,

@@ -32,13 +32,13 @@ describe("in a shell", () => {
     expect(await readdir(join(cwd, ".kv"))).toContain("cache")
   })
 
-  test("another store by its name's variable", async () => {
+  test("the variable of another store's name opens that store", async () => {
     const environment = { KV_SESSIONS_URL: `lmdb:${join(cwd, "elsewhere")}` }
     expect((await sh("kv set -n sessions s 1 && kv get -n sessions s", environment)).stdout).toBe("1")
     expect((await sh("kv get s")).code).toBe(1)
   })
 
-  test("exit codes", async () => {
+  test("the exit code is 0, or 1 for an absent key or a refused write, 2 for wrong use, 3 for an outage", async () => {
     const codes =
       "kv exists no; echo $?; kv set k v; echo $?; kv set k w --if-not-exists; echo $?; kv get a/b; echo $?"
     const { stdout } = await sh(`{ ${codes}; } 2>/dev/null`)

@@ -25,7 +25,7 @@ describe("1. Read your writes", () => {
     expect(await client.getText("a")).toBe("new")
   })
 
-  test("likewise after a delete, after a create over an absent key that L1 knew of, and after batches", async () => {
+  test("a read sees the create, the delete or the batch that resolved before it, whatever L1 knew of the key", async () => {
     const { client } = await gatedStore()
     expect(await client.exists("a")).toBe(false)
     expect(await client.get("a")).toBeUndefined()
@@ -39,7 +39,7 @@ describe("1. Read your writes", () => {
     expect(await client.exists("a")).toBe(false)
   })
 
-  test("of another handle of the same store, too", async () => {
+  test("a read sees the last write though an earlier read filled L1", async () => {
     const shared = memory()
     const store = await kv("a", { backend: shared })
     await store.set("a", "1")
@@ -110,7 +110,7 @@ describe("2. No stale fill", () => {
     expect(await client.getText("a")).toBe("new")
   })
 
-  test("one that starts while a write is in flight, and ends after it, neither", async () => {
+  test("a read that starts while a write is in flight, and ends after it, fills nothing", async () => {
     const { client, gate } = await gatedStore()
     await client.set("a", "old")
     gate.hold("put")
@@ -170,7 +170,7 @@ describe("3. Monotonic reads", () => {
     expect(await client.getText("a")).toBe("2")
   })
 
-  test("nor does a read over what a page, or a strong read, showed meanwhile", async () => {
+  test("a read does not fill over what a page or a strong read showed meanwhile", async () => {
     for (const show of ["page", "strong"]) {
       const { client, gate, elsewhere } = await gatedStore()
       await elsewhere.put("a", "1")
@@ -245,7 +245,7 @@ describe("4. Writes invalidate whatever happened", () => {
     })
   }
 
-  test("after a failed precondition", async () => {
+  test("after a failed precondition, L1 does not hold the key", async () => {
     const { client } = await gatedStore()
     const { version = "" } = await client.put("a", "1")
     await client.set("a", "2")
@@ -260,7 +260,7 @@ describe("4. Writes invalidate whatever happened", () => {
     expect(client.peek("a")).toBeUndefined()
   })
 
-  test("after an abort, and it stays so until the write came to its end", async () => {
+  test("after an abort, L1 does not hold the key until the write has ended", async () => {
     const { client, gate } = await gatedStore()
     await client.set("a", "1")
     await client.get("a")
@@ -277,7 +277,7 @@ describe("4. Writes invalidate whatever happened", () => {
     expect(client.peekText("a")).toBe("2")
   })
 
-  test("after a timeout over a network", async () => {
+  test("after a timeout over a network, L1 does not hold the key", async () => {
     const { client, gate, runtime } = await gatedStore({ networked: true, timeoutMs: 1_000 })
     await client.set("a", "1")
     await client.get("a")
@@ -332,7 +332,7 @@ describe("4. Writes invalidate whatever happened", () => {
     expect(await client.getText("a")).toBe("late")
   })
 
-  test("so does one that was settled, if an attempt of it may still land", async () => {
+  test("a settled write keeps its key out of L1 while an attempt of it may still land", async () => {
     const { client, gate, runtime, elsewhere } = await gatedStore({ networked: true, timeoutMs: 1_000 })
     gate.script("put", { landLate: unknownOutcome() })
     const writing = client.set("a", "mine")
@@ -500,7 +500,7 @@ describe("7. One read per key", () => {
     expect(client.peekText("a")).toBe("1")
   })
 
-  test("a strong read makes one of its own", async () => {
+  test("a strong read joins no other read", async () => {
     const { client, gate, elsewhere } = await gatedStore()
     await elsewhere.put("a", "1")
     gate.script("get", { hold: "reply" })
@@ -616,7 +616,7 @@ describe("9. No aliasing", () => {
     }
   })
 
-  test("over a network, callers of one read do not share bytes either", async () => {
+  test("over a network, the callers of one coalesced read do not share bytes", async () => {
     const { client } = await gatedStore({ networked: true, l1: false })
     await client.set("a", new Uint8Array([1]))
     const [one, two] = await Promise.all([client.get("a", strong), client.get("a", strong)])
@@ -681,7 +681,7 @@ describe("10. Bounded memory", () => {
     await store.close()
   })
 
-  test("entries are bounded, too, absent keys apart", async () => {
+  test("entries are bounded in number, and absent keys by a bound of their own", async () => {
     const store = await kv("a", { backend: memory(), l1: { maxEntries: 50 } })
     const keys = Array.from({ length: 500 }, (_, index) => `k${index}`)
     await store.setMany(keys.map((key) => [key, "v"] as const))
@@ -724,7 +724,7 @@ describe("11. A scan does not pollute", () => {
     expect(client.stats().l1).toMatchObject({ negatives: 0, fills: 10 })
   })
 
-  test("unless asked to fill", async () => {
+  test("scan and getMany fill L1 if they are asked to", async () => {
     for (const how of ["scan", "getMany"]) {
       const { client, cold, held } = await hotSet()
       if (how === "getMany") await client.getMany(cold, { fill: true })
@@ -734,7 +734,7 @@ describe("11. A scan does not pollute", () => {
     }
   })
 
-  test("a get that joins a read of getMany fills all the same", async () => {
+  test("a get that joins a read of getMany fills L1", async () => {
     const { client, gate } = await gatedStore()
     await client.set("a", "1")
     gate.hold("get")

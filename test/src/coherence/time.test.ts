@@ -35,7 +35,7 @@ describe("expiry is exact to the millisecond", () => {
     })
   }
 
-  test("for any time to live, wherever L1 was filled", async () => {
+  test("L1 answers until the expiry and no longer, whatever the time to live and whenever it was filled", async () => {
     const cases = fc.record({
       ttlMs: fc.integer({ min: 1, max: 20_000 }),
       filledAt: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
@@ -87,7 +87,7 @@ describe("an expired row that still lies there counts as absent", () => {
     return { ...opened, version }
   }
 
-  test("ifNotExists takes it over, and exactly one of many wins", async () => {
+  test("ifNotExists takes the row over, and exactly one of many writers wins", async () => {
     const { client, elsewhere } = await withExpiredRow()
     const owners = Array.from({ length: 20 }, (_, index) => `owner ${index}`)
     const won = await Promise.all(owners.map((owner) => client.set("a", owner, { ifNotExists: true })))
@@ -95,7 +95,7 @@ describe("an expired row that still lies there counts as absent", () => {
     expect(await elsewhere.text("a")).toBe(owners[won.indexOf(true)])
   })
 
-  test("ifVersion does not hold for its version", async () => {
+  test("ifVersion does not hold for the version of the row", async () => {
     const { client, version } = await withExpiredRow()
     expect(await client.set("a", "new", { ifVersion: version })).toBe(false)
     expect(await client.delete("a", { ifVersion: version })).toBe(false)
@@ -107,7 +107,7 @@ describe("an expired row that still lies there counts as absent", () => {
     expect(await client.getText("a")).toBe("loaded")
   })
 
-  test("reading it removes nothing, so that a fresh value written meanwhile survives", async () => {
+  test("reading the row removes nothing, so that a fresh value written meanwhile survives", async () => {
     const { client, gate, elsewhere } = await withExpiredRow()
     gate.hold("get", "reply")
     const reading = client.get("a")
@@ -129,7 +129,7 @@ describe("a write sets the expiry anew", () => {
     expect(await client.getText("a")).toBe("2")
   })
 
-  test("compare-and-set does likewise, and one that does not apply changes nothing", async () => {
+  test("a compare-and-set sets it if it applies, and leaves it otherwise", async () => {
     const { client, runtime } = await gatedStore()
     const { version = "" } = await client.put("a", "1", { ttlMs: 100 })
     const { version: next = "" } = await client.put("a", "2", { ifVersion: version, ttlMs: 200 })
@@ -158,7 +158,7 @@ describe("L1 ages on the monotonic clock", () => {
     expect(client.peekText("a")).toBeUndefined()
   })
 
-  test("a use does not prolong it", async () => {
+  test("a hit does not prolong the time to live", async () => {
     const { client, runtime } = await gatedStore({ l1: { ttlMs: 100 } })
     await client.set("a", "1")
     await client.get("a")
@@ -170,7 +170,7 @@ describe("L1 ages on the monotonic clock", () => {
     expect(client.peekText("a")).toBeUndefined()
   })
 
-  test("jitter shortens it by up to its share, each entry by another part", async () => {
+  test("jitter shortens the time to live by up to its share, for each entry by another part", async () => {
     const { client, runtime } = await gatedStore({ l1: { ttlMs: 1_000, jitter: 0.5 } })
     const keys = Array.from({ length: 200 }, (_, index) => `k${index}`)
     await client.setMany(keys.map((key) => [key, "v"] as const))
@@ -185,7 +185,7 @@ describe("L1 ages on the monotonic clock", () => {
     expect(held()).toBe(0)
   })
 
-  test("the time of a slow read counts", async () => {
+  test("the time that a slow read took counts towards the time to live", async () => {
     const { client, gate, runtime, elsewhere } = await gatedStore({ l1: { ttlMs: 1_000 } })
     await elsewhere.put("a", "1")
     gate.hold("get", "reply")

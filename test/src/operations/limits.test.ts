@@ -102,7 +102,7 @@ describe("keys", () => {
     },
   )
 
-  test("any of 1 to 512 legal characters works, `.`, `..` and `__x__` among them", async () => {
+  test("any 1 to 512 legal characters are a key, `.`, `..` and `__x__` among them", async () => {
     const { client } = await gatedStore()
     const legal = fc.string({ unit: fc.constantFrom(...ALPHABET), minLength: 1, maxLength: 512 })
     await fc.assert(
@@ -116,7 +116,7 @@ describe("keys", () => {
     )
   })
 
-  test("every other character is refused", async () => {
+  test("every character that is not legal is refused", async () => {
     const { client, gate } = await gatedStore()
     const other = fc
       .string({ minLength: 1, maxLength: 4 })
@@ -131,7 +131,7 @@ describe("keys", () => {
     expect(gate.count()).toBe(0)
   })
 
-  test("one illegal key among many: nothing is sent, of the others neither", async () => {
+  test("one illegal key among many keeps all of them from being sent", async () => {
     await refused((store) => store.deleteMany(["a", "b", "?"]), "INVALID_KEY", /U\+003F/)
     const entries: [string, string][] = [
       ["a", "1"],
@@ -377,7 +377,7 @@ describe("options", () => {
   })
 })
 
-describe("names", () => {
+describe("names of stores", () => {
   test.each(["", "a".repeat(65), "a.b", "a:b", "a/b", "é", "a b"])("kv(%j) is INVALID_ID", async (name) => {
     await expect(kv(name, { backend: "memory:" })).rejects.toMatchObject({
       code: "INVALID_ID",

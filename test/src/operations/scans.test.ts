@@ -30,7 +30,7 @@ describe("scan", () => {
     expect(await iterator.next()).toEqual({ done: true, value: undefined })
   })
 
-  test("can be gone through by pages, whose cursors hold in another handle", async () => {
+  test("can be read by pages, whose cursors hold in another handle", async () => {
     const backend = memory()
     const one = await kv("one", { backend })
     const other = await kv("other", { backend })

@@ -29,7 +29,7 @@ async function read(path: string, options: { format?: LogFormat; stdin?: Readabl
 }
 
 describe("the access log", () => {
-  test("one key a line, whatever the line ends, blank lines left out", async () => {
+  test("has one key a line, whatever the line ends, without the blank lines", async () => {
     const { log, accesses, keys } = await read(await fileOf("\xef\xbb\xbfa\r\nb\n\n  c d \nlast"))
     expect(log.format).toBe("keys")
     expect(keys.slice(1)).toEqual(["b", "  c d ", "last"])
@@ -37,17 +37,17 @@ describe("the access log", () => {
     expect(log.badLines().count).toBe(0)
   })
 
-  test("a byte order mark is no part of the first key", async () => {
+  test("leaves a byte order mark out of the first key", async () => {
     const { keys } = await read(await fileOf(Buffer.from("\ufeffa\nb\n")))
     expect(keys).toEqual(["a", "b"])
   })
 
-  test("keys that are not UTF-8 stay apart", async () => {
+  test("keeps keys apart that are not UTF-8", async () => {
     const { keys } = await read(await fileOf(Buffer.from([0xff, 0x0a, 0xfe, 0x0a])))
     expect(new Set(keys).size).toBe(2)
   })
 
-  test("Twitter's columns, times and TTLs in seconds", async () => {
+  test("reads Twitter's columns, times and TTLs in seconds", async () => {
     const { log, accesses } = await read(
       await fileOf("0,nz:u:a,6,120,7,get,0\n3,nz:u:a,6,300,7,set,600\n4,b,1,0,7,add,0\n4,b,1,0,7,delete,0\n"),
     )
@@ -60,7 +60,7 @@ describe("the access log", () => {
     ])
   })
 
-  test("each of memcached's operations is a read, a write, a create or a delete", async () => {
+  test("takes each of memcached's operations for a read, a write, a create or a delete", async () => {
     const names = [
       "get",
       "gets",
@@ -90,7 +90,7 @@ describe("the access log", () => {
     ])
   })
 
-  test("a key with commas keeps them; a header is no bad line", async () => {
+  test("keeps the commas of a key, and counts a header as no bad line", async () => {
     const { log, keys } = await read(
       await fileOf(
         "time,key,key size,value size,client,operation,ttl\n1,a,b,c,5,10,1,get,0\n2,d,1,10,1,get,0\n",
@@ -100,7 +100,7 @@ describe("the access log", () => {
     expect(log.badLines().count).toBe(0)
   })
 
-  test("bad lines are counted with their numbers, and the rest is read", async () => {
+  test("counts bad lines with their numbers, and reads the rest", async () => {
     const good = "1,a,1,10,1,get,0"
     const lines = [good, "1,a,1,10,1,fetch,0", good, "x,a,1,10,1,get,0", good, "1,a", "1,a,1,?,1,get,0", good]
     const { log, accesses } = await read(await fileOf(lines.join("\n")), { format: "twitter" })
@@ -110,19 +110,19 @@ describe("the access log", () => {
     expect(log.badLines().first[0]?.reason).toContain("operation")
   })
 
-  test("a line without an end is given up, and the next is read", async () => {
+  test("gives a line without an end up, and reads the next", async () => {
     const { log, keys } = await read(await fileOf(`a\n${"x".repeat(1_000_000)}\nb\n\0binary\n`))
     expect(keys).toEqual(["a", "b"])
     expect(log.badLines().first.map(({ line }) => line)).toEqual([2, 4])
   })
 
-  test("a format can be forced", async () => {
+  test("is read in the format that was asked for", async () => {
     const { log, keys } = await read(await fileOf("1,a,1,10,1,get,0\n"), { format: "keys" })
     expect(log.format).toBe("keys")
     expect(keys).toEqual(["1,a,1,10,1,get,0"])
   })
 
-  test("gzip is recognised by its bytes, in a file and in a pipe, in chunks of one byte as well", async () => {
+  test("recognises gzip by its bytes, in a file and in a pipe, in chunks of one byte as well", async () => {
     const content = gzipSync("a\nb\n".repeat(1_000))
     expect((await read(await fileOf(content))).keys).toHaveLength(2_000)
     const bytewise = Readable.from([...content].map((byte) => Buffer.of(byte)))
@@ -132,7 +132,7 @@ describe("the access log", () => {
     expect(piped.log.bytesRead()).toBe(content.length)
   })
 
-  test("any bytes in any chunks give the keys between the line ends", () =>
+  test("gives the keys between the line ends of any bytes in any chunks", () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.stringMatching(/^[a-z,:]{0,6}$/)),
@@ -161,7 +161,7 @@ describe("the access log", () => {
       "cut short",
     ],
     ["zstd", () => fileOf(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0])), "INPUT_UNREADABLE", "zstd -dc"],
-  ])("%s gives a clear error", async (_what, path, code, words) => {
+  ])("rejects %s with a clear error", async (_what, path, code, words) => {
     const failure = read(await path())
     await expect(failure).rejects.toMatchObject({ code })
     await expect(failure).rejects.toThrow(words)

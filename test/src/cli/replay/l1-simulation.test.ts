@@ -16,14 +16,14 @@ describe("the simulation of L1", () => {
     { maxLength: 300, size: "max" },
   )
 
-  test("distances are those of a list kept by hand", () => {
+  test("gives the stack distances of a list kept by hand", () => {
     const stack = new LruStack()
     expect([1, 2, 3, 1, 1, 2].map((key) => stack.touch(key))).toEqual([0, 0, 0, 3, 1, 3])
     stack.drop(1)
     expect([2, 3, 1].map((key) => stack.touch(key))).toEqual([1, 3, 0])
   })
 
-  test("every size agrees with lru-cache, with writes, deletes, creates, TTL and expiry", () => {
+  test("agrees with lru-cache at every size, with writes, deletes, creates, TTL and expiry", () => {
     const sizes = [1, 2, 3, 5, 8, 13, Number.POSITIVE_INFINITY]
     fc.assert(
       fc.property(steps, fc.constantFrom(6, 20, Number.POSITIVE_INFINITY), (accesses, ttlMs) => {
@@ -46,7 +46,7 @@ describe("the simulation of L1", () => {
     )
   })
 
-  test("thousands of keys, so that the stack is compacted time and again", () => {
+  test("agrees with lru-cache over thousands of keys, while the stack is compacted time and again", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), (seed) => {
         const keys = skewedKeys(seed, 20_000, 6_000)
@@ -60,7 +60,7 @@ describe("the simulation of L1", () => {
     )
   })
 
-  test.each(traceNames)("%s: the ratio of lru-cache at every size", async (name) => {
+  test.each(traceNames)("has lru-cache's hit ratio at every size on the trace %s", async (name) => {
     const keys = await traceKeys(name)
     const ids = new Map<string, number>()
     const sizes = [7, 64, 500, 1_000, 2_000, 10_000]
@@ -73,7 +73,7 @@ describe("the simulation of L1", () => {
     expect(simulation.result().map(({ hits }) => hits)).toEqual(sizes.map((size) => lruHits(keys, size)))
   })
 
-  test("the sizes surround the chosen one", () => {
+  test("tries sizes around the chosen one", () => {
     expect(sizesAround(10)).toEqual([1, 3, 5, 10, 20, 40, 80, 160, 320, 640, Number.POSITIVE_INFINITY])
     expect(sizesAround(1)).toEqual([1, 2, 4, 8, 16, 32, 64, Number.POSITIVE_INFINITY])
   })

@@ -64,7 +64,7 @@ function skewedKeys(length: number, keyCount: number): string[] {
 }
 
 describe("a log of keys", () => {
-  test("measured, simulated and lru-cache's hits are the same, one access at a time", async () => {
+  test("gives the same hits measured, simulated and of lru-cache, one access at a time", async () => {
     const keys = skewedKeys(5_000, 800)
     const report = await reportOf(await fileOf(keys.join("\n")), ...MEMORY, "--l1-entries", "100")
     const hits = lruHits(keys, 100)
@@ -83,20 +83,23 @@ describe("a log of keys", () => {
     }
   })
 
-  test.each(traceNames)("%s: so they are on a real trace", async (name) => {
-    const keys = (await traceKeys(name)).slice(0, 30_000)
-    const report = await reportOf(tracePath(name), ...MEMORY, "--l1-entries", "700", "--limit", "30000")
-    const hits = lruHits(keys, 700)
-    expect(report.log).toMatchObject({
-      accesses: keys.length,
-      distinctKeys: new Set(keys).size,
-      interrupted: false,
-    })
-    expect(report.l1.hits).toBe(hits)
-    expect(chosen(report)?.hits).toBe(hits)
-  })
+  test.each(traceNames)(
+    "gives the same hits measured, simulated and of lru-cache on the trace %s",
+    async (name) => {
+      const keys = (await traceKeys(name)).slice(0, 30_000)
+      const report = await reportOf(tracePath(name), ...MEMORY, "--l1-entries", "700", "--limit", "30000")
+      const hits = lruHits(keys, 700)
+      expect(report.log).toMatchObject({
+        accesses: keys.length,
+        distinctKeys: new Set(keys).size,
+        interrupted: false,
+      })
+      expect(report.l1.hits).toBe(hits)
+      expect(chosen(report)?.hits).toBe(hits)
+    },
+  )
 
-  test("standard input, gzip; illegal keys are hashed and counted", async () => {
+  test("is read from standard input and from gzip; illegal keys are hashed and counted", async () => {
     const stdin = Readable.from([gzipSync("/index.html?q=1\nok\n/index.html?q=1\n\xff\n")])
     const { exitCode, stdout } = await tieredKv(["replay", "-", ...MEMORY], stdin)
     expect(exitCode).toBe(0)
@@ -107,13 +110,13 @@ describe("a log of keys", () => {
     expect(stdout).toContain("nothing expires")
   })
 
-  test("bad lines are listed, and do not end the replay", async () => {
+  test("may have bad lines, which are listed and do not end the replay", async () => {
     const { exitCode, stdout } = await tieredKv(["replay", await fileOf("a\n\0\0\nb\n"), ...MEMORY])
     expect(exitCode).toBe(0)
     expect(stdout).toContain("lines that could not be read, left out: 1\n  line 2: binary data")
   })
 
-  test("by default over LMDB in a temporary directory, which is gone afterwards", async () => {
+  test("is replayed over LMDB in a temporary directory by default, which is removed afterwards", async () => {
     const path = await fileOf("a\nb\na\n")
     const temporary = await mkdtemp(join(folder, "tmp-"))
     vi.stubEnv("TMPDIR", temporary)
@@ -124,7 +127,7 @@ describe("a log of keys", () => {
     expect(await readdir(temporary)).toEqual([])
   })
 
-  test("a store of the user's keeps its entries and nothing else", async () => {
+  test("is replayed over a store of the user's, which keeps its own entries and no other", async () => {
     const backend = `lmdb:${join(folder, "mine")}`
     await tieredKv(["set", "-b", backend, "a", "precious"])
     const log = await fileOf("1,a,1,10,1,delete,0\n2,a,1,10,1,set,60\n3,b,1,10,1,get,0\n")
@@ -189,7 +192,7 @@ describe("a log with times, writes and TTLs", () => {
     }
   })
 
-  test("the clock keeps both its faces together, and never runs back", () => {
+  test("the clock keeps its wall time and its monotonic time together, and never runs back", () => {
     const system = testRuntime(1_000_000)
     const clock = logClock(system)
     const { runtime } = clock
@@ -204,10 +207,10 @@ describe("a log with times, writes and TTLs", () => {
   })
 })
 
-describe("many at once, and failures", () => {
+describe("a replay", () => {
   const reads = (keys: string[]): Access[] => keys.map((key) => ({ key, operation: "read" }))
 
-  test("concurrent reads of one key are coalesced on a backend that answers later", async () => {
+  test("coalesces concurrent reads of one key on a backend that answers later", async () => {
     const { stats, tally } = await replayInMemory(reads(Array(64).fill("hot")), {
       concurrency: 16,
       backend: gated(),
@@ -217,14 +220,14 @@ describe("many at once, and failures", () => {
     expect(stats.l1.hits).toBe(48)
   })
 
-  test("an access that is throttled is counted, and the others go on", async () => {
+  test("counts an access that was throttled, and goes on with the others", async () => {
     const gate = gated()
     gate.script("get", "pass", { fail: throttled() })
     const { tally } = await replayInMemory(reads(["a", "b", "c"]), { backend: gate })
     expect(tally).toMatchObject({ accesses: 3, found: 2, failed: 1, failures: new Map([["THROTTLED", 1]]) })
   })
 
-  test("a backend that is down ends the replay after some failures in a row", async () => {
+  test("ends after some failures in a row where the backend is down", async () => {
     const gate = gated()
     gate.always("get", { fail: throttled() })
     const keys = Array.from({ length: 500 }, (_, i) => `k${i}`)
@@ -232,7 +235,7 @@ describe("many at once, and failures", () => {
     expect(gate.count("get")).toBe(20)
   })
 
-  test("an error that trying again cannot mend ends it at once", async () => {
+  test("ends at once with an error that is not retryable", async () => {
     const gate = gated()
     gate.script("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get" }) })
     await expect(replayInMemory(reads(["a", "b"]), { backend: gate })).rejects.toMatchObject({
@@ -241,7 +244,7 @@ describe("many at once, and failures", () => {
     expect(gate.count("get")).toBe(1)
   })
 
-  test("once interrupted it performs nothing further", async () => {
+  test("performs nothing further once it was interrupted", async () => {
     const gate = gated()
     const interrupt = new AbortController()
     gate.hold("get")
