@@ -1,7 +1,7 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
-import type { StoreStats } from "./stats.ts"
+import type { StoreStats } from "./counters.ts"
 
 /** Anything that can be stored: text as UTF-8, bytes as they are, the rest as JSON. At most 24,576 bytes encoded. */
 export type KvValue = string | Uint8Array | JsonInput

@@ -2,5 +2,5 @@ export type { ShownKeys, TelemetryOptions, TelemetrySpanOptions } from "../telem
 export type { Backend } from "../tiers/backend.ts"
 export { KvError, type KvErrorCode, KvPartialError } from "../tiers/errors.ts"
 export type * from "./api.ts"
+export type { LatencyStats, StoreStats } from "./counters.ts"
 export { kv } from "./kv.ts"
-export type { LatencyStats, StoreStats } from "./stats.ts"

@@ -12,7 +12,7 @@ import type { OpenStore } from "./open-store.ts"
 import { register, sharedStores } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
-import { Counters, snapshot } from "./stats.ts"
+import { newCounters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
 
 /**
@@ -65,7 +65,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
   const composed = backend.traits.inProcess
     ? backend
     : await overNetwork(backend, { runtime, timeoutMs, observer: telemetry?.calls })
-  const counters = new Counters()
+  const counters = newCounters()
   const l1 = new L1(settings.l1, runtime, (ms) => {
     counters.l1Latency.record(ms)
     listener.sampled(ms)

@@ -1,8 +1,8 @@
 import type { L1 } from "../tiers/l1/l1.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
+import type { StoreStats } from "./counters.ts"
 import type { Listener } from "./listener.ts"
-import type { StoreStats } from "./stats.ts"
 
 /** A store that is open: what its handles and their operations work with. */
 export interface OpenStore {

@@ -1,6 +1,6 @@
 import { SharedResource } from "../tiers/util/shared-resource.ts"
+import type { StoreStats } from "./counters.ts"
 import type { OpenStore } from "./open-store.ts"
-import type { StoreStats } from "./stats.ts"
 
 /** The stores opened by name alone, whose handles share them. */
 export const sharedStores = new SharedResource<OpenStore>((store) => store.close())

@@ -23,6 +23,7 @@ import type {
   WriteOptions,
 } from "./api.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
+import type { StoreStats } from "./counters.ts"
 import type { Caller, Listener } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
 import { getOrSet } from "./operations/get-or-set.ts"
@@ -34,7 +35,6 @@ import { versionToken } from "./operations/tokens.ts"
 import { jsonOf, mutableJsonOf, textOf } from "./operations/values.ts"
 import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { OPTIONS } from "./options.ts"
-import type { StoreStats } from "./stats.ts"
 
 /**
  * One handle of a store. Handles of one name share the tiers beneath; each is closed by itself, and the last one to

@@ -67,9 +67,11 @@ export interface Metric {
   readonly name: string
   readonly unit: string
   readonly description: string
+  /** Attributes beside `cache.name`; absent where src/counters.ts has them. */
+  readonly attributes?: readonly string[]
 }
 
-/** What is counted, and read when somebody collects. */
+/** Metrics that only grow, read at each collection. */
 export const COUNTERS = {
   requests: {
     name: "tiered_kv.requests",
@@ -95,6 +97,7 @@ export const COUNTERS = {
     name: "tiered_kv.errors",
     unit: "{error}",
     description: "Operations that failed for their caller, and refreshes that failed, by type",
+    attributes: [ATTRIBUTE.operation, ATTRIBUTE.errorType],
   },
   io: {
     name: "tiered_kv.io",
@@ -108,7 +111,7 @@ export const COUNTERS = {
   },
 } satisfies Record<string, Metric>
 
-/** What is so now, read when somebody collects. */
+/** Metrics that go up and down, read at each collection. */
 export const LEVELS = {
   entries: {
     name: "tiered_kv.entries",
@@ -129,12 +132,13 @@ export const LEVELS = {
   },
 } satisfies Record<string, Metric>
 
-/** Durations, s. */
+/** Durations, recorded as they end, s. */
 export const HISTOGRAMS = {
   operation: {
     name: "tiered_kv.operation.duration",
     unit: "s",
     description: "Operations that L1 could not answer, and refreshes in the background",
+    attributes: [ATTRIBUTE.operation, ATTRIBUTE.tier, ATTRIBUTE.result, ATTRIBUTE.errorType],
     boundaries: [
       0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
     ],
@@ -143,12 +147,22 @@ export const HISTOGRAMS = {
     name: "tiered_kv.l1.operation.duration",
     unit: "s",
     description: "One L1 hit in 256, and of many between two collections the last 1,024",
+    attributes: [ATTRIBUTE.operation],
     boundaries: [1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3],
   },
   db: {
     name: "db.client.operation.duration",
     unit: "s",
     description: "Duration of database client operations",
+    attributes: [
+      ATTRIBUTE.dbSystem,
+      ATTRIBUTE.dbOperation,
+      ATTRIBUTE.dbCollection,
+      ATTRIBUTE.dbNamespace,
+      ATTRIBUTE.serverAddress,
+      ATTRIBUTE.serverPort,
+      ATTRIBUTE.errorType,
+    ],
     boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
   },
 } satisfies Record<string, Metric & { boundaries: number[] }>

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module"
+import type { StoreStats } from "../src/counters.ts"
 import type { Caller, HitListener, Listener, OperationName, Outcome } from "../src/listener.ts"
-import type { StoreStats } from "../src/stats.ts"
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import { BackendCalls } from "./calls.ts"

@@ -1,3 +1,5 @@
+import { keysOf, LATENCY, pathsOf, type StoreStats, valueAt } from "../../src/counters.ts"
+
 /** What the live page is told, as `stats.json` has it: counters and sizes, no key and no value. */
 export interface DashboardReport {
   /** Of this shape. Raised when a reader of the one before could not read it. */
@@ -28,53 +30,30 @@ export interface SilentProcess {
 
 export const REPORT_VERSION = 1
 
-const LATENCY = { count: 0, meanMs: 0, p50Ms: 0, p90Ms: 0, p99Ms: 0, maxMs: 0 }
+/** What is not reported of `stats()`: a hit ratio over several stores is made of sums, and no shortest time is shown. */
+const LOCAL = ["hitRatio", "minMs"] as const
 
-/**
- * All that is reported of a store: what is not named here leaves the process in no report. The state of a circuit breaker and of a
- * bus belong here as soon as a store's statistics carry them.
- */
-const STORE = {
-  name: "",
-  backend: { kind: "", target: "" },
-  l1: {
-    hits: 0,
-    negativeHits: 0,
-    misses: 0,
-    bypasses: 0,
-    fills: 0,
-    refusedFills: 0,
-    evictions: { entries: 0, bytes: 0, oversize: 0, negatives: 0 },
-    expirations: 0,
-    invalidations: 0,
-    entries: 0,
-    negatives: 0,
-    maxEntries: 0,
-    bytes: 0,
-    maxBytes: 0,
-    latency: LATENCY,
-  },
-  l2: {
-    hits: 0,
-    misses: 0,
-    readErrors: 0,
-    coalesced: 0,
-    writes: 0,
-    refused: 0,
-    writeErrors: 0,
-    bytesRead: 0,
-    bytesWritten: 0,
-    readLatency: LATENCY,
-    writeLatency: LATENCY,
-  },
-  loader: { loads: 0, hits: 0, misses: 0, errors: 0, coalesced: 0, refreshes: 0, latency: LATENCY },
-  inFlight: 0,
-  quarantined: 0,
+type Reported<Stats> = {
+  [Name in Exclude<keyof Stats, (typeof LOCAL)[number]>]: Stats[Name] extends object
+    ? Reported<Stats[Name]>
+    : Stats[Name]
 }
-const PROCESS = { id: "", name: "", uptimeMs: 0 }
 
 /** A store as the report has it; every number is finite and at least 0. */
-export type StoreReport = typeof STORE
+export type StoreReport = Reported<StoreStats>
+
+const reported = (paths: readonly string[]) =>
+  paths.filter((path) => !LOCAL.some((name) => path.endsWith(`.${name}`)))
+
+/** What a store has in a report: nothing but this and {@link PROCESS} leaves the process in one. */
+const TEXTS = reported(pathsOf("text"))
+const NUMBERS = reported([
+  ...pathsOf("counter"),
+  ...pathsOf("level"),
+  ...pathsOf("latency").flatMap((path) => keysOf(LATENCY).map((name) => `${path}.${name}`)),
+])
+
+const PROCESS = { id: "", name: "", uptimeMs: 0 }
 
 /** As JSON that no HTML parser takes for markup, and that holds the named properties alone. */
 export function serializeReport(report: DashboardReport): string {
@@ -102,12 +81,23 @@ export function parseReport(text: string): AnsweringProcess[] | undefined {
 function isProcess(value: unknown): value is AnsweringProcess {
   if (!conforms(value, { ...PROCESS, stores: [] })) return false
   const stores: readonly unknown[] = value.stores
-  return stores.every((store) => conforms(store, STORE))
+  return stores.every(isStore)
+}
+
+function isStore(store: unknown): store is StoreReport {
+  return (
+    TEXTS.every((path) => typeof valueAt(store, path) === "string") &&
+    NUMBERS.every((path) => isNumber(valueAt(store, path)))
+  )
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0
 }
 
 /** Whether `value` has what `shape` has, of the same types, down to the last number. Of a list it says only that it is one. */
 function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
-  if (typeof shape === "number") return typeof value === "number" && Number.isFinite(value) && value >= 0
+  if (typeof shape === "number") return isNumber(value)
   if (typeof shape !== "object" || shape === null) return typeof value === typeof shape
   if (Array.isArray(shape)) return Array.isArray(value)
   if (typeof value !== "object" || value === null) return false
@@ -118,11 +108,12 @@ function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
 /** The user and password of a URL, should a target or the like have one. */
 const CREDENTIALS = /\/\/[^/@\s"\\]*@/g
 
-const NAMES = [...namesIn(STORE), ...namesIn(PROCESS), "version", "processes", "stores", "url", "failure"]
-
-function namesIn(shape: object): string[] {
-  return Object.entries(shape).flatMap(([name, part]) => [
-    name,
-    ...(typeof part === "object" && part !== null ? namesIn(part) : []),
-  ])
-}
+const NAMES = [
+  ...[...TEXTS, ...NUMBERS].flatMap((path) => path.split(".")),
+  ...Object.keys(PROCESS),
+  "version",
+  "processes",
+  "stores",
+  "url",
+  "failure",
+]

@@ -6,7 +6,7 @@ export interface ErrorKind {
   readonly type: string
 }
 
-/** How often each kind of error came up. */
+/** How many errors of each kind there were. */
 export class ErrorCounts {
   readonly #counts = new Map<string, { kind: ErrorKind; count: number }>()
 
@@ -26,7 +26,7 @@ export class ErrorCounts {
   }
 }
 
-/** One open store, as its account reads it. */
+/** One open store, as an account reads it. */
 export interface Source {
   read(): Reading
   readonly errors: ErrorCounts
@@ -35,11 +35,12 @@ export interface Source {
 }
 
 /**
- * All stores of one name. Two observations of equal attributes would overwrite each other, so they are added up here. A
- * store that is closed leaves its counts behind: what only grows must not shrink.
+ * All stores of one name. Two observations of equal attributes overwrite each other, so the stores are added up here. The
+ * counts of a closed store are kept, because a counter must not go down.
  */
 export class Account {
   readonly #sources = new Set<Source>()
+  /** What the closed stores counted, in the order of {@link COUNTED}. */
   readonly #left: (number | undefined)[] = COUNTED.map(() => undefined)
   readonly #errorsLeft = new ErrorCounts()
 
@@ -50,7 +51,7 @@ export class Account {
   leave(source: Source): void {
     if (!this.#sources.delete(source)) return
     const reading = source.read()
-    for (const [i, row] of COUNTED.entries()) this.#left[i] = plus(this.#left[i], row.read(reading))
+    for (const [i, series] of COUNTED.entries()) this.#left[i] = plus(this.#left[i], series.read(reading))
     this.#errorsLeft.addAll(source.errors)
   }
 
@@ -62,10 +63,9 @@ export class Account {
     return [...this.#sources].map((source) => source.read())
   }
 
-  /** The row `i` of {@link COUNTED}, over the open stores and the closed ones. */
-  counted(i: number, readings: readonly Reading[]): number | undefined {
-    const row = COUNTED[i]
-    return row && plus(this.#left[i], sum(row, readings))
+  /** The sum of each of {@link COUNTED}, over the open stores and the closed ones. */
+  counted(readings: readonly Reading[]): (number | undefined)[] {
+    return COUNTED.map((series, i) => plus(this.#left[i], sum(series, readings)))
   }
 
   errors(): ErrorCounts {

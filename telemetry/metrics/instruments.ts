@@ -13,9 +13,8 @@ import { Account } from "./account.ts"
 import { COUNTED, CURRENT, sum } from "./series.ts"
 
 /**
- * The instruments on one meter provider, shared by all stores that report to it. One callback reads all counters when
- * somebody collects; nothing is recorded while the stores work, but for durations of what takes long anyway. Histograms of a
- * bus's lag and of the age of stale answers would be made here.
+ * The instruments of one meter provider, shared by all stores that use it. One callback reads all counters at each
+ * collection. While the stores work, only durations of operations that leave L1 are recorded.
  */
 export class Instruments {
   readonly operationDuration: Histogram
@@ -51,7 +50,7 @@ export class Instruments {
           if (observable === undefined) return
           result.observe(observable, value, { [ATTRIBUTE.name]: name, ...attributes })
         }
-        safely(() => report(account, observe))
+        safely(() => observeAll(account, observe))
         safely(() => this.#drain(name, account))
       }
     }
@@ -74,23 +73,24 @@ export class Instruments {
 
 type Observe = (metric: Metric, value: number, attributes: Attributes) => void
 
-function report(account: Account, observe: Observe): void {
+function observeAll(account: Account, observe: Observe): void {
   const readings = account.readings()
+  const totals = account.counted(readings)
   for (const [i, { metric, attributes }] of COUNTED.entries()) {
-    const total = account.counted(i, readings)
+    const total = totals[i]
     if (total !== undefined) observe(metric, total, attributes)
   }
   for (const { kind, count } of account.errors()) {
     const attributes = { [ATTRIBUTE.operation]: kind.operation, [ATTRIBUTE.errorType]: kind.type }
     observe(COUNTERS.errors, count, attributes)
   }
-  for (const row of CURRENT) {
-    // Zero, not nothing, once the last store is closed: a level that is not observed keeps its last value.
-    observe(row.metric, sum(row, readings) ?? 0, row.attributes)
+  for (const series of CURRENT) {
+    // 0 once the last store is closed: a level that is not observed keeps its last value.
+    observe(series.metric, sum(series, readings) ?? 0, series.attributes)
   }
 }
 
-/** The instruments of each meter provider; `undefined` for one that does nothing, or could not make them. */
+/** The instruments of each meter provider; `undefined` for one that records nothing or failed to make them. */
 const known = new WeakMap<MeterProvider, { instruments: Instruments | undefined }>()
 
 export function instrumentsOf(provider: MeterProvider, version: string | undefined): Instruments | undefined {

@@ -1,6 +1,6 @@
 import type { Attributes, Histogram, MeterProvider } from "@opentelemetry/api"
+import type { StoreStats } from "../../src/counters.ts"
 import type { Outcome } from "../../src/listener.ts"
-import type { StoreStats } from "../../src/stats.ts"
 import type { Capacity } from "../capacity.ts"
 import { errorType } from "../error-type.ts"
 import { ATTRIBUTE } from "../names.ts"
@@ -15,7 +15,7 @@ const MAX_SAMPLES = 1_024
 
 /** The metrics of one store. */
 export class StoreMetrics implements Source {
-  /** Where durations go, if somebody collects metrics. */
+  /** Where durations are recorded; `undefined` if nobody collects metrics. */
   instruments: Instruments | undefined
   readonly errors = new ErrorCounts()
   readonly #store: string
@@ -41,19 +41,19 @@ export class StoreMetrics implements Source {
     this.#capacity = capacity
   }
 
-  /** From now on there is something to report. */
+  /** Begins to report what `stats` says. */
   open(stats: () => StoreStats): void {
     this.#stats = stats
     this.sync()
   }
 
-  /** Leaves the final counts behind. */
+  /** Ends the reports; the account keeps the final counts. */
   close(): void {
     this.#move(undefined)
     this.#stats = undefined
   }
 
-  /** Finds the instruments again, if an SDK was registered or taken away: those made before do nothing, for ever. */
+  /** Finds the instruments anew after an SDK was registered or taken away: those made before record nothing, for ever. */
   sync(): void {
     if (this.#stats === undefined) return
     const provider = this.#given ?? registeredMeterProvider()
@@ -77,7 +77,7 @@ export class StoreMetrics implements Source {
     return Array.from(taken, seconds)
   }
 
-  /** How long an operation took, ms, and what came of it. */
+  /** Records the duration of an operation, ms, by its outcome. */
   recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
     if (ms === undefined) return
     const attributes = this.#attributes(operation, tier)
@@ -85,7 +85,7 @@ export class StoreMetrics implements Source {
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
-  /** The same of one that failed. */
+  /** Counts the error of an operation that failed, and records its duration, ms. */
   recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
     const type = this.countError(operation, error)
     if (ms === undefined) return
@@ -93,7 +93,7 @@ export class StoreMetrics implements Source {
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
-  /** Counts an error, whether or not anybody collects. */
+  /** Counts an error, whether or not anybody collects; gives its type. */
   countError(operation: string, error: unknown): string {
     const type = errorType(error)
     this.errors.add({ operation, type })
@@ -112,12 +112,12 @@ export class StoreMetrics implements Source {
   }
 }
 
-/** Records a duration, ms, and throws nothing: what comes after it must not suffer. */
+/** Records a duration, ms. Throws nothing, whatever the histogram does. */
 export function recordDuration(histogram: Histogram | undefined, ms: number, attributes: Attributes): void {
   if (histogram !== undefined) safely(() => histogram.record(seconds(ms), attributes))
 }
 
-/** Never negative, which a histogram refuses, whatever clock the store was given. */
+/** At least 0, whatever clock the store was given: a histogram refuses negative durations. */
 function seconds(ms: number): number {
   return Math.max(0, ms) / 1e3
 }

@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from "node:http"
 import { onTestFinished } from "vitest"
 import type { Kv } from "../../src/api.ts"
 import { kv } from "../../src/kv.ts"
-import { Counters, snapshot } from "../../src/stats.ts"
+import { newCounters, snapshot } from "../../src/stats.ts"
 import {
   type DashboardHandler,
   type DashboardOptions,
@@ -58,7 +58,7 @@ export function storeReport(name: string): StoreReport {
     { maxEntries: 100, maxBytes: 10_000, ttlMs: 1_000, negativeTtlMs: 0, jitter: 0 },
     testRuntime(),
   )
-  return snapshot(name, memory(), l1, new Counters(), { inFlight: 0, quarantined: 0 })
+  return snapshot(name, memory(), l1, newCounters(), { inFlight: 0, quarantined: 0 })
 }
 
 /** A process as a report has it. */

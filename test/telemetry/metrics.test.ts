@@ -2,6 +2,7 @@ import { metrics } from "@opentelemetry/api"
 import { AggregationTemporality } from "@opentelemetry/sdk-metrics"
 import { afterEach, describe, expect, test } from "vitest"
 import { KvError, kv } from "../../src/index.ts"
+import { COUNTERS, HISTOGRAMS, type Metric } from "../../telemetry/names.ts"
 import type { Tariff } from "../../tiers/backend.ts"
 import { tariff as dynamodbTariff } from "../../tiers/dynamodb/tariff.ts"
 import { tariff as firestoreTariff } from "../../tiers/firestore/tariff.ts"
@@ -363,6 +364,34 @@ describe("durations", () => {
     const duration = histogramOf(await collect(), "tiered_kv.operation.duration")
     expect(duration).toMatchObject({ count: 1, sum: 0 })
     await store.close()
+  })
+})
+
+describe("attributes", () => {
+  test("are those that the metric is declared with, and no others", async () => {
+    const { collect, client, gate } = await measured()
+    await client.set("a", "1")
+    for (let hit = 0; hit <= 256; hit++) await client.get("a")
+    await client.set("b", 1, { ttlMs: 1_000 })
+    await client.getOrSet("b", () => 2, { ttlMs: 3_000, refreshAheadMs: 2_000 })
+    await settle()
+    await client.getOrSet("c", () => Promise.reject(new RangeError())).catch(() => {})
+    gate.script("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get" }) })
+    await client.get("d").catch(() => {})
+
+    const seen = new Map<string, Set<string>>()
+    for (const { metric, attributes } of await collect()) {
+      seen.set(metric, new Set([...(seen.get(metric) ?? []), ...Object.keys(attributes)]))
+    }
+    for (const { name, attributes = [] } of Object.values<Metric>({
+      ...HISTOGRAMS,
+      errors: COUNTERS.errors,
+    })) {
+      // The memory backend has no server and no namespace.
+      const used = attributes.filter((attribute) => !/^server|namespace$/.test(attribute))
+      const own = name.startsWith("tiered_kv.") ? ["cache.name"] : []
+      expect([...(seen.get(name) ?? [])].sort(), name).toEqual([...own, ...used].sort())
+    }
   })
 })
 

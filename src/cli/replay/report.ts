@@ -1,4 +1,4 @@
-import type { LatencyStats, StoreStats } from "../../stats.ts"
+import type { LatencyStats, StoreStats } from "../../counters.ts"
 import type { BadLine } from "./access-log.ts"
 import type { SimulatedSize } from "./l1-simulation.ts"
 import type { LogFormat } from "./log-format.ts"

@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatDuration, formatShare, NONE } from "../../../tiers/util/format.ts"
-import type { LatencyStats } from "../../stats.ts"
+import type { LatencyStats } from "../../counters.ts"
 import { renderTable } from "../table.ts"
 import { type ReplayReport, ratioOf } from "./report.ts"
 
