@@ -4,13 +4,14 @@ import { KvError } from "../errors.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { ofKey } from "../util/key-error.ts"
 import { OpenOnce } from "../util/open-once.ts"
-import type { FirestoreCalls, FirestoreDocument, FirestoreWrite, Instant } from "./calls.ts"
+import { bySize } from "./commits.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
 import { isRefusal, KIND, toKvError, Unprocessed } from "./errors.ts"
+import type { FirestoreDocument, FirestoreRequests, FirestoreWrite, Instant } from "./requests.ts"
 import * as rows from "./row.ts"
-import { rpcCalls } from "./rpc.ts"
+import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
-import { sdkCalls } from "./sdk.ts"
+import { sdkRequests } from "./sdk.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { tariff } from "./tariff.ts"
 
@@ -29,18 +30,19 @@ export interface FirestoreOptions {
 const MAX_READ_BATCH = 300
 /** Writes in one `Commit`, the number that the service was long limited to. */
 const MAX_WRITE_BATCH = 500
-/** Bytes of values, encoded, in one `Commit`. With all that goes with them the service takes 10 MiB, its emulator 4. */
-const MAX_COMMIT_BYTES = 3 * 1_048_576
 
-interface Call {
+/** What one request is, for its errors. */
+interface Request {
+  /** The method of the backend that makes it. */
   operation: string
   key?: string
   /**
-   * What may have happened if the call is not answered. `reread`: the look at a row after a write was refused, which has
-   * had an effect only if the SDK sent it more than once.
+   * What may have happened if it is not answered. `reread`: the look at a row after a write was refused, which has had an
+   * effect only if the SDK sent that write more than once.
    * @default "read"
    */
   effect?: "read" | "write" | "reread"
+  /** Ends the request. */
   signal?: AbortSignal | undefined
 }
 
@@ -60,18 +62,27 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   const target = `${database}/${collection}`
   const connection = new OpenOnce(KIND, () =>
     isClient(client)
-      ? sdkCalls(client, collection, runtime, timeoutMs)
-      : rpcCalls(client, collection, runtime, timeoutMs),
+      ? sdkRequests(client, collection, runtime, timeoutMs)
+      : rpcRequests(client, collection, runtime, timeoutMs),
   )
 
-  /** Makes one request; what breaks it leaves as a {@link KvError}, or as the reason of the signal. */
-  async function request<T>(call: Call, send: (calls: FirestoreCalls) => Promise<T>): Promise<T> {
-    const { operation, key, effect = "read", signal } = call
+  /** The SDK repeats commits unasked: one that was refused may have been sent, and applied, before. */
+  const mayRepeat = isClient(client)
+
+  /** For one request to be made with. */
+  function requests({ operation, key, signal }: Request): FirestoreRequests {
     signal?.throwIfAborted()
-    const calls = connection.use(operation, key)
-    const mayRepeat = calls.repeatsCommits
+    return connection.use(operation, key)
+  }
+
+  /** What `decode` makes of the answer to a request. What breaks either leaves as a {@link KvError}, or as the reason of the signal. */
+  async function answered<Answer, T>(
+    { operation, key, effect = "read", signal }: Request,
+    answer: Promise<Answer>,
+    decode: (answer: Answer) => T,
+  ): Promise<T> {
     try {
-      return await send(calls)
+      return decode(await answer)
     } catch (error) {
       signal?.throwIfAborted()
       const writes = effect === "write" || (effect === "reread" && mayRepeat)
@@ -79,21 +90,25 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     }
   }
 
-  /** What `decode` makes of the document under a key, expired or not; `undefined` if there is none. */
-  function read<T>(
-    call: Call & { key: string },
-    decode: (document: FirestoreDocument) => T,
-    fields?: readonly string[],
-  ): Promise<T | undefined> {
-    return request(call, async (calls) => {
-      const id = rows.toDocumentId(call.key)
-      const document = answered(id, await calls.read([id], fields))
-      return document && decode(document)
+  /** The row under a key, expired or not, as far as `fields` tell; `undefined` if there is none. */
+  async function readRow(
+    request: Request & { key: string },
+    fields: readonly string[],
+  ): Promise<rows.Row | undefined> {
+    const id = rows.toDocumentId(request.key)
+    return answered(request, requests(request).read([id], fields), (documents) => {
+      const document = documentIn(documents, id)
+      return document && rows.decodeRow(document)
     })
   }
 
-  function commit(call: Call, writes: readonly FirestoreWrite[]): Promise<(Instant | undefined)[]> {
-    return request({ ...call, effect: "write" }, (calls) => calls.commit(writes))
+  /** Commits writes, all or none. Gives what `decode` makes of the time of each. */
+  async function commit<T>(
+    request: Request,
+    writes: readonly FirestoreWrite[],
+    decode: (times: readonly (Instant | undefined)[]) => T,
+  ): Promise<T> {
+    return answered({ ...request, effect: "write" }, requests(request).commit(writes), decode)
   }
 
   function rowAt(operation: string, key: string): RowAccess {
@@ -102,16 +117,16 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
       operation,
       key,
       now: runtime.now,
-      commitIf: (fields, precondition) =>
-        request({ operation, key, effect: "write" }, async (calls) => {
-          try {
-            return (await calls.commit([{ id, ...(fields && { fields }), precondition }]))[0]
-          } catch (error) {
-            if (isRefusal(error)) return undefined
-            throw error
-          }
-        }),
-      reread: () => read({ operation, key, effect: "reread" }, rows.decodeRow, rows.IDENTITY_FIELDS),
+      async commitIf(fields, precondition) {
+        try {
+          const write = { id, ...(fields && { fields }), precondition }
+          return await commit({ operation, key }, [write], ([time]) => time)
+        } catch (error) {
+          if (error instanceof KvError && isRefusal(error.cause)) return undefined
+          throw error
+        }
+      },
+      reread: () => readRow({ operation, key, effect: "reread" }, rows.IDENTITY_FIELDS),
     }
   }
 
@@ -126,11 +141,10 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     const writes = Array.from(items, ([key, item]) => ({ key, item, write: toWrite(key, item) }))
     const send = async (part: typeof writes) => {
       try {
-        const times = await commit(
-          { operation },
-          part.map(({ write }) => write),
-        )
-        for (const [index, { key, item }] of part.entries()) results.set(key, resultOf(item, times[index]))
+        const sent = part.map(({ write }) => write)
+        await commit({ operation }, sent, (times) => {
+          for (const [index, { key, item }] of part.entries()) results.set(key, resultOf(item, times[index]))
+        })
       } catch (error) {
         if (!(error instanceof KvError) || error.code === "CLOSED") throw error
         for (const { key } of part) results.set(key, ofKey(error, key))
@@ -152,16 +166,24 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     open: () => connection.open(),
     close: () => connection.close(),
 
-    get: (key) => read({ operation: "get", key }, (document) => rows.liveEntry(document, runtime.now())),
+    async get(key) {
+      const request = { operation: "get", key }
+      const id = rows.toDocumentId(key)
+      return answered(request, requests(request).read([id]), (documents) => {
+        const document = documentIn(documents, id)
+        return document && rows.liveEntry(document, runtime.now())
+      })
+    },
 
-    getMany: (keys) =>
-      request({ operation: "getMany" }, async (calls) => {
-        const documents = await calls.read(keys.map(rows.toDocumentId))
+    async getMany(keys) {
+      const request = { operation: "getMany" }
+      const ids = keys.map(rows.toDocumentId)
+      return answered(request, requests(request).read(ids), (documents) => {
         const now = runtime.now()
         const entries = new Map<string, StoredEntry | KvError>()
         for (const key of keys) {
           try {
-            const document = answered(rows.toDocumentId(key), documents)
+            const document = documentIn(documents, rows.toDocumentId(key))
             const entry = document && rows.liveEntry(document, now)
             if (entry !== undefined) entries.set(key, entry)
           } catch (error) {
@@ -169,18 +191,18 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
           }
         }
         return entries
-      }),
+      })
+    },
 
     async exists(key) {
-      const row = await read({ operation: "exists", key }, rows.decodeRow, rows.LIVENESS_FIELDS)
+      const row = await readRow({ operation: "exists", key }, rows.LIVENESS_FIELDS)
       return row !== undefined && rows.isLive(row.expiresAt, runtime.now())
     },
 
     async put(key, write) {
       const { condition } = write
       if (condition === undefined) {
-        const [time] = await commit({ operation: "put", key }, [toWrite(key, write)])
-        return rows.applied(write, time)
+        return commit({ operation: "put", key }, [toWrite(key, write)], ([time]) => rows.applied(write, time))
       }
       if ("absent" in condition) return create(rowAt("put", key), write)
       const fields = rows.encodeRow(write, runtime.now())
@@ -191,8 +213,8 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
 
     async delete(key, { id, condition }) {
       if (condition === undefined) {
-        await commit({ operation: "delete", key }, [{ id: rows.toDocumentId(key) }])
-        return { applied: true }
+        const removal = { id: rows.toDocumentId(key) }
+        return commit({ operation: "delete", key }, [removal], () => ({ applied: true }))
       }
       const tombstone = rows.encodeTombstone(id, runtime.now())
       const { applied } = await replace(rowAt("delete", key), tombstone, { id }, condition.version)
@@ -207,13 +229,13 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
         () => ({ applied: true }),
       ),
 
-    scan: (prefix, page) =>
-      request({ operation: "scan", signal: page.signal }, (calls) =>
-        scanPage(calls, prefix, page, runtime.now),
-      ),
+    async scan(prefix, page) {
+      const request = { operation: "scan", signal: page.signal }
+      return answered(request, scanPage(requests(request), prefix, page, runtime.now), (found) => found)
+    },
 
     async wasWrittenBy(key, id) {
-      const row = await read({ operation: "wasWrittenBy", key }, rows.decodeRow, rows.IDENTITY_FIELDS)
+      const row = await readRow({ operation: "wasWrittenBy", key }, rows.IDENTITY_FIELDS)
       return row?.writeId === id
     },
   }
@@ -250,29 +272,10 @@ function databaseOf(client: Firestore | FirestoreSettings): string {
 }
 
 /** The document that the service gave for an id, `undefined` if it said that none is there. */
-function answered(
-  id: string,
+function documentIn(
   documents: ReadonlyMap<string, FirestoreDocument | undefined>,
+  id: string,
 ): FirestoreDocument | undefined {
   if (documents.has(id)) return documents.get(id)
   throw new Unprocessed("the answer ended without a word on this document")
-}
-
-/** Splits writes into commits that the service takes. */
-function bySize<Item extends { write: FirestoreWrite }>(items: readonly Item[]): Item[][] {
-  const parts: Item[][] = []
-  let room = 0
-  for (const item of items) {
-    const value = item.write.fields?.value
-    const size = typeof value === "string" ? value.length : 0
-    const part = size > room ? undefined : parts.at(-1)
-    if (part === undefined) {
-      parts.push([item])
-      room = MAX_COMMIT_BYTES - size
-    } else {
-      part.push(item)
-      room -= size
-    }
-  }
-  return parts
 }

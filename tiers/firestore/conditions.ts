@@ -1,7 +1,7 @@
 import type { Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
-import type { FirestoreWrite, Instant } from "./calls.ts"
 import { KIND } from "./errors.ts"
+import type { FirestoreWrite, Instant } from "./requests.ts"
 import { applied, encodeRow, isLive, parseVersion, type Row } from "./row.ts"
 
 /** The row under one key, as conditional writes meet it. */

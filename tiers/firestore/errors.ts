@@ -3,16 +3,17 @@ import { CorruptRow } from "./row.ts"
 
 export const KIND = "firestore"
 
-export interface FailedCall {
+export interface FailedRequest {
+  /** The method of the backend that makes it. */
   operation: string
-  /** Whether an attempt without an answer may have changed something. */
+  /** Whether a request without an answer may have changed something. */
   effect: "read" | "write"
   key?: string | undefined
   /** Database and collection, for messages. */
   target?: string | undefined
   /** What the caller has to be allowed. @default "roles/datastore.user" */
   needs?: string
-  /** The SDK may have sent the call more than once, so that its last attempt does not tell what came of the others. */
+  /** The SDK may have sent it more than once, so that its last attempt does not tell what came of the others. */
   mayRepeat?: boolean
 }
 
@@ -43,13 +44,13 @@ export const GRPC = {
 } as const
 
 /** Turns whatever the SDK or gRPC threw into the error that the contract of a backend asks for. */
-export function toKvError(error: unknown, call: FailedCall): KvError {
+export function toKvError(error: unknown, request: FailedRequest): KvError {
   if (error instanceof KvError) return error
-  const [code, message] = judge(error, call)
+  const [code, message] = judge(error, request)
   return new KvError(code, message, {
-    operation: call.operation,
+    operation: request.operation,
     backend: KIND,
-    key: call.key,
+    key: request.key,
     cause: error,
   })
 }
@@ -63,10 +64,10 @@ export function isRefusal(error: unknown): boolean {
   return code === GRPC.ALREADY_EXISTS || code === GRPC.FAILED_PRECONDITION || code === GRPC.NOT_FOUND
 }
 
-function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
+function judge(error: unknown, request: FailedRequest): [KvErrorCode, string] {
   if (error instanceof CorruptRow)
     return ["CORRUPT_ENTRY", `the document is no row of a store: ${error.message}`]
-  const at = call.target === undefined ? "Firestore" : `Firestore (${call.target})`
+  const at = request.target === undefined ? "Firestore" : `Firestore (${request.target})`
   if (error instanceof Unprocessed)
     return ["THROTTLED", `${at} left the document out of its answer; try again later`]
   if (lackedToken(error)) {
@@ -83,7 +84,7 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
     case GRPC.PERMISSION_DENIED:
       return [
         "ACCESS_DENIED",
-        `${at} does not let these credentials do this; grant them ${call.needs ?? "roles/datastore.user"}, and see that the Firestore API is enabled`,
+        `${at} does not let these credentials do this; grant them ${request.needs ?? "roles/datastore.user"}, and see that the Firestore API is enabled`,
       ]
     case GRPC.UNAUTHENTICATED:
       return ["ACCESS_DENIED", `${at} does not accept these credentials; renew or correct them`]
@@ -101,7 +102,7 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
     case GRPC.ABORTED:
       return ["THROTTLED", `${at} gave the call up for others on the same documents; it was not applied`]
     case GRPC.DEADLINE_EXCEEDED:
-      return unanswered(error, call, "TIMEOUT", `${at} did not answer in time`)
+      return unanswered(error, request, "TIMEOUT", `${at} did not answer in time`)
     case undefined:
       if (error instanceof Error && /default credentials|credential/i.test(error.message)) {
         return [
@@ -109,19 +110,19 @@ function judge(error: unknown, call: FailedCall): [KvErrorCode, string] {
           "no credentials for Google Cloud were found; set GOOGLE_APPLICATION_CREDENTIALS, or run `gcloud auth application-default login`",
         ]
       }
-      return unanswered(error, call, "UNAVAILABLE", `${at} could not be asked`)
+      return unanswered(error, request, "UNAVAILABLE", `${at} could not be asked`)
     default:
-      return unanswered(error, call, "UNAVAILABLE", `${at} could not be reached, or failed`)
+      return unanswered(error, request, "UNAVAILABLE", `${at} could not be reached, or failed`)
   }
 }
 
 function unanswered(
   error: unknown,
-  call: FailedCall,
+  request: FailedRequest,
   code: KvErrorCode,
   message: string,
 ): [KvErrorCode, string] {
-  if (call.effect === "read" || (!call.mayRepeat && wasNotSent(error))) return [code, message]
+  if (request.effect === "read" || (!request.mayRepeat && wasNotSent(error))) return [code, message]
   return ["OUTCOME_UNKNOWN", `${message}; the write may have been applied, or may yet be`]
 }
 

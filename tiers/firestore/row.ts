@@ -1,6 +1,6 @@
 import type { StoredEntry, Write, WriteResult } from "../backend.ts"
 import { KEY_FORM, LATEST_EXPIRY } from "../limits.ts"
-import type { FieldValue, FirestoreDocument, Instant } from "./calls.ts"
+import type { FieldValue, FirestoreDocument, Instant } from "./requests.ts"
 
 /**
  * How an entry lies in Firestore: a document of the collection, its id the key, with these fields.

@@ -1,19 +1,19 @@
 import type { Runtime } from "../runtime.ts"
-import type { FirestoreCalls, FirestoreDocument } from "./calls.ts"
 import { leaseChannel, type ResponseStream } from "./channel.ts"
+import type { FirestoreDocument, FirestoreRequests } from "./requests.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { type DocumentResponse, toDocument, toInstant, toWireQuery, toWireWrite } from "./wire.ts"
 
 /**
- * The calls, straight over gRPC: each is sent once and has `timeoutMs` to be answered. A lone read takes about half the
+ * The requests, straight over gRPC: each is sent once and has `timeoutMs` to be answered. A lone read takes about half the
  * processor time of the SDK's `doc.get()`.
  */
-export async function rpcCalls(
+export async function rpcRequests(
   settings: FirestoreSettings,
   collection: string,
   runtime: Runtime,
   timeoutMs: number,
-): Promise<FirestoreCalls> {
+): Promise<FirestoreRequests> {
   const { resource: channel, release } = await leaseChannel(settings, runtime, timeoutMs)
   const { stub } = channel
   const database = `projects/${settings.projectId}/databases/${settings.databaseId ?? DEFAULT_DATABASE}`
@@ -28,8 +28,6 @@ export async function rpcCalls(
   const options = () => ({ deadline: Date.now() + timeoutMs })
 
   return {
-    repeatsCommits: false,
-
     async read(ids, fields) {
       const documents = new Map<string, FirestoreDocument | undefined>()
       if (ids.length === 0) return documents

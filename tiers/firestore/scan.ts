@@ -1,7 +1,7 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
-import type { FirestoreCalls, FirestoreDocument, IdRange } from "./calls.ts"
 import { KIND, toKvError } from "./errors.ts"
+import type { FirestoreDocument, FirestoreRequests, IdRange } from "./requests.ts"
 import { isReserved, liveEntry, toKey } from "./row.ts"
 
 /** Documents asked for at a time, at most, to get past expired rows. */
@@ -18,7 +18,7 @@ const ESCAPE = "~"
  * found something or seen all. Rejects with `INVALID_CURSOR` if no scan of this prefix gave the cursor.
  */
 export async function scanPage(
-  calls: FirestoreCalls,
+  requests: FirestoreRequests,
   prefix: string,
   { limit, cursor, signal }: ScanRequest,
   now: () => number,
@@ -27,7 +27,7 @@ export async function scanPage(
   let range: IdRange | undefined = first
   let size = limit
   while (range !== undefined) {
-    const documents = await calls.query(range, size, signal)
+    const documents = await requests.query(range, size, signal)
     const found = documents.flatMap((document) => toFound(document, now()))
     const exhausted = documents.length < size
     const last = found.length > limit ? found[limit - 1]?.id : documents.at(-1)?.id

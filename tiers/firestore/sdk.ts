@@ -8,36 +8,34 @@ import type {
 import type { Runtime } from "../runtime.ts"
 import { abortable } from "../util/abort.ts"
 import { within } from "../util/deadline.ts"
+import { GRPC } from "./errors.ts"
 import type {
   FieldValue,
-  FirestoreCalls,
   FirestoreDocument,
+  FirestoreRequests,
   FirestoreWrite,
   IdRange,
   Instant,
-} from "./calls.ts"
-import { GRPC } from "./errors.ts"
+} from "./requests.ts"
 import { loadSdk, type Sdk } from "./settings.ts"
 
 /**
- * The calls over a client that the caller passed in, by its public methods. Those repeat on their own what fails, for
+ * The requests over a client that the caller passed in, by its public methods. Those repeat on their own what fails, for
  * minutes, and cannot be told not to: after `timeoutMs` the answer is no longer waited for, but a write without one may
  * still land much later. A failed read is repeated for seven seconds whatever the failure was, unless the client was
  * made with `gaxServerStreamingRetries: true`. Settings in place of a client avoid both.
  */
-export async function sdkCalls(
+export async function sdkRequests(
   client: Firestore,
   collection: string,
   runtime: Runtime,
   timeoutMs: number,
-): Promise<FirestoreCalls> {
+): Promise<FirestoreRequests> {
   const { sdk } = await loadSdk()
   const rows = client.collection(collection)
   const inTime = <T>(answer: Promise<T>) => within(runtime, answer, timeoutMs, () => new NoAnswer(timeoutMs))
 
   return {
-    repeatsCommits: true,
-
     async read(ids, fields) {
       if (ids.length === 0) return new Map()
       const references = ids.map((id) => rows.doc(id))

@@ -1,4 +1,4 @@
-import type { FieldValue, FirestoreDocument, FirestoreWrite, IdRange, Instant } from "./calls.ts"
+import type { FieldValue, FirestoreDocument, FirestoreWrite, IdRange, Instant } from "./requests.ts"
 
 /** The protocol's messages, `google.firestore.v1`, as the SDK's decoder gives them: of each, what is used here. */
 export interface WireDocument {

@@ -2,7 +2,7 @@
  * The three calls of the service that the backend is made of, in plain values. They reject with what the SDK threw; the
  * backend maps it. `rpc.ts` makes them of settings, `sdk.ts` of a client that a caller passed in.
  */
-export interface FirestoreCalls {
+export interface FirestoreRequests {
   /** Reads documents by id, each with `fields` alone if given: what came back, `undefined` for an absent document. */
   read(
     ids: readonly string[],
@@ -12,8 +12,6 @@ export interface FirestoreCalls {
   commit(writes: readonly FirestoreWrite[]): Promise<(Instant | undefined)[]>
   /** Documents in the order of their ids. */
   query(range: IdRange, limit: number, signal: AbortSignal | undefined): Promise<FirestoreDocument[]>
-  /** Whether a `commit` that was refused may have been sent, and applied, before: the SDK repeats commits unasked. */
-  readonly repeatsCommits: boolean
   /** Releases what was made for this backend; not a client that was passed in. */
   close(): Promise<void>
 }
