@@ -39,22 +39,25 @@ await requireServer(
       [409, "TableBeingDeleted", "STORE_NOT_FOUND", "STORE_NOT_FOUND"],
       [400, "InvalidInput", "BINDING_INVALID", "BINDING_INVALID"],
     ]
-    test.each(answers)("%i %s: a read %s, a write %s", async (status, code, read, written) => {
-      const json = JSON.stringify({ "odata.error": { code, message: { lang: "en-US", value: "No." } } })
-      const type = { "content-type": "application/json;odata=minimalmetadata" }
-      const response = httpResponse(status, type, code === "" ? "" : json)
-      const answer = proxy.inject({ kind: "respond", response, times: 4 })
-      await expect(Promise.resolve(backend.get(key))).rejects.toMatchObject({ code: read, key })
-      await expect(backend.put(key, write())).rejects.toMatchObject({ code: written, key })
-      await expect(backend.delete(key, { id: newId() })).rejects.toMatchObject({ code: written, key })
-      await expect(
-        backend.put(key, { ...write(), condition: { absent: true } as const }),
-      ).rejects.toMatchObject({ code: written, key })
-      expect(answer.hits).toBe(4)
-      expect(await direct.get(key)).toBeUndefined()
-    })
+    test.each(answers)(
+      "the answer %i %s is %s to a read and %s to a write",
+      async (status, code, read, written) => {
+        const json = JSON.stringify({ "odata.error": { code, message: { lang: "en-US", value: "No." } } })
+        const type = { "content-type": "application/json;odata=minimalmetadata" }
+        const response = httpResponse(status, type, code === "" ? "" : json)
+        const answer = proxy.inject({ kind: "respond", response, times: 4 })
+        await expect(Promise.resolve(backend.get(key))).rejects.toMatchObject({ code: read, key })
+        await expect(backend.put(key, write())).rejects.toMatchObject({ code: written, key })
+        await expect(backend.delete(key, { id: newId() })).rejects.toMatchObject({ code: written, key })
+        await expect(
+          backend.put(key, { ...write(), condition: { absent: true } as const }),
+        ).rejects.toMatchObject({ code: written, key })
+        expect(answer.hits).toBe(4)
+        expect(await direct.get(key)).toBeUndefined()
+      },
+    )
 
-    test("a property that a row does not have, and was asked for, is null", async () => {
+    test("the service answers null for a property that was asked for and that the row does not have", async () => {
       const etag = `W/"datetime'2021-06-09T01%3A17%3A34.17015Z'"`
       const row = { "odata.etag": etag, RowKey: key, Value: ENCODED, ExpiresAt: null, Version: null }
       const type = { "content-type": "application/json;odata=minimalmetadata" }

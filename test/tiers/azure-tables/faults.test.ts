@@ -44,7 +44,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       expect(await backend.put(key, { ...create, id: newId() })).toEqual({ applied: false })
     })
 
-    test("a create over an expired row, too", async () => {
+    test("a create over an expired row is in doubt, and is applied when sent again", async () => {
       await direct.put(key, { ...write(), expiresAt: Date.now() - 1 })
       const create = { ...write(), condition: { absent: true } } as const
       proxy.inject({ kind: "drop-reply", when: (request) => request.toString().startsWith("PUT") })
@@ -138,7 +138,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       expect(await retrying.getEntity(partitionOf(key), key)).toMatchObject({ rowKey: key })
     })
 
-    test("one that the server never got is in doubt as well, and not carried", async () => {
+    test("a write that the server never got is in doubt, and the row is not written by it", async () => {
       const put = write()
       proxy.inject({ kind: "reset" })
       await expect(backend.put(key, put)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })

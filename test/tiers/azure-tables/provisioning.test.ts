@@ -13,7 +13,7 @@ import { azuriteConnectionString, startAzurite } from "../../servers/azurite.ts"
 import { freePort, listenOnLoopback, requireServer } from "../../servers/server.ts"
 
 await requireServer("azure-tables", startAzurite, ({ connectionString }) => {
-  test("makes the table, and leaves it as it is the next time", async () => {
+  test("provisionAzureTables makes the table, and leaves it as it is the next time", async () => {
     const table = "provisioned"
     const emulated = [
       { name: "plain http refused", outcome: "unsupported" },
@@ -34,7 +34,7 @@ await requireServer("azure-tables", startAzurite, ({ connectionString }) => {
     await backend.close()
   })
 
-  test("says what is in its way", async () => {
+  test("provisionAzureTables says what is in its way", async () => {
     const wrongKey = connectionString.replace(/AccountKey=..../, "AccountKey=AAAA")
     await expect(
       provisionAzureTables({ connectionString: wrongKey }, { table: "cache" }),

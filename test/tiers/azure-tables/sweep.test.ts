@@ -78,7 +78,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     for (let pass = 0; pass < count; pass++) await onePass()
   }
 
-  test("takes expired rows out of every partition, and nothing else", async () => {
+  test("the sweep takes expired rows out of every partition, and nothing else", async () => {
     const keys = Array.from({ length: 60 }, (_, index) => `key:${index}`)
     for (const key of keys) await write(key, 1)
     await write("far", 10 * 365 * 86_400_000)
@@ -90,7 +90,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await rows()).toEqual(["far", "for good"])
   })
 
-  test("removes what reads and scans come across before it looks for more", async () => {
+  test("the sweep removes what reads and scans come across before it looks for more", async () => {
     for (const key of ["read", "scanned"]) await write(key, 1)
     await runtime.advance(GRACE_MS)
     expect(await backend.get("read")).toBeUndefined()
@@ -99,7 +99,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await rows()).toEqual([])
   })
 
-  test("leaves alone what was written, or has expired, within the last minute", async () => {
+  test("the sweep leaves alone what was written, or has expired, within the last minute", async () => {
     await backend.close()
     backend = await connect({ sweepIntervalMs: 30_000 })
     await write("key", 1)
@@ -116,7 +116,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await rows()).toEqual([])
   })
 
-  test("comes back soon to a partition with more to remove than one pass may", async () => {
+  test("the sweep comes back soon to a partition with more to remove than one pass may", async () => {
     const keys: string[] = []
     for (let index = 0; keys.length < 1_100; index++) if (bucketOf(`${index}`) === 5) keys.push(`${index}`)
     const expiresAt = runtime.now() + 1
@@ -134,7 +134,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await rows()).toEqual([])
   })
 
-  test("never removes a value that was written after the row had expired", async () => {
+  test("the sweep never removes a value that was written after the row had expired", async () => {
     await write("key", 1)
     await runtime.advance(GRACE_MS)
     expect(await backend.get("key")).toBeUndefined()
@@ -143,7 +143,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await backend.exists("key")).toBe(true)
   })
 
-  test("goes on after a pass that failed", async () => {
+  test("the sweep goes on after a pass that failed", async () => {
     const proxy = await faultProxy(server.port, "http1")
     await backend.close()
     backend = await connect({ port: proxy.port })
@@ -156,7 +156,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     await proxy.close()
   })
 
-  test("stops in the middle of a pass", async () => {
+  test("the sweep stops in the middle of a pass", async () => {
     for (let index = 0; index < 30; index++) await write(`key:${index}`, 1)
     await runtime.advance(GRACE_MS)
     for (let index = 0; index < 30; index++) await backend.get(`key:${index}`)
@@ -165,7 +165,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(await rows()).toHaveLength(30)
   })
 
-  test("stops with the backend, and does not run where it is turned off", async () => {
+  test("the sweep stops with the backend, and does not run where it is turned off", async () => {
     await write("key", 1)
     await backend.close()
     backend = await connect({ sweepIntervalMs: 0 })

@@ -73,7 +73,7 @@ test("a client that was passed in stays open, and as it was", async () => {
   client.destroy()
 })
 
-test("before it opens and after it closes, a backend is CLOSED", async () => {
+test("a backend is CLOSED before it opens and after it closes", async () => {
   const backend = dynamodb(settings, { table: "t" })
   for (let round = 0; round < 2; round++) {
     expect(await codeOf(() => backend.get("key"))).toBe("CLOSED")
@@ -84,7 +84,7 @@ test("before it opens and after it closes, a backend is CLOSED", async () => {
   }
 })
 
-describe("a configuration that is not one", () => {
+describe("a configuration is refused", () => {
   const open = (target: Parameters<typeof dynamodb>[0]) => async () => {
     const backend = dynamodb(target, { table: "t" })
     await backend.open()
@@ -128,7 +128,7 @@ describe("a configuration that is not one", () => {
 })
 
 await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  test("AWS's own variables say where it is and who asks", async () => {
+  test("AWS's own variables tell the region, the endpoint and the credentials", async () => {
     const tables = localTables(server)
     const table = await tables.create()
     vi.stubEnv("AWS_ENDPOINT_URL_DYNAMODB", server.url)

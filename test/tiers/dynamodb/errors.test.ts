@@ -132,7 +132,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(rule.hits).toBe(calls.length + 2)
     })
 
-    test("an answer that is none", async () => {
+    test("an answer of another server is an outage of a read, a doubt of a write", async () => {
       const { key } = await storedKey()
       const garbage = httpResponse(200, { "content-type": "text/html" }, "<html>welcome to this hotel</html>")
       proxy.inject({ kind: "respond", response: garbage, times: 2 })
@@ -140,7 +140,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(await codeOf(() => backend.put(key, { value: bytes, id: newId() }))).toBe("OUTCOME_UNKNOWN")
     })
 
-    test("a clock that is wrong, once the SDK knows by how much", async () => {
+    test("a clock that is wrong is UNAVAILABLE once the SDK knows by how much", async () => {
       const inAnHour = new Date(Date.now() + 3_600_000).toUTCString()
       const body = JSON.stringify({ __type: "x#InvalidSignatureException", message: "Signature expired" })
       const response = httpResponse(
@@ -157,7 +157,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
   })
 
   describe("a service that is not there", () => {
-    test("a refused connection is UNAVAILABLE, for a write as well: it was not sent", async () => {
+    test("a refused connection is UNAVAILABLE, also for a write, which was not sent", async () => {
       const nobody = dynamodb(localSettings(await freePort()), { table })
       await nobody.open()
       expect(await codeOf(() => nobody.get("key"))).toBe("UNAVAILABLE")
@@ -191,8 +191,8 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 
-  describe("a table that is not one of a store", () => {
-    test("that is not there", async () => {
+  describe("a table", () => {
+    test("that is not there is STORE_NOT_FOUND", async () => {
       const missing = dynamodb(localSettings(server.port), { table: "missing" })
       await missing.open()
       for (const call of [
@@ -208,7 +208,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       await missing.close()
     })
 
-    test("that has other keys", async () => {
+    test("that has other keys is BINDING_INVALID", async () => {
       const other = await tables.create({
         AttributeDefinitions: [{ AttributeName: "id", AttributeType: "S" }],
         KeySchema: [{ AttributeName: "id", KeyType: "HASH" }],

@@ -88,7 +88,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(await write(id), "sent again").toMatchObject({ applied: true })
     })
 
-    test.each(Object.entries(cases))("%s: one that never arrived is in doubt as well", async (_, prepare) => {
+    test.each(Object.entries(cases))("%s: is in doubt also if it never arrived", async (_, prepare) => {
       const { key, write } = await prepare()
       const before = await backend.get(key)
       const id = newId()
@@ -100,7 +100,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
 
     test.each(Object.entries(cases))(
-      "%s: what wraps the backend reports it applied",
+      "%s: is reported applied by what wraps the backend",
       async (name, prepare) => {
         const { key, write } = await prepare()
         const original = backend
@@ -115,7 +115,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       },
     )
 
-    test("a create that lost the race is not taken for its own", async () => {
+    test("of a create that lost the race is not taken for applied", async () => {
       const { key } = await storedKey()
       const id = newId()
       proxy.inject({ kind: "drop-reply", when: writes })
@@ -124,7 +124,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(await put(key, id, { absent: true })).toEqual({ applied: false })
     })
 
-    test("of a batch, every key is in doubt", async () => {
+    test("leaves every key of a batch in doubt", async () => {
       const batch = new Map(["a", "b", "c"].map((key) => [`batch:${key}`, { value: bytes, id: newId() }]))
       proxy.inject({ kind: "drop-reply", when: writes })
       const results = await backend.putMany(batch)
@@ -140,7 +140,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       }
     })
 
-    test("one that lands late is in doubt first, and there afterwards", async () => {
+    test("and that lands late is in doubt first, and found afterwards", async () => {
       const hasty = dynamodb(localSettings(proxy.port), { table, timeoutMs: DEADLINE })
       await hasty.open()
       const { key } = await storedKey()
@@ -153,7 +153,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       await hasty.close()
     })
 
-    test("a client that was passed in sends nothing twice, whatever its retries", async () => {
+    test("is sent once, whatever the retries of a client that was passed in", async () => {
       const client = new DynamoDBClient({ ...localSettings(proxy.port), maxAttempts: 5 })
       const over = dynamodb(client, { table })
       await over.open()

@@ -43,7 +43,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
   const answer = (action: string, response: string, times = 1) =>
     proxy.inject({ kind: "respond", response, times, when: (request) => actionOf(request) === action })
 
-  test("makes a table that holds a store", async () => {
+  test("provisionDynamodb makes a table that holds a store", async () => {
     const report = await provision("made", { tags: { team: "a" } })
     expect(report.target).toBe("table made")
     expect(outcomes(report)).toEqual({
@@ -70,7 +70,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await backend.close()
   })
 
-  test("asks for encryption, and tags the table as it makes it", async () => {
+  test("provisionDynamodb asks for encryption, and tags the table as it makes it", async () => {
     let creation = ""
     proxy.observe((request) => {
       if (actionOf(request) === "CreateTable") creation = request.toString()
@@ -80,7 +80,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(creation).toContain('"Tags":[{"Key":"team","Value":"a"}]')
   })
 
-  test("run again, verifies and changes nothing", async () => {
+  test("provisionDynamodb verifies and changes nothing when it is run again", async () => {
     await provision("again")
     called = []
     const report = await provision("again")
@@ -89,7 +89,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(called.filter((action) => !action.startsWith("Describe"))).toEqual([])
   })
 
-  test("finishes a table that was left without TTL, and reports what it may not change", async () => {
+  test("provisionDynamodb finishes a table that was left without TTL, and reports what it may not change", async () => {
     const table = await tables.create({
       BillingMode: "PROVISIONED",
       ProvisionedThroughput: { ReadCapacityUnits: 1, WriteCapacityUnits: 1 },
@@ -105,7 +105,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(outcomes(await provision(table))["TTL on `ttl`"]).toBe("verified")
   })
 
-  test("leaves deletion protection off where asked to", async () => {
+  test("provisionDynamodb leaves deletion protection off where asked to", async () => {
     expect(outcomes(await provision("free", { deletionProtection: false }))).toMatchObject({
       "deletion protection off": "created",
     })
@@ -113,7 +113,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await tables.drop("free")
   })
 
-  test("reports TTL on another attribute", async () => {
+  test("provisionDynamodb reports TTL on another attribute", async () => {
     const table = await tables.create()
     const TimeToLiveSpecification = { AttributeName: "expires", Enabled: true }
     await tables.client.send(new UpdateTimeToLiveCommand({ TableName: table, TimeToLiveSpecification }))
@@ -124,7 +124,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 
-  test("reports TTL that is being turned off", async () => {
+  test("provisionDynamodb reports TTL that is being turned off", async () => {
     const table = await tables.create()
     answer(
       "DescribeTimeToLive",
@@ -133,7 +133,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(outcomes(await provision(table))["TTL on `ttl`"]).toBe("differs")
   })
 
-  test("refuses a table with other keys", async () => {
+  test("provisionDynamodb refuses a table with other keys", async () => {
     const table = await tables.create({
       AttributeDefinitions: [{ AttributeName: "id", AttributeType: "N" }],
       KeySchema: [{ AttributeName: "id", KeyType: "HASH" }],
@@ -144,11 +144,11 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 
-  test("refuses a name that is none", async () => {
+  test("provisionDynamodb refuses a name that no table can have", async () => {
     await expect(provision("no name")).rejects.toMatchObject({ code: "BINDING_INVALID" })
   })
 
-  test("turns on recovery once the backups of a new table are ready", async () => {
+  test("provisionDynamodb turns on recovery once the backups of a new table are ready", async () => {
     const table = await tables.create()
     answer("DescribeContinuousBackups", awsReply(recovery("DISABLED")))
     answer("UpdateContinuousBackups", awsError("ContinuousBackupsUnavailableException"), 2)
@@ -160,25 +160,25 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(outcomes(await provision(table))["point-in-time recovery"]).toBe("verified")
   })
 
-  test("waits out a limit on changes of tables", async () => {
+  test("provisionDynamodb waits out a limit on changes of tables", async () => {
     answer("CreateTable", awsError("LimitExceededException"), 2)
     expect(outcomes(await provision("limited")).table).toBe("created")
   })
 
-  test("sets tags, where the service knows of them", async () => {
+  test("provisionDynamodb sets tags, where the service knows of them", async () => {
     const table = await tables.create()
     answer("TagResource", awsReply({}))
     expect(outcomes(await provision(table, { tags: { team: "a" } })).tags).toBe("set")
   })
 
-  test("two at once make one table", async () => {
+  test("two runs of provisionDynamodb at once make one table", async () => {
     for (let round = 0; round < 5; round++) {
       const reports = await Promise.all([provision(`raced-${round}`), provision(`raced-${round}`)])
       expect(reports.map((report) => outcomes(report).table).sort()).toEqual(["created", "verified"])
     }
   })
 
-  test("names the call that it was not allowed to make", async () => {
+  test("provisionDynamodb names the call that it was not allowed to make", async () => {
     const table = await tables.create()
     answer("UpdateTimeToLive", awsError("AccessDeniedException"))
     await expect(provision(table)).rejects.toMatchObject({
@@ -187,7 +187,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 
-  test("gives up on a table that does not get ready, at its deadline", async () => {
+  test("provisionDynamodb gives up on a table that does not get ready, at its deadline", async () => {
     const table = await tables.create()
     answer("DescribeTable", awsReply({ Table: { TableStatus: "CREATING" } }), 1_000)
     await expect(provision(table, { timeoutMs: 5_000, runtime: skipping() })).rejects.toMatchObject({
@@ -197,7 +197,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(called.length).toBeLessThan(15)
   })
 
-  test("makes no call that its policy leaves out", async () => {
+  test("provisionDynamodb makes no call that its policy leaves out", async () => {
     answer("DescribeContinuousBackups", awsReply(recovery("DISABLED")))
     answer("UpdateContinuousBackups", awsReply(recovery("ENABLED")))
     await provision("policy", { tags: { team: "a" } })

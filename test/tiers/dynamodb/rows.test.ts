@@ -56,8 +56,8 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     return entry.version
   }
 
-  describe("what is written", () => {
-    test("without an expiry", async () => {
+  describe("a row written here", () => {
+    test("has no attribute for an expiry that it does not have", async () => {
       const id = newId()
       await backend.put("user:123", { value: text("Alice"), id })
       expect(await rowOf("user:123")).toEqual({

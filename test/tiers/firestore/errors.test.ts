@@ -104,7 +104,7 @@ function innermost(error: unknown): unknown {
   return error instanceof KvError ? innermost(error.cause) : error
 }
 
-describe("what is no answer", () => {
+describe("an answer that settles nothing", () => {
   test("a document that the service passes over is not absent", async () => {
     await using service = await failing(() => [])
     for (const read of [READS.get, READS.exists, READS.wasWrittenBy]) {
@@ -187,7 +187,7 @@ describe("an error that the service did not send", () => {
     expect(toKvError("thrown", { operation: "put", effect: "write" }).code).toBe("OUTCOME_UNKNOWN")
   })
 
-  test("for want of an access token was not sent: denied, or to be tried again if the network was to blame", () => {
+  test("for want of an access token is ACCESS_DENIED, or UNAVAILABLE if the network was to blame", () => {
     const call = { operation: "put", effect: "write" } as const
     const failed = (why: string) =>
       toKvError(
@@ -202,7 +202,7 @@ describe("an error that the service did not send", () => {
     expect(failed("Request failed with status code 503").code).toBe("UNAVAILABLE")
   })
 
-  test("before a connection leaves no doubt, where nothing can have been sent before", () => {
+  test("before there was a connection leaves no doubt, unless an earlier attempt may have been sent", () => {
     const refused = Object.assign(new Error(), {
       code: 14,
       details: "No connection established. Last error: …",

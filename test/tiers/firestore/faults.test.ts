@@ -47,7 +47,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
   })
 
   describe("a lost reply", () => {
-    test("to a put: its outcome is unknown, and the row tells", async () => {
+    test("to a put leaves its outcome unknown, and the row tells", async () => {
       const key = newKey()
       const write = newWrite("value")
       const lost = proxy.inject({ kind: "drop-reply" })
@@ -57,7 +57,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect(await backend.wasWrittenBy(key, systemRuntime.id())).toBe(false)
     })
 
-    test("to a create: sent again it meets its own row, and another one loses", async () => {
+    test("to a create: it meets its own row when sent again, and another create loses", async () => {
       const key = newKey()
       const write = newWrite("value", { absent: true })
       proxy.inject({ kind: "drop-reply" })
@@ -67,7 +67,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect(await backend.put(key, newWrite("other", { absent: true }))).toEqual({ applied: false })
     })
 
-    test("to a compare-and-set: sent again it meets its own row", async () => {
+    test("to a compare-and-set: it meets its own row when sent again", async () => {
       const key = newKey()
       const { version = "" } = await direct.put(key, newWrite("one"))
       const write = newWrite("two", { version })
@@ -77,7 +77,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect(again).toEqual({ applied: true, version: (await direct.get(key))?.version })
     })
 
-    test("to a take-over of an expired row: sent again it meets its own row", async () => {
+    test("to a take-over of an expired row: it meets its own row when sent again", async () => {
       const key = newKey()
       await direct.put(key, { ...newWrite("old"), expiresAt: systemRuntime.now() - 1 })
       const write = newWrite("new", { absent: true })
@@ -89,7 +89,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect((await backend.put(key, write)).applied).toBe(true)
     })
 
-    test("to a conditional delete: the row that it leaves tells, and sent again it is applied", async () => {
+    test("to a conditional delete: the row that it leaves tells, and it is applied when sent again", async () => {
       const key = newKey()
       const { version = "" } = await direct.put(key, newWrite("value"))
       const removal = { id: systemRuntime.id(), condition: { version } }
@@ -100,7 +100,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       expect(await backend.delete(key, removal)).toEqual({ applied: true })
     })
 
-    test("to a batch: every key has an error of its own", async () => {
+    test("to a batch gives every key an error of its own", async () => {
       const writes = new Map([newKey(), newKey()].map((key) => [key, newWrite("value")]))
       proxy.inject({ kind: "drop-reply" })
       const results = [...(await backend.putMany(writes))]
@@ -111,7 +111,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       for (const [key, { id }] of writes) expect(await backend.wasWrittenBy(key, id)).toBe(true)
     })
 
-    test("to a read: an outage, never a miss, and nothing is repeated behind the caller's back", async () => {
+    test("to a read is an outage, never a miss, and the read is not repeated", async () => {
       const key = newKey()
       await direct.put(key, newWrite("value"))
       for (const read of [

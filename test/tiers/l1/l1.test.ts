@@ -29,7 +29,7 @@ describe("bounds", () => {
     expect(l1.counters().evictions).toEqual({ entries: 1, bytes: 0, oversize: 0, negatives: 0 })
   })
 
-  test("beyond its bytes likewise: as many as make room", () => {
+  test("beyond its bytes, as many of the least recently used give way as make room", () => {
     const size = entry("x".repeat(100)).sizeUnder("a")
     const { l1 } = newL1({ maxEntries: 100, maxBytes: 3 * size })
     for (const key of "abc") l1.fill(key, entry("x".repeat(100)))
@@ -139,7 +139,7 @@ describe("present and absent exclude each other", () => {
 })
 
 describe("deadlines", () => {
-  test("the earlier of time to live and expiry, the time to live from when the backend was asked", async () => {
+  test("are the earlier of time to live and expiry, the time to live counted from when the backend was asked", async () => {
     const { l1, runtime } = newL1({ maxEntries: 10 })
     l1.fill("ttl", entry("1"))
     l1.fill("expiry", entry("1", "v", runtime.now() + 300))
@@ -161,15 +161,15 @@ describe("deadlines", () => {
     expect(l1.counters()).toMatchObject({ expirations: 4, hits: 6 })
   })
 
-  test("what has expired by now is not held", () => {
+  test("keep out what has expired by now", () => {
     const { l1, runtime } = newL1()
     l1.fill("a", entry("1", "v", runtime.now()))
     expect(l1.entries).toBe(0)
   })
 })
 
-describe("turned off", () => {
-  test("it holds nothing, and reads of one key still travel together", async () => {
+describe("L1 that is turned off", () => {
+  test("holds nothing, and reads of one key are still coalesced", async () => {
     const { client, gate } = await gatedStore({ l1: false })
     await client.set("a", "1")
     for (let read = 0; read < 3; read++) expect(await client.getText("a")).toBe("1")

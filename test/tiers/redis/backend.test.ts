@@ -167,7 +167,7 @@ await requireServer(
       expect(targetOf("redis://:secret@[::1]:7000,b/?cluster")).toBe("::1:7000,b:6379")
     })
 
-    test("a cluster is asked for where there is none", async () => {
+    test("a server that is no cluster is BINDING_INVALID with ?cluster", async () => {
       await expect(redis(`${url}?cluster`).open()).rejects.toMatchObject({ code: "BINDING_INVALID" })
     })
 

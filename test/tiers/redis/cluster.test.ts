@@ -39,7 +39,7 @@ await requireServer("redis cluster", startRedisCluster, ({ url, nodes }) => {
     return backend
   }
 
-  test("a list of nodes is a cluster, too, of which one is enough to find the others", async () => {
+  test("a list of nodes names a cluster, and one node is enough to find the others", async () => {
     const backend = await open(`redis://127.0.0.1:1,127.0.0.1:${nodes[1]?.port}`)
     await backend.putMany(new Map(KEYS.map((key) => [key, { value: VALUE, id: systemRuntime.id() }])))
     expect((await backend.getMany(KEYS)).size).toBe(KEYS.length)
@@ -58,7 +58,7 @@ await requireServer("redis cluster", startRedisCluster, ({ url, nodes }) => {
     await expect(redis(lagging).open()).rejects.toMatchObject({ code: "BINDING_INVALID" })
   })
 
-  test("one node by itself tells that it is of a cluster", async () => {
+  test("one node of a cluster without ?cluster is BINDING_INVALID for the keys of other nodes", async () => {
     const backend = await open(nodes[0]?.url ?? "")
     const results = await Promise.allSettled(KEYS.map((key) => backend.get(key)))
     const codes = new Set(results.map((result) => result.status === "rejected" && result.reason.code))

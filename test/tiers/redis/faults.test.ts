@@ -202,14 +202,14 @@ await requireServer("redis", startRedisServer, (server) => {
   })
 })
 
-describe("a server that goes away", () => {
+describe("a server", () => {
   let server: RedisServer
   beforeAll(async () => {
     server = await startRedisServer()
     return () => server.stop()
   })
 
-  test("is UNAVAILABLE at once, and used again when it is back", async () => {
+  test("that goes away is UNAVAILABLE at once, and is used again when it is back", async () => {
     const backend = await open(server.url)
     await put(backend, "key")
     await server.halt()
@@ -250,7 +250,7 @@ describe("a server that goes away", () => {
     await vi.waitFor(async () => expect(await backend.exists("other")).toBe(false), 5_000)
   })
 
-  test("and was never there is UNAVAILABLE, with the reason", async () => {
+  test("that was never there is UNAVAILABLE, with the reason", async () => {
     const opening = open(`redis://127.0.0.1:${await freePort()}`, { connectTimeoutMs: 200 })
     await expect(opening).rejects.toMatchObject({
       code: "UNAVAILABLE",

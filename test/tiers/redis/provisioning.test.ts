@@ -17,7 +17,7 @@ await requireServer("redis provisioning", startRedisServer, ({ url, port, versio
     return steps.find((step) => step.name.startsWith(name))
   }
 
-  test("tells the version, warns of a server that forgets, and changes nothing", async () => {
+  test("checkRedis tells the version, warns of a server that forgets, and changes nothing", async () => {
     const before = await admin.config("GET", "*")
     const { target, steps } = await checkRedis(url)
     expect(target).toBe(`Redis at 127.0.0.1:${port}`)
@@ -32,7 +32,7 @@ await requireServer("redis provisioning", startRedisServer, ({ url, port, versio
     expect(await admin.dbsize()).toBe(0)
   })
 
-  test("warns of a policy that evicts what a lock rests on", async () => {
+  test("checkRedis warns of a policy that evicts what a lock rests on", async () => {
     expect(await step("eviction")).toEqual({ name: "eviction policy noeviction", outcome: "verified" })
     for (const [policy, victims] of [
       ["allkeys-lru", "any entry, a lock"],
@@ -47,7 +47,7 @@ await requireServer("redis provisioning", startRedisServer, ({ url, port, versio
     }
   })
 
-  test("tells snapshots from an append-only file, and a replica from a primary", async () => {
+  test("checkRedis tells snapshots from an append-only file, and a replica from a primary", async () => {
     await admin.config("SET", "save", "3600 1")
     await admin.config("SET", "maxmemory", "100mb")
     expect(await step("persistence")).toMatchObject({ detail: expect.stringContaining("snapshots alone") })
@@ -58,14 +58,14 @@ await requireServer("redis provisioning", startRedisServer, ({ url, port, versio
     expect(await step("role")).toMatchObject({ outcome: "differs" })
   })
 
-  test("does not mind a server that will not be asked for its configuration", async () => {
+  test("checkRedis does not mind a server that will not be asked for its configuration", async () => {
     await admin.acl("SETUSER", "asker", "reset", "on", ">secret", "+info", "+client|setname")
     await admin.config("SET", "appendonly", "no")
     const { steps } = await checkRedis(`redis://asker:secret@127.0.0.1:${port}`)
     expect(steps.find(({ name }) => name === "persistence")).toMatchObject({ outcome: "unsupported" })
   })
 
-  test("rejects where there is no server", async () => {
+  test("checkRedis rejects where there is no server", async () => {
     const check = checkRedis(`redis://127.0.0.1:${await freePort()}`, { timeoutMs: 200 })
     await expect(check).rejects.toMatchObject({ code: "UNAVAILABLE" })
   })

@@ -62,7 +62,7 @@ await requireServer("redis scans", start, (server) => {
     Array.from({ length: count }, (_, index) => `${prefix}${index}`)
   const sorted = (keys: readonly string[]) => [...keys].sort()
 
-  describe("while the server's hash table changes its size", () => {
+  describe("a scan while the server's hash table changes its size", () => {
     /** Whether `SCAN` itself, page by page, gives an element twice: the trouble has to be there to be cured. */
     async function doesScanRepeat(between: (page: number) => Promise<unknown>): Promise<boolean> {
       const seen = new Set<string>()
@@ -92,7 +92,7 @@ await requireServer("redis scans", start, (server) => {
       return sizes.length === 1 && (await admin.dbsize()) * 10 > (sizes[0] ?? 0)
     }
 
-    test("smaller and larger, every key that stays comes once, though SCAN repeats some", async () => {
+    test("smaller and larger brings every key that stays once, though SCAN repeats some", async () => {
       let repeats = false
       for (let round = 0; round < 20 && !repeats; round++) {
         await admin.flushall()
@@ -108,13 +108,13 @@ await requireServer("redis scans", start, (server) => {
       }
     })
 
-    test("larger, every key that stays comes once", async () => {
+    test("larger brings every key that stays once", async () => {
       await fill(stays)
       const { keys } = await scan("stays:", 10, (page) => fill(numbered(`s:new:${page}:`, 500)))
       expect(sorted(keys)).toEqual(sorted(stays.map((name) => name.slice(2))))
     })
 
-    test("any way, in pages of any size, every key that stays comes once", async () => {
+    test("in any way, in pages of any size, brings every key that stays once", async () => {
       const change = fc.record({ remove: fc.nat(3_000), add: fc.nat(2_000) })
       await fc.assert(
         fc.asyncProperty(
@@ -141,7 +141,7 @@ await requireServer("redis scans", start, (server) => {
     })
   })
 
-  test("among other programs' keys, whatever they hold, finds the store's own", async () => {
+  test("a scan among other programs' keys finds the store's own, whatever those hold", async () => {
     await fill(["s:mine:1", "s:mine:2"])
     await admin.lpush("s:mine:list", "x")
     await admin.set("s:mine key with spaces", "x")
@@ -150,7 +150,7 @@ await requireServer("redis scans", start, (server) => {
     expect(sorted((await scan("", 10)).keys)).toEqual(["mine:1", "mine:2"])
   })
 
-  test("of a sparse prefix looks at much for each page, and its cursor stays small", async () => {
+  test("a scan of a sparse prefix looks at many keys for each page, and its cursor stays small", async () => {
     await fill([...numbered("s:dense:", 30_000), ...numbered("s:sparse:", 40)])
     const sparse = await scan("sparse:", 100)
     expect(sparse.keys).toHaveLength(40)
@@ -162,7 +162,7 @@ await requireServer("redis scans", start, (server) => {
     expect(dense.longestCursor).toBeLessThan(4_000)
   })
 
-  test("whose cursor is of before a restart is refused, because it would miss keys", async () => {
+  test("a scan with a cursor from before a restart is refused, because it would miss keys", async () => {
     await fill(numbered("s:k:", 100))
     const { next = "" } = await backend.scan("k:", { limit: 10 })
     await server.restart()
@@ -175,7 +175,7 @@ await requireServer("redis scans", start, (server) => {
     await expect.poll(resumed, { timeout: 5_000 }).toBe("INVALID_CURSOR")
   })
 
-  test("of tombstones finds nothing", async () => {
+  test("a scan of tombstones finds nothing", async () => {
     const id = systemRuntime.id
     for (const key of numbered("k:", 20)) {
       const { version = "" } = await backend.put(key, { value: new Uint8Array(1), id: id() })

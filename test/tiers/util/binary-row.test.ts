@@ -45,7 +45,7 @@ describe("row", () => {
     )
   })
 
-  test("lies as its layout says", () => {
+  test("has the bytes that its layout says", () => {
     const bytes = encodeRow({
       value: Uint8Array.of(0xaa, 0xbb),
       id: "000102030405060708090a0b0c0d0e0f",
@@ -88,7 +88,7 @@ describe("row", () => {
     expect(entry?.value).toEqual(Uint8Array.of(1, 2, 3))
   })
 
-  test("takes its number afterwards", () => {
+  test("can be given its sequence after it was encoded", () => {
     const bytes = encodeRow({ value: new Uint8Array(), id: "a".repeat(32), sequence: 0 })
     setRowSequence(bytes, Number.MAX_SAFE_INTEGER)
     expect(rowVersion(bytes)).toBe(makeVersion(Number.MAX_SAFE_INTEGER, "a".repeat(32)))

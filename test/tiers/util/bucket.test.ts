@@ -23,7 +23,7 @@ test.each(vectors)("$key lies in bucket $bucket", ({ key, hash, bucket }) => {
   expect(bucketOf(key)).toBe(bucket)
 })
 
-describe("against the algorithm written down in 64 bits", () => {
+describe("the bucket is that of the algorithm written down in 64 bits, for", () => {
   test.each([
     ["legal keys", fc.stringMatching(/^[A-Za-z0-9_:.-]{1,512}$/, { size: "max" })],
     [

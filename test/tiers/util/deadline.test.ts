@@ -4,14 +4,14 @@ import { settle, testRuntime } from "../../support/runtime.ts"
 
 const late = () => new Error("late")
 
-test("within its time an answer passes, and so does a failure", async () => {
+test("an answer or a failure within the deadline passes", async () => {
   const runtime = testRuntime()
   expect(await within(runtime, Promise.resolve("answer"), 10, late)).toBe("answer")
   const failure = new Error("failure")
   await expect(within(runtime, Promise.reject(failure), 10, late)).rejects.toBe(failure)
 })
 
-test("what comes too late is not heard of", async () => {
+test("an answer or a failure after the deadline is dropped", async () => {
   for (const end of ["resolve", "reject"] as const) {
     const runtime = testRuntime()
     let settleLate = () => {}

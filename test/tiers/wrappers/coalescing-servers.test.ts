@@ -45,7 +45,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       expect(reads.reduce((sum, read) => sum + read.keys, 0)).toBe(keys.length)
     })
 
-    test("so are 1,000 keys of one getMany, those that come twice asked for once", async () => {
+    test(`1,000 keys of one getMany are ${fewest} requests, and keys that come twice are asked for once`, async () => {
       const found = await store.getManyText([...keys, ...keys.slice(0, 300)])
       expect(found).toEqual(new Map(keys.map((key) => [key, `value of ${key}`])))
       expect(reads.length).toBeLessThanOrEqual(1.02 * fewest)
@@ -133,7 +133,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
     })
 
     if (kind !== "dynamodb") return
-    test("keys that it leaves unprocessed are asked for again, and they alone", async () => {
+    test("the keys that DynamoDB leaves unprocessed are asked for again, and they alone", async () => {
       const some = keys.slice(0, 100)
       const table = /([^/]+)\?/.exec(proxied)?.[1] ?? ""
       const left = some.slice(60).map((key) => ({ pk: { S: "any" }, sk: { S: key } }))

@@ -47,7 +47,7 @@ describe("concurrent gets", () => {
     expect(gate.calls.flatMap(({ keys }) => keys).sort()).toEqual([...keys].sort())
   })
 
-  test("a lone key travels by get, the odd one of a batch too", async () => {
+  test("a lone key travels by get, also as the odd one of a batch", async () => {
     const keys = keysOf(101)
     const { gate, backend } = await setUp(keys)
     await backend.get("key-0")
@@ -58,7 +58,7 @@ describe("concurrent gets", () => {
     expect(gate.count("getMany")).toBe(1)
   })
 
-  test("meet though each comes out of promise jobs of its own", async () => {
+  test("are one request though each comes out of promise jobs of its own", async () => {
     const keys = keysOf(20)
     const { gate, backend } = await setUp(keys)
     const later = async (key: string, jobs: number) => {
@@ -69,7 +69,7 @@ describe("concurrent gets", () => {
     expect(gate.count()).toBe(1)
   })
 
-  test("meet though the first is made before the promise jobs of its turn", async () => {
+  test("are one request though the first is made before the promise jobs of its turn", async () => {
     const { gate, backend } = await setUp(["a", "b"])
     const reads: unknown[] = []
     setImmediate(() => {
@@ -116,7 +116,7 @@ describe("concurrent gets", () => {
     expect(text((await first)?.value)).toBe("value of a")
   })
 
-  test("of one key are one request, and everyone's bytes are their own", async () => {
+  test("of one key are one request, and each caller's bytes are its own", async () => {
     const { gate, backend } = await setUp(["a", "b"])
     const [first, second, third, other] = await Promise.all([
       backend.get("a"),
@@ -132,7 +132,7 @@ describe("concurrent gets", () => {
     expect(text(other?.value)).toBe("value of b")
   })
 
-  test("own bytes also where the backend gives Buffers, whose slice is no copy", async () => {
+  test("of one key give each caller bytes of its own, though a slice of the backend's Buffer is no copy", async () => {
     const { gate } = await setUp(["a"])
     const buffers: Backend = { ...gate, get: () => ({ value: Buffer.from("value"), version: "1" }) }
     const backend = coalescing(buffers)

@@ -87,7 +87,7 @@ describe("a write whose first attempt was left without an answer", () => {
     expect(gate.count("put")).toBe(1)
   })
 
-  test("one that lands before the second attempt counts, though the backend takes it for another's", async () => {
+  test("is applied if it lands before the second attempt, though the backend takes it for another's", async () => {
     for (const kind of ["create", "swap", "conditional delete"] as const) {
       const { gate, call, finish } = await begin(kind, withoutRecognition)
       gate.script(methodOf(kind), { landLate: LOST }, { hold: "request" })
@@ -145,7 +145,7 @@ describe("a write whose first attempt was left without an answer", () => {
     expect(gate.count("put")).toBe(1)
   })
 
-  test("what was never in doubt says nothing of landing late", async () => {
+  test("a write that was never in doubt says nothing of landing late", async () => {
     for (const kind of KINDS) {
       const { gate, call, finish } = await begin(kind)
       gate.script(methodOf(kind), { fail: THROTTLED })
@@ -157,7 +157,7 @@ describe("a write whose first attempt was left without an answer", () => {
   })
 })
 
-test("what a caller is told is so, whatever befalls the attempts and whoever else writes", async () => {
+test("what a caller is told of a write is so, whatever befalls its attempts and whoever else writes", async () => {
   const fault = fc.constantFrom<Fault>(
     "pass",
     { fail: THROTTLED },

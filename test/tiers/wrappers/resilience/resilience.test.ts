@@ -243,7 +243,7 @@ describe("retries", () => {
     }
   })
 
-  test("so does whatever is not a KvError", async () => {
+  test("what is not a KvError passes as it is", async () => {
     for (const operation of OPERATIONS) {
       const { runtime, gate, backend } = setUp()
       const bug = new TypeError("a fault of the backend")
@@ -316,7 +316,7 @@ test("a wait that a blocked event loop drew out past the deadline ends the call,
 })
 
 describe("an answer without a promise", () => {
-  test("passes through without one", async () => {
+  test("passes through without a promise", async () => {
     const store = memory()
     const backend = resilient(store)
     await store.put("a", write("v"))
@@ -325,7 +325,7 @@ describe("an answer without a promise", () => {
     expect(backend.getMany(["a", "b"])).toEqual(new Map([["a", store.get("a")]]))
   })
 
-  test("and what is thrown on the spot is tried again", async () => {
+  test("is tried again where the backend throws on the spot", async () => {
     const runtime = testRuntime()
     const store = memory({ runtime })
     let calls = 0
@@ -343,7 +343,7 @@ describe("an answer without a promise", () => {
     expect(calls).toBe(3)
   })
 
-  test("but for a batch in which keys were left out", async () => {
+  test("becomes a promise for a batch in which keys were left out", async () => {
     const runtime = testRuntime()
     const store = memory({ runtime })
     await store.put("a", write("v"))
