@@ -30,7 +30,7 @@ async function openStore(): Promise<Kv> {
 
 const reading = { readers: 8, seconds: 0.1, seed: 1, exponent: 1 }
 
-describe("the documents", () => {
+describe("the documents of the example", () => {
   test("are hundreds, of known versions, some JSON, some too large", () => {
     expect(packages.every(({ version }) => /^\d+\.\d+\.\d+/.test(version))).toBe(true)
     expect(documents.length).toBeGreaterThan(300)
@@ -45,7 +45,7 @@ describe("the documents", () => {
     expect(keyOf("p", "a b/ü.md")).toBe("p:a-b:-.md")
   })
 
-  test("larger than 24 KiB are refused for what they are, and the others stored", async () => {
+  test("are refused by the store where they are larger than 24 KiB, and stored otherwise", async () => {
     const { accepted, refused } = await fill(await openStore(), documents)
     expect(accepted).toEqual(documents.filter(({ bytes }) => bytes.byteLength <= 24_576))
     expect(refused).toHaveLength(documents.length - accepted.length)
@@ -55,7 +55,7 @@ describe("the documents", () => {
   })
 })
 
-describe("the readers", () => {
+describe("the readers of the example", () => {
   test("choose by Zipf: rank k in proportion to 1/k, the same for the same seed", () => {
     const choose = (seed: number, exponent: number) => {
       const pick = zipf(
@@ -99,7 +99,7 @@ describe("the readers", () => {
   })
 })
 
-test("interrupted, the readers stop", async () => {
+test("the readers of the example stop when they are interrupted", async () => {
   const store = await openStore()
   const { accepted } = await fill(store, documents)
   const interrupt = new AbortController()

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type FaultProxy, faultProxy, httpResponse } from "./fault-proxy.ts"
 import { listenOnLoopback } from "./server.ts"
 
-describe("HTTP/1.1", () => {
+describe("the fault proxy over HTTP/1.1", () => {
   const served: string[] = []
   const server = createHttpServer(async (request, response) => {
     const body = await text(request)
@@ -43,7 +43,7 @@ describe("HTTP/1.1", () => {
     return `${response.statusCode} ${await text(response)}`
   }
 
-  test("requests pass, several on a connection and in chunked bodies", async () => {
+  test("passes requests on, several on a connection and in chunked bodies", async () => {
     const before = proxy.requests
     expect(await post("a")).toBe("200 echo a")
     expect(await post("")).toBe("200 echo ")
@@ -55,7 +55,7 @@ describe("HTTP/1.1", () => {
     expect(proxy.requests - before).toBe(3)
   })
 
-  test("a dropped reply: the server has done its work, the client gets a reset", async () => {
+  test("drop-reply lets the server do its work and resets the client", async () => {
     const rule = proxy.inject({ kind: "drop-reply" })
     await expect(post("a")).rejects.toMatchObject({ code: "ECONNRESET" })
     expect(served).toEqual(["a"])
@@ -63,7 +63,7 @@ describe("HTTP/1.1", () => {
     expect(await post("b")).toBe("200 echo b")
   })
 
-  test("a reset: the server never hears of it", async () => {
+  test("reset keeps the request from the server", async () => {
     proxy.inject({ kind: "reset", times: 2 })
     await expect(post("a")).rejects.toMatchObject({ code: "ECONNRESET" })
     await expect(post("b")).rejects.toMatchObject({ code: "ECONNRESET" })
@@ -71,20 +71,20 @@ describe("HTTP/1.1", () => {
     expect(served).toEqual(["c"])
   })
 
-  test("a delayed reply comes late and whole", async () => {
+  test("delay-reply brings the reply late and whole", async () => {
     proxy.inject({ kind: "delay-reply", delayMs: 60 })
     const start = performance.now()
     expect(await post("a")).toBe("200 echo a")
     expect(performance.now() - start).toBeGreaterThan(50)
   })
 
-  test("a black hole answers nobody, and the server hears nothing", async () => {
+  test("black-hole keeps requests from the server and answers nobody", async () => {
     proxy.inject({ kind: "black-hole" })
     await expect(post("a", 50)).rejects.toThrow("gave up")
     expect(served).toEqual([])
   })
 
-  test("a late request reaches the server after the client gave up", async () => {
+  test("late lets a request reach the server after the client gave up", async () => {
     const rule = proxy.inject({ kind: "late" })
     await expect(post("a", 50)).rejects.toThrow("gave up")
     expect(await post("b")).toBe("200 echo b")
@@ -92,7 +92,7 @@ describe("HTTP/1.1", () => {
     expect(served).toEqual(["b", "a"])
   })
 
-  test("an answer of the proxy's own, for the requests that the rule is about", async () => {
+  test("respond answers the requests that its rule is about", async () => {
     const response = httpResponse(503, { "x-why": "test" }, "slow down")
     proxy.inject({ kind: "respond", response, when: (request) => request.includes("busy") })
     expect(await post("idle")).toBe("200 echo idle")
@@ -101,14 +101,14 @@ describe("HTTP/1.1", () => {
     expect(served).toEqual(["idle", "busy"])
   })
 
-  test("a rule that was taken back befalls nobody", async () => {
+  test("a rule that was taken back applies to no request", async () => {
     proxy.inject({ kind: "reset" }).remove()
     expect(await post("a")).toBe("200 echo a")
   })
 })
 
-describe("HTTP/2", () => {
-  test("a dropped reply is one whose last frame has arrived", async () => {
+describe("the fault proxy over HTTP/2", () => {
+  test("drop-reply waits for the last frame of the reply", async () => {
     const served: string[] = []
     const server = createHttp2Server()
     server.on("stream", async (stream) => {
@@ -146,8 +146,8 @@ describe("HTTP/2", () => {
   })
 })
 
-describe("chunks", () => {
-  test("a rule by content, and every connection cut", async () => {
+describe("the fault proxy over chunks", () => {
+  test("applies rules by the content of a chunk, and cuts every connection", async () => {
     const received: string[] = []
     const server = createServer((socket) => {
       socket.on("error", () => {})

@@ -15,7 +15,7 @@ const TESTS = fileURLToPath(new URL("../../telemetry/prometheus-alerts.test.yaml
 const text = await readFile(RULES, "utf8")
 const names = [...text.matchAll(/- alert: (\S+)/g)].map(([, name = ""]) => name)
 
-test("the rules select only metrics that there are, each under both of its names", () => {
+test("the alert rules select only metrics that there are, each under both of its names", () => {
   const code = text.replaceAll(/^ *#.*$/gm, "")
   const selectors = selectorsOf(code).filter(({ name }) => /tiered_kv/.test(name.source))
   expect(selectors.length).toBeGreaterThan(names.length)
@@ -34,12 +34,12 @@ await requireServer(
   "prometheus",
   () => startPrometheus([RULES]),
   (server) => {
-    test("promtool finds no fault with the rules, and their tests pass", async () => {
+    test("promtool finds no fault with the alert rules, and their tests pass", async () => {
       expect(await promtool("check", "rules", RULES)).toContain(`${names.length + 2} rules found`)
       expect(await promtool("test", "rules", TESTS)).toContain("SUCCESS")
     })
 
-    test("the documentation tells of each alert, and its configuration is one that Prometheus takes", async () => {
+    test("docs/telemetry.md tells of each alert, and its configuration is one that Prometheus takes", async () => {
       const documentation = await readFile(new URL("../../docs/telemetry.md", import.meta.url), "utf8")
       const told = [...documentation.matchAll(/^\| `(TieredKv\w+)`/gm)].map(([, name = ""]) => name)
       expect(told).toEqual(names)
@@ -55,7 +55,7 @@ await requireServer(
       }
     })
 
-    test("the tests of the rules notice each alert that never fires, and each that fires too soon", async () => {
+    test("the tests of the alert rules notice each alert that never fires, and each that fires too soon", async () => {
       expect(await failing(text.replaceAll(/alert: (\S+)/g, "alert: $1Mute"))).toEqual(new Set(names))
       const patient = text.split("- alert: ").filter((rule) => /^ +for: /m.test(rule))
       expect(await failing(text.replaceAll(/^ +for: .*\n/gm, ""))).toEqual(
@@ -63,7 +63,7 @@ await requireServer(
       )
     })
 
-    test("Prometheus runs every rule, and each says how bad it is and what to do", async () => {
+    test("Prometheus runs every alert rule, and each says how bad it is and what to do", async () => {
       await expect
         .poll(async () => (await server.rules()).map(({ health }) => health), { timeout: 10_000 })
         .not.toContain("unknown")
@@ -79,7 +79,7 @@ await requireServer(
       }
     })
 
-    test("a write of unknown outcome is an alert, in words that name the store, and so is the end of its process", async () => {
+    test("a write of unknown outcome, and the end of a process, are alerts that name the store", async () => {
       const exporter = createServer((_request, response) => {
         response.setHeader("content-type", "text/plain; version=0.0.4")
         response.end(

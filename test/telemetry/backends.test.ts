@@ -110,8 +110,8 @@ async function everyOperation(backend: Backend, expected: Expected | undefined):
   await provider.shutdown()
 }
 
-describe("the calls of every operation", () => {
-  test("lmdb: none", async () => {
+describe("the calls of an embedded backend", () => {
+  test("have no spans and durations of their own", async () => {
     const folder = await mkdtemp(join(tmpdir(), "tiered-kv-telemetry-"))
     const backend = lmdb(join(folder, "store"))
     await everyOperation(backend, undefined)
@@ -121,7 +121,7 @@ describe("the calls of every operation", () => {
 })
 
 await requireServer("redis", startRedis, (server) => {
-  test("redis", async () => {
+  test("every operation has its calls as spans and durations", async () => {
     const backend = redis(`${server.url}/3`, { prefix: "telemetry:" })
     await everyOperation(backend, {
       get: "GET",
@@ -144,7 +144,7 @@ await requireServer("redis", startRedis, (server) => {
 })
 
 await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  test("dynamodb", async () => {
+  test("every operation has its calls as spans, durations and billed units", async () => {
     const tables = localTables(server)
     const table = await tables.create()
     const backend = dynamodb(localSettings(server.port), { table })
@@ -166,7 +166,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
 })
 
 await requireServer("azure-tables", startAzurite, (server) => {
-  test("azure-tables", async () => {
+  test("every operation has its calls as spans and durations", async () => {
     const { tableName } = await newTable(server)
     const backend = azureTables({ connectionString: server.connectionString }, { table: tableName })
     await everyOperation(backend, {
@@ -185,7 +185,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
 })
 
 await requireServer("firestore", startFirestoreEmulator, (server) => {
-  test("firestore", async () => {
+  test("every operation has its calls as spans, durations and billed units", async () => {
     const settings = { projectId: "demo-tiered-kv", databaseId: "kv", endpoint: server.url }
     const backend = firestore(settings, { collection: "telemetry", timeoutMs: TIMEOUT_MS })
     await everyOperation(backend, {

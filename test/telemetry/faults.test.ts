@@ -119,7 +119,7 @@ describe("the store answers as ever with", () => {
     await everythingWorks(request())
   })
 
-  test("hits under spans that break", async () => {
+  test("active spans that break under hits", async () => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager())
     for (const works of [{}, { isRecording: () => true }]) {
       trace.disable()
@@ -153,7 +153,7 @@ describe("the store answers as ever with", () => {
     await everythingWorks(request())
   })
 
-  test("an exporter that hangs, and close does not wait for it", async () => {
+  test("an exporter that hangs, for which close does not wait", async () => {
     let exported = 0
     const exporter: SpanExporter = {
       export: () => void exported++,
@@ -220,7 +220,7 @@ describe("the store answers as ever with", () => {
     }
   })
 
-  test("histograms that throw, and every span ends all the same", async () => {
+  test("histograms that throw, which leave no span open", async () => {
     const tracing = registerTracing()
     const { provider } = metricsOf(AggregationTemporality.DELTA, { register: false })
     const meter = provider.getMeter("real")
@@ -265,7 +265,7 @@ describe("the store answers as ever with", () => {
   })
 })
 
-test("what goes wrong is told to OpenTelemetry's own logger", async () => {
+test("what goes wrong in telemetry is told to OpenTelemetry's own logger", async () => {
   const logged: unknown[] = []
   const logger = {
     error: (...line: unknown[]) => logged.push(...line),

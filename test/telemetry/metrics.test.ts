@@ -49,8 +49,8 @@ function requests(points: readonly Point[], name = "test"): Record<string, unkno
   )
 }
 
-describe("what is counted", () => {
-  test("requests, by tier and result, exactly", async () => {
+describe("metrics tell", () => {
+  test("requests exactly, by tier and result", async () => {
     const { collect, client, gate } = await measured()
     await client.set("a", "1")
     for (let i = 0; i < 1_000; i++) await client.get("a")
@@ -118,7 +118,7 @@ describe("what is counted", () => {
     expect(numberOf(points, "tiered_kv.invalidations")).toBe(1)
   })
 
-  test("errors by operation and type, those before an SDK was there included", async () => {
+  test("errors by operation and type, also from before an SDK was registered", async () => {
     const { client, gate } = await gatedStore({ networked: true })
     gate.always("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get" }) })
     await client.get("a").catch(() => {})
@@ -160,7 +160,7 @@ describe("what is counted", () => {
     expect(numberOf(points, "tiered_kv.io", { "tiered_kv.io.direction": "write" })).toBe(5 + 3 + 3)
   })
 
-  test("units that the service bills, of every attempt that was answered", async () => {
+  test("the units that the service bills, for every attempt that was answered", async () => {
     const { collect } = registered()
     const store = async (tariff: Tariff) => {
       const { client, gate, runtime } = await gatedStore({
@@ -204,7 +204,7 @@ describe("what is counted", () => {
     })
   })
 
-  test("what is there now: entries, bytes, their limits, what is under way", async () => {
+  test("the entries, the bytes and their limits, and what is under way", async () => {
     const { collect, client, gate } = await measured({ l1: { maxEntries: 100, maxBytes: 5_000 } })
     for (const key of ["a", "b"]) {
       await client.set(key, "1")
@@ -225,7 +225,7 @@ describe("what is counted", () => {
     expect(numberOf(await collect(), "tiered_kv.inflight")).toBe(0)
   })
 
-  test("units of every instrument", async () => {
+  test("the unit of every instrument", async () => {
     const { collect, client } = await measured()
     await client.set("a", "1")
     const units = Object.fromEntries((await collect()).map(({ metric, unit }) => [metric, unit]))
@@ -246,7 +246,7 @@ describe("what is counted", () => {
   })
 })
 
-describe("durations", () => {
+describe("metrics have durations", () => {
   test("of operations that leave L1, by tier, operation and result or error", async () => {
     const { collect, client, gate, runtime } = await measured()
     gate.hold("get")
@@ -343,7 +343,7 @@ describe("durations", () => {
     expect(histogramOf(await delta.collect(), metric, of)?.count).toBe(1_024)
   })
 
-  test("are not negative, though the clocks step back", async () => {
+  test("that are not negative, though the wall clock steps back", async () => {
     const { collect, client, runtime, gate } = await measured()
     gate.hold("get")
     const reading = client.get("a")
@@ -355,7 +355,7 @@ describe("durations", () => {
     expect(histogramOf(points, "tiered_kv.operation.duration")).toMatchObject({ count: 1, sum: 0 })
   })
 
-  test("nor if the clock that is passed in is no monotonic one", async () => {
+  test("that are not negative, though the clock that was passed in runs backwards", async () => {
     const { collect } = registered()
     let now = 1_000_000
     const runtime = { ...testRuntime(), monotonic: () => now-- }
@@ -395,13 +395,13 @@ describe("attributes", () => {
   })
 })
 
-describe("who collects", () => {
+describe("metrics are collected", () => {
   test.each([
     ["before", CUMULATIVE],
     ["before", DELTA],
     ["after", CUMULATIVE],
     ["after", DELTA],
-  ])("an SDK registered %s the store was opened, temporality %s", async (when, temporality) => {
+  ])("by an SDK registered %s the store was opened, with temporality %s", async (when, temporality) => {
     const early = when === "before" ? registered(temporality) : undefined
     const { client } = await gatedStore({ networked: true })
     await client.set("a", "1")
@@ -415,7 +415,7 @@ describe("who collects", () => {
     expect(requests(await collect())).toEqual({ ...before, "l1 hit": temporality === DELTA ? 1 : 2 })
   })
 
-  test("an SDK registered late sees a store that only hits L1 at one of its next 256 hits", async () => {
+  test("by an SDK registered late from one of the next 256 hits of a store that only hits L1", async () => {
     const { client } = await gatedStore()
     await client.set("a", "1")
     await client.get("a")
@@ -424,7 +424,7 @@ describe("who collects", () => {
     expect(requests(await collect())).toMatchObject({ "l1 hit": 256 })
   })
 
-  test("two readers see the same counts, whichever asks first and how often", async () => {
+  test("by two readers that see the same counts, whichever asks first and how often", async () => {
     const cumulative = memoryReader(CUMULATIVE)
     const { collect, provider } = metricsOf(DELTA, { readers: [cumulative.reader] })
     collected.push({ collect, provider })
@@ -440,7 +440,7 @@ describe("who collects", () => {
     }
   })
 
-  test("stores of one name add up, open or closed; others stay apart", async () => {
+  test("in one series for all stores of a name, open or closed, and in another for another name", async () => {
     const { collect } = registered()
     const open = async (name: string, hits: number) => {
       const store = await kv(name, { backend: memory(), l1: { maxEntries: 10 } })
@@ -472,7 +472,7 @@ describe("who collects", () => {
     await other?.close()
   })
 
-  test("two handles of one store count once", async () => {
+  test("once for a store that two handles share", async () => {
     const { collect } = registered()
     process.env.KV_HANDLES_URL = "memory:"
     const [one, two] = [await kv("handles"), await kv("handles")]
@@ -485,7 +485,7 @@ describe("who collects", () => {
     await two.close()
   })
 
-  test("another SDK in place of the first gets all that the store has counted; the first, no more", async () => {
+  test("by an SDK that replaces the first from all that the store has counted, and by the first no more", async () => {
     const { collect, client } = await measured()
     await client.set("a", "1")
     await client.get("a")
@@ -497,7 +497,7 @@ describe("who collects", () => {
     expect(requests(await collect())).toEqual({ "l1 hit": 1, "l1 miss": 2, "l2 hit": 1 })
   })
 
-  test("a meter provider that is passed in, registered or not, and beside a store that follows the registered one", async () => {
+  test("by a meter provider that was passed in, registered or not, beside a store that follows the registered one", async () => {
     const { collect, provider } = registered()
     const passed = await gatedStore({ telemetry: { meterProvider: provider } })
     const following = await gatedStore()
@@ -512,7 +512,7 @@ describe("who collects", () => {
     expect(requests(await collect())["l1 miss"]).toBe(4)
   })
 
-  test("nobody, of a store with telemetry: false, or metrics: false", async () => {
+  test("by nobody from a store with telemetry: false, or metrics: false", async () => {
     for (const telemetry of [false, { metrics: false }] as const) {
       const { collect, client } = await measured({ telemetry })
       await client.set("a", "1")
@@ -523,7 +523,7 @@ describe("who collects", () => {
     }
   })
 
-  test("no key, and no attribute of many values, is on any metric", async () => {
+  test("without a key, and without an attribute of many values", async () => {
     registerTracing()
     const { collect, client } = await measured({ telemetry: { spans: { keys: "full" } } })
     for (let i = 0; i < 100; i++) {

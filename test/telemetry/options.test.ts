@@ -48,7 +48,7 @@ describe("options of telemetry that are refused, and told what is allowed", () =
   })
 })
 
-test("every option at its default is the same as none, and undefined stands for the default", async () => {
+test("telemetry with every option at its default is telemetry without options, and undefined stands for the default", async () => {
   const telemetry = { spans: { l1Hits: "span", keys: "off", requireParent: false }, metrics: true } as const
   const undefinedOnes = { spans: { l1Hits: undefined }, metrics: undefined, tracerProvider: undefined }
   for (const options of [telemetry, undefinedOnes, {}, undefined]) {

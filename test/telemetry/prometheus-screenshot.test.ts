@@ -22,10 +22,10 @@ const L1_HIT_RATIO = `sum by (cache_name) (rate(tiered_kv_requests_total{cache_t
 / sum by (cache_name) (rate(tiered_kv_requests_total{cache_tier="l1", cache_result!="bypass"}[15s]))`
 
 if (FOLDER === undefined) {
-  test.skip("takes a picture only where SCREENSHOTS names a folder for it", () => {})
+  test.skip("the picture of Prometheus is taken only where SCREENSHOTS names a folder for it", () => {})
 } else {
   await requireBrowser((browser) => {
-    test("picture of the hit ratio of L1 in Prometheus' own page", { timeout: 900_000 }, async () => {
+    test("the picture shows the hit ratio of L1 in Prometheus' own page", { timeout: 900_000 }, async () => {
       const [redis, prometheus] = [await startRedisServer(), await startPrometheus()]
       onTestFinished(() => redis.stop())
       onTestFinished(() => prometheus.stop())

@@ -77,7 +77,7 @@ await requireServer("prometheus", startServers, ({ dynamodbLocal, ...prometheus 
     ["scraped", "from the Prometheus exporter"],
     ["received", "spelled as by OTLP"],
   ])("metrics %s, %s", (job) => {
-    test.each(expressions)("$title: $legend", async ({ expression }) => {
+    test.each(expressions)("the panel $title shows $legend", async ({ expression }) => {
       const samples = await prometheus.query(sent(expression, job))
       expect(samples.filter(({ value }) => Number.isFinite(value))).not.toHaveLength(0)
     })
@@ -110,7 +110,7 @@ await requireServer("prometheus", startServers, ({ dynamodbLocal, ...prometheus 
     })
   })
 
-  test("the cost of a month is what the prices make of the units, and L1 saves what its hits would have cost", async () => {
+  test("the dashboard's cost of a month is what the prices make of the units, and L1 saves what its hits would have cost", async () => {
     const cost = async (legend: string) => {
       const found = expressions.find((one) => one.title.startsWith("Cost") && one.legend.endsWith(legend))
       return (await prometheus.query(counted(found?.expression ?? "", "billing")))[0]?.value

@@ -150,7 +150,7 @@ describe("an operation that leaves L1", () => {
     expect(shapes(tracing).map(({ name }) => name)).toEqual(["cache.set test", "cache.get test"])
   })
 
-  test("is a root where no span is active, and no span at all with requireParent", async () => {
+  test("has a root span where no span is active, and none with requireParent", async () => {
     const { tracing, client } = await traced()
     await client.get("a")
     expect(tracing.span("cache.get test").parentSpanContext).toBeUndefined()
@@ -193,7 +193,7 @@ describe("an operation that leaves L1", () => {
     ])
   })
 
-  test("is an error only if its caller sees one", async () => {
+  test("has an error on its span only if its caller sees one", async () => {
     const { tracing, client, gate, runtime } = await traced()
     gate.script("get", { fail: unavailable() })
     const reading = client.get("a")
@@ -234,7 +234,7 @@ describe("an operation that leaves L1", () => {
     expect(Object.fromEntries(retries)).toEqual({ a: 1, b: 0, c: 1 })
   })
 
-  test("whose caller gives up ends there with an error", async () => {
+  test("ends its span with an error when its caller gives up", async () => {
     const { tracing, client, gate } = await traced()
     gate.hold("get")
     const controller = new AbortController()
@@ -248,7 +248,7 @@ describe("an operation that leaves L1", () => {
     expect(tracing.span("get memory").status.code).toBe(SpanStatusCode.UNSET)
   })
 
-  test("a batch that fails for some keys is an error of the batch and of the call", async () => {
+  test("has an error on its span and on that of the call where a batch fails for some keys", async () => {
     const { tracing, client, gate } = await traced()
     gate.script("putMany", { keys: { b: new KvError("ACCESS_DENIED", "no", { operation: "putMany" }) } })
     const writing = client.setMany([
@@ -614,7 +614,7 @@ describe("keys on spans", () => {
     }
   })
 
-  test("a function that throws leaves them out", async () => {
+  test("are left out by a function that throws", async () => {
     const fails = () => {
       throw new Error("cannot hash")
     }
@@ -622,8 +622,8 @@ describe("keys on spans", () => {
   })
 })
 
-describe("which SDK", () => {
-  test("one that is registered after the store was opened is seen at the next read of the backend", async () => {
+describe("spans go to", () => {
+  test("an SDK that is registered after the store was opened, from the next read of the backend", async () => {
     const { client } = await gatedStore({ networked: true })
     await client.set("a", "1")
     const tracing = registerTracing()
@@ -631,7 +631,7 @@ describe("which SDK", () => {
     expect(shapes(tracing).map(({ name }) => name)).toEqual(["get memory", "cache.get test", "request"])
   })
 
-  test("and at one of the next 256 hits, where there are only hits", async () => {
+  test("an SDK that is registered late, from one of the next 256 hits where there are only hits", async () => {
     const { client } = await gatedStore()
     await client.set("a", "1")
     await client.get("a")
@@ -643,7 +643,7 @@ describe("which SDK", () => {
     expect(tracing.spans().filter(({ name }) => name !== "cache.get test")).toHaveLength(1)
   })
 
-  test("one that is taken away is heard no more, and the next one is", async () => {
+  test("no SDK that was taken away, but to the next one", async () => {
     const { tracing, client } = await traced()
     await client.set("a", "1")
     expect(tracing.spans()).toHaveLength(2)
@@ -656,7 +656,7 @@ describe("which SDK", () => {
     expect(next.spans()).toHaveLength(2)
   })
 
-  test("one that is registered through another copy of the API, and its context manager whatever it is made of", async () => {
+  test("an SDK that is registered through another copy of the API, whatever its context manager is made of", async () => {
     const folder = await mkdtemp(join(tmpdir(), "tiered-kv-api-"))
     await cp("node_modules/@opentelemetry/api", join(folder, "api"), { recursive: true })
     const copy: typeof import("@opentelemetry/api") = createRequire(import.meta.url)(join(folder, "api"))
@@ -690,7 +690,7 @@ describe("which SDK", () => {
     await rm(folder, { recursive: true })
   })
 
-  test("a tracer provider that is passed in gets the spans, registered or not", async () => {
+  test("a tracer provider that was passed in, registered or not", async () => {
     const { provider, spans } = registerTracing()
     unregisterAll()
     const { client } = await gatedStore({ telemetry: { tracerProvider: provider } })
@@ -698,7 +698,7 @@ describe("which SDK", () => {
     expect(spans().map(({ name }) => name)).toEqual(["cache.set test"])
   })
 
-  test("none hears anything of a store with telemetry: false, or spans: false", async () => {
+  test("no SDK from a store with telemetry: false, or spans: false", async () => {
     for (const telemetry of [false, { spans: false }] as const) {
       const { tracing, client } = await traced({ telemetry })
       await inRequest("request", async () => {
@@ -711,7 +711,7 @@ describe("which SDK", () => {
     }
   })
 
-  test("what a caller's context holds passes through untouched", async () => {
+  test("the SDK, while what a caller's context holds passes through untouched", async () => {
     const { client } = await traced()
     const key = Symbol("baggage")
     const seen = await context.with(context.active().setValue(key, "kept"), () =>

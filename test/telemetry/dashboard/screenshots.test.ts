@@ -20,12 +20,14 @@ const FOLDER = process.env.SCREENSHOTS
 const SECONDS = Number(process.env.SCREENSHOT_SECONDS ?? 150)
 
 if (FOLDER === undefined) {
-  test.skip("takes pictures only where SCREENSHOTS names a folder for them", () => {})
+  test.skip("pictures of the page are taken only where SCREENSHOTS names a folder for them", () => {})
 } else {
   await requireBrowser((browser) => {
     const picture = (name: string) => ({ path: join(FOLDER, `dashboard-${name}.png`) })
 
-    test("pictures of the page: empty, busy, dark, on a phone, failing", { timeout: 900_000 }, async () => {
+    test("the pictures show the page empty, busy, dark, on a phone and failing", {
+      timeout: 900_000,
+    }, async () => {
       const redis = await startRedisServer()
       onTestFinished(() => redis.stop())
       const silent = `http://127.0.0.1:${await freePort()}/kv/`
