@@ -96,7 +96,12 @@ const ROOMS: readonly Room[] = [
   // The page runs in a browser.
   {
     files: ["telemetry/dashboard/page/"],
-    values: ["telemetry/dashboard/page/", "telemetry/dashboard/report.ts", "tiers/util/format.ts"],
+    values: [
+      "telemetry/dashboard/page/",
+      "telemetry/dashboard/report.ts",
+      "src/counters.ts",
+      "tiers/util/format.ts",
+    ],
   },
   { files: ["telemetry/dashboard/build/"], values: ["telemetry/dashboard/build/", "rolldown"] },
   {

@@ -47,8 +47,8 @@ export const FIGURES: readonly Figure[] = [
     explanation: "Keys that the backend held, of those read from it",
     className: "l2-hit",
     ...share(
-      (n) => n.l2Hits,
-      (n) => n.l2Hits + n.l2Absent,
+      (n) => n["l2.hits"],
+      (n) => n["l2.hits"] + n["l2.misses"],
     ),
   },
   {

@@ -82,8 +82,8 @@ function conditionsOf(store: StoreHistory, sinceOpened: Numbers): Condition[] {
 function failureOf(store: StoreHistory): string | undefined {
   const rates = recent(store)
   if (rates === undefined || errors(rates) === 0) return undefined
-  const asked = l2Reads(rates) + rates.writes + rates.refused + rates.writeErrors
-  const failed = rates.readErrors + rates.writeErrors
+  const asked = l2Reads(rates) + rates["l2.writes"] + rates["l2.refused"] + rates["l2.writeErrors"]
+  const failed = rates["l2.readErrors"] + rates["l2.writeErrors"]
   return failed > 0
     ? `Failing: ${formatShare(failed, asked)} of what the backend is asked`
     : "Loads are failing"

@@ -1,5 +1,7 @@
+import { numberAt } from "../../../../src/counters.ts"
 import { formatDuration, NONE } from "../../../../tiers/util/format.ts"
 import { logarithmic } from "../charts/logarithmic.ts"
+import { meanMs } from "../counters.ts"
 import { h, say } from "../elements.ts"
 import { TIERS } from "../measures.ts"
 import { table } from "../table.ts"
@@ -25,14 +27,16 @@ export function latencyPanel(time: TimeView): Panel {
       const { members } = store
       say(moment, momentShown(time))
       legend.fill(
-        TIERS.map(({ label, latency, mean }) => {
-          const timed = members.map((member) => latency(member.store)).filter(({ count }) => count > 0)
+        TIERS.map(({ label, latency }) => {
+          const timed = members.filter(({ store }) => numberAt(store, `${latency}.count`) > 0)
           const slowest = (which: "p50Ms" | "p99Ms" | "maxMs") =>
-            timed.length === 0 ? NONE : formatDuration(Math.max(...timed.map((one) => one[which])))
-          const now = rates && mean(rates)
+            timed.length === 0
+              ? NONE
+              : formatDuration(Math.max(...timed.map(({ store }) => numberAt(store, `${latency}.${which}`))))
+          const mean = rates && meanMs(rates, latency)
           return [
             label,
-            now === undefined ? NONE : formatDuration(now),
+            mean === undefined ? NONE : formatDuration(mean),
             slowest("p50Ms"),
             slowest("p99Ms"),
             slowest("maxMs"),
@@ -44,11 +48,11 @@ export function latencyPanel(time: TimeView): Panel {
       say(note, `p50, p99 and longest: ${whose}since opened. L1 is timed once in 256 hits.`)
       const points = store.points.map((point) => ({
         atMs: point.atMs,
-        values: TIERS.map(({ mean }) => point.rates && mean(point.rates)),
+        values: TIERS.map(({ latency }) => point.rates && meanMs(point.rates, latency)),
       }))
-      const known = TIERS.flatMap(({ label, mean }) => {
-        const now = rates && mean(rates)
-        return now === undefined ? [] : [`${label} ${formatDuration(now)}`]
+      const known = TIERS.flatMap(({ label, latency }) => {
+        const mean = rates && meanMs(rates, latency)
+        return mean === undefined ? [] : [`${label} ${formatDuration(mean)}`]
       })
       chart.draw(points, nowMs, known.length === 0 ? "nothing timed" : known.join(", "))
     },

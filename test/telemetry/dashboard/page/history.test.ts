@@ -5,7 +5,7 @@ import { processOf, withHits } from "../../../support/dashboard-fixture.ts"
 
 /** L1 hits a second in the last point. */
 function lastHits(stores: readonly StoreHistory[]): number | undefined {
-  return stores[0]?.points.at(-1)?.rates?.l1Hits
+  return stores[0]?.points.at(-1)?.rates?.["l1.hits"]
 }
 
 describe("rates", () => {
@@ -21,8 +21,8 @@ describe("rates", () => {
     history.add([processOf("a", 1_000, withHits(0)), processOf("b", 9_000, withHits(500))], 0)
     const now = [processOf("a", 2_000, withHits(30)), processOf("b", 11_000, withHits(700))]
     const [cache] = history.add(now, 1_000)
-    expect(cache?.points.at(-1)?.rates?.l1Hits).toBe(130)
-    expect(cache?.members.map(({ rates }) => rates?.l1Hits)).toEqual([30, 100])
+    expect(cache?.points.at(-1)?.rates?.["l1.hits"]).toBe(130)
+    expect(cache?.members.map(({ rates }) => rates?.["l1.hits"])).toEqual([30, 100])
   })
 
   test("of a store that was opened anew under the same name count from zero", () => {
@@ -115,8 +115,8 @@ describe("the history", () => {
     for (let second = 0; second <= 20; second++) {
       const hits = second <= 10 ? 0 : (second - 10) * 100
       const [cache] = history.add([processOf("a", second * 1_000, withHits(hits))], second * 1_000)
-      if (second === 15 && cache !== undefined) expect(recent(cache)?.l1Hits).toBe(50)
-      if (second === 20 && cache !== undefined) expect(recent(cache)?.l1Hits).toBe(100)
+      if (second === 15 && cache !== undefined) expect(recent(cache)?.["l1.hits"]).toBe(50)
+      if (second === 20 && cache !== undefined) expect(recent(cache)?.["l1.hits"]).toBe(100)
     }
   })
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { numbersOf } from "../../../../telemetry/dashboard/page/counters.ts"
+import { meanMs, numbersOf } from "../../../../telemetry/dashboard/page/counters.ts"
 import {
   errors,
   l1Answered,
@@ -35,5 +35,5 @@ test("measures follow from the counters of a store's report", () => {
   expect(requests(totals)).toBe(110)
   expect(errors(totals)).toBe(6)
   expect(RESULTS.reduce((sum, { of }) => sum + of(totals), 0)).toBe(requests(totals))
-  expect(TIERS.map(({ mean }) => mean(totals))).toEqual([undefined, 2, undefined, undefined])
+  expect(TIERS.map(({ latency }) => meanMs(totals, latency))).toEqual([undefined, 2, undefined, undefined])
 })
