@@ -8,7 +8,6 @@ import {
   DeleteTableCommand,
   DynamoDBClient,
 } from "@aws-sdk/client-dynamodb"
-import { KvError, type KvErrorCode } from "../../tiers/errors.ts"
 import { httpResponse } from "./fault-proxy.ts"
 import { freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
@@ -81,17 +80,6 @@ const STORE_TABLE = {
     { AttributeName: "sk", KeyType: "RANGE" },
   ],
 } satisfies Partial<CreateTableCommandInput>
-
-/** What a call was answered with: the code of its error, or `answered`. */
-export async function codeOf(call: () => unknown): Promise<KvErrorCode | "answered"> {
-  try {
-    await call()
-    return "answered"
-  } catch (error) {
-    if (error instanceof KvError) return error.code
-    throw error
-  }
-}
 
 /** The call that a request makes: `GetItem`, … */
 export function actionOf(request: Buffer): string {

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { open, type RootDatabase } from "lmdb"
 import type { Backend, WriteResult } from "../../tiers/backend.ts"
-import { KvError } from "../../tiers/errors.ts"
 import { type LmdbOptions, lmdb } from "../../tiers/lmdb/backend.ts"
 import { type TestRuntime, testRuntime } from "./runtime.ts"
 
@@ -62,15 +61,4 @@ export async function lmdbFixture(): Promise<LmdbFixture> {
 export async function textOf(backend: Backend, key: string): Promise<string | undefined> {
   const entry = await backend.get(key)
   return entry && Buffer.from(entry.value).toString()
-}
-
-/** What a call rejects with, or throws at once. */
-export async function failureOf(call: () => unknown): Promise<KvError> {
-  try {
-    await call()
-  } catch (error) {
-    if (error instanceof KvError) return error
-    throw error
-  }
-  throw new Error("the call was answered")
 }

@@ -31,3 +31,12 @@ export function lruHits(keys: Iterable<string>, maxEntries: number): number {
   }
   return hits
 }
+
+/** Keys of which some are far more frequent than others: the same ones for the same seed. */
+export function skewedKeys(seed: number, length: number, keyCount: number): number[] {
+  let state = seed
+  return Array.from({ length }, () => {
+    state = (Math.imul(state, 48_271) >>> 0) % 2_147_483_647
+    return Math.floor(keyCount * (state / 2_147_483_647) ** 2)
+  })
+}

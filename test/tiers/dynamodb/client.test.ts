@@ -1,8 +1,9 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
-import { codeOf, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
+import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { requireServer } from "../../servers/server.ts"
+import { codeOf } from "../../support/failures.ts"
 
 const settings = localSettings(1)
 const destroy = vi.spyOn(DynamoDBClient.prototype, "destroy")

@@ -5,9 +5,10 @@ import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { toKvError } from "../../../tiers/dynamodb/errors.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { awsError, codeOf, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
+import { awsError, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
 import { freePort, requireServer } from "../../servers/server.ts"
+import { codeOf } from "../../support/failures.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime

@@ -8,13 +8,13 @@ import {
   actionOf,
   awsError,
   awsReply,
-  codeOf,
   localSettings,
   localTables,
   startDynamodbLocal,
 } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/server.ts"
+import { codeOf } from "../../support/failures.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime

@@ -5,6 +5,7 @@ import { firestore } from "../../../tiers/firestore/backend.ts"
 import { toKvError } from "../../../tiers/firestore/errors.ts"
 import { type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
+import { failureOf } from "../../support/failures.ts"
 import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
 
 const KEY = "personal-key"
@@ -46,15 +47,6 @@ const WRITES: Record<string, (backend: Backend) => unknown> = {
 
 function throwIt(result: unknown): void {
   if (result instanceof KvError) throw result
-}
-
-async function failureOf(call: unknown): Promise<KvError> {
-  const error = await Promise.resolve(call).then(
-    () => undefined,
-    (error: unknown) => error,
-  )
-  if (error instanceof KvError) return error
-  throw new Error("no KvError", { cause: error })
 }
 
 describe("a status of the service", () => {

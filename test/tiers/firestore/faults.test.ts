@@ -10,6 +10,7 @@ import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { startFirestoreEmulator } from "../../servers/firestore.ts"
 import { freePort, listenOnLoopback, requireServer } from "../../servers/server.ts"
+import { codeOf } from "../../support/failures.ts"
 
 const projectId = "demo-tiered-kv"
 // Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.
@@ -266,14 +267,4 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
 function newWrite(text: string, condition?: Write["condition"]): Write {
   const value = new TextEncoder().encode(text)
   return { value, id: systemRuntime.id(), ...(condition === undefined ? {} : { condition }) }
-}
-
-async function codeOf(call: unknown): Promise<string> {
-  try {
-    await call
-  } catch (error) {
-    if (error instanceof KvError) return error.code
-    throw error
-  }
-  return "answered"
 }

@@ -9,7 +9,8 @@ import { lmdb } from "../../../tiers/lmdb/backend.ts"
 import { memory } from "../../../tiers/memory.ts"
 import { CLOSE_PATIENCE_MS } from "../../../tiers/util/shared-resource.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
-import { failureOf, type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
+import { failureOf } from "../../support/failures.ts"
+import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 describeConformance("lmdb", {
   async createStore(runtime) {

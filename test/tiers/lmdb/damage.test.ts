@@ -4,7 +4,8 @@ import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { encodeRow } from "../../../tiers/util/binary-row.ts"
-import { failureOf, type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
+import { failureOf } from "../../support/failures.ts"
+import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 let fixture: LmdbFixture
 beforeEach(async () => {

@@ -3,7 +3,7 @@ import { LRUCache } from "lru-cache"
 import { describe, expect, test } from "vitest"
 import { L1Simulation, sizesAround } from "../../../../src/cli/replay/l1-simulation.ts"
 import { LruStack } from "../../../../src/cli/replay/lru-stack.ts"
-import { lruHits, traceKeys, traceNames } from "../../../support/traces.ts"
+import { lruHits, skewedKeys, traceKeys, traceNames } from "../../../support/traces.ts"
 
 describe("the simulation of L1", () => {
   const keyCount = 12
@@ -106,12 +106,4 @@ function tieredModel(size: number, ttlMs: number) {
       else if (what === "write" || !seen || expiry <= now) expiries.set(key, expiresAt)
     },
   }
-}
-
-function skewedKeys(seed: number, length: number, keyCount: number): number[] {
-  let state = seed
-  return Array.from({ length }, () => {
-    state = (Math.imul(state, 48_271) >>> 0) % 2_147_483_647
-    return Math.floor(keyCount * (state / 2_147_483_647) ** 2)
-  })
 }

@@ -17,7 +17,7 @@ import { KvError } from "../../../../tiers/errors.ts"
 import { memory } from "../../../../tiers/memory.ts"
 import { gatedBackend } from "../../../support/gated-backend.ts"
 import { testRuntime } from "../../../support/runtime.ts"
-import { lruHits, traceKeys, traceNames, tracePath } from "../../../support/traces.ts"
+import { lruHits, skewedKeys, traceKeys, traceNames, tracePath } from "../../../support/traces.ts"
 
 let folder: string
 beforeAll(async () => {
@@ -54,18 +54,12 @@ async function reportOf(path: string, ...options: string[]): Promise<ReplayRepor
 const MEMORY = ["--backend", "memory:"]
 const chosen = ({ simulation }: ReplayReport) => simulation.sizes.find((size) => size.chosen)
 
-/** Keys that come again sooner or later, skewed: the square of a uniform number. */
-function skewedKeys(length: number, keyCount: number): string[] {
-  let state = 7
-  return Array.from({ length }, () => {
-    state = (state * 48_271) % 2_147_483_647
-    return `user:${Math.floor(keyCount * (state / 2_147_483_647) ** 2)}`
-  })
-}
+const userKeys = (length: number, keyCount: number) =>
+  skewedKeys(7, length, keyCount).map((key) => `user:${key}`)
 
 describe("a log of keys", () => {
   test("gives the same hits measured, simulated and of lru-cache, one access at a time", async () => {
-    const keys = skewedKeys(5_000, 800)
+    const keys = userKeys(5_000, 800)
     const report = await reportOf(await fileOf(keys.join("\n")), ...MEMORY, "--l1-entries", "100")
     const hits = lruHits(keys, 100)
     expect(report.l1).toMatchObject({
@@ -293,7 +287,7 @@ async function replayInMemory(
 }
 
 function timedAccesses(length: number): Access[] {
-  return skewedKeys(length, 60).map((key, i): Access => {
+  return userKeys(length, 60).map((key, i): Access => {
     const atMs = Math.floor(i / 10) * 1_000
     if (i % 23 === 0) return { key, operation: "delete", atMs }
     if (i % 17 === 0) return { key, operation: "add", atMs, ttlMs: 5_000 }
