@@ -75,11 +75,6 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     return entry
   }
 
-  async function read(operation: string, key: string): Promise<StoredEntry | undefined> {
-    const row = await requests.read(operation, key)
-    return row === undefined ? undefined : entryOf(operation, key, row)
-  }
-
   /** Puts `entity`, written as `id`, in the place of what the condition expects: no row, or a row under its ETag. */
   async function writeIf(
     operation: string,
@@ -120,13 +115,18 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     open: () => connection.open(),
     close: () => connection.close(),
 
-    get: (key) => read("get", key),
+    async get(key) {
+      const row = await requests.read("get", key)
+      return row && entryOf("get", key, row)
+    },
 
     async getMany(keys) {
       const entries = new Map<string, StoredEntry | KvError>()
-      for (const [key, entry] of await eachKey(keys, (key) => read("getMany", key))) {
-        if (entry !== undefined) entries.set(key, entry)
+      const read = async (key: string) => {
+        const row = await requests.read("getMany", key)
+        return row && entryOf("getMany", key, row)
       }
+      for (const [key, entry] of await eachKey(keys, read)) if (entry !== undefined) entries.set(key, entry)
       return entries
     },
 

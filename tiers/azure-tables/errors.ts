@@ -16,9 +16,9 @@ export interface Request {
  * What the service says that is no failure: no entity is there, one is there already, or it is not the one expected.
  * `ResourceNotFound` counts only in the JSON of the Table service: in XML it speaks of the account, not of an entity.
  */
-export type Answer = "absent" | "exists" | "changed"
+export type Refusal = "absent" | "exists" | "changed"
 
-const ANSWERS: Readonly<Record<string, Answer>> = {
+const REFUSALS: Readonly<Record<string, Refusal>> = {
   "404 ResourceNotFound": "absent",
   "404 EntityNotFound": "absent",
   "409 EntityAlreadyExists": "exists",
@@ -26,9 +26,9 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   "412 ConditionNotMet": "changed",
 }
 
-export function answerOf(error: unknown): Answer | undefined {
+export function refusalOf(error: unknown): Refusal | undefined {
   if (!isRestError(error)) return undefined
-  return ANSWERS[`${error.statusCode} ${tableCode(error)}`]
+  return REFUSALS[`${error.statusCode} ${tableCode(error)}`]
 }
 
 /** No answer came within the time for one request. */

@@ -1,7 +1,7 @@
 import type { TableClient, TableEntity, TableEntityResultPage, TransactionAction } from "@azure/data-tables"
 import type { Runtime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
-import { type Answer, answerOf, type Request, RequestTimedOut, toKvError } from "./errors.ts"
+import { type Refusal, type Request, RequestTimedOut, refusalOf, toKvError } from "./errors.ts"
 import { partitionOf, type Row } from "./row.ts"
 
 /** A row was written; its new ETag, where the answer holds it. */
@@ -44,9 +44,9 @@ export interface TableRequests {
 /** Rows in a page; the service's limit. */
 const MAX_PAGE = 1_000
 
-const ABSENT: readonly Answer[] = ["absent"]
-const EXISTS: readonly Answer[] = ["exists"]
-const GONE: readonly Answer[] = ["absent", "changed"]
+const ABSENT: readonly Refusal[] = ["absent"]
+const EXISTS: readonly Refusal[] = ["exists"]
+const GONE: readonly Refusal[] = ["absent", "changed"]
 
 interface Sent extends Request {
   readonly signal?: AbortSignal | undefined
@@ -63,11 +63,11 @@ export function tableRequests(
 ): TableRequests {
   type Ask<T> = (client: TableClient, abortSignal: AbortSignal) => Promise<T>
   async function send<T>(request: Sent, ask: Ask<T>): Promise<T>
-  async function send<T>(request: Sent, ask: Ask<T>, expected: readonly Answer[]): Promise<T | undefined>
+  async function send<T>(request: Sent, ask: Ask<T>, expected: readonly Refusal[]): Promise<T | undefined>
   async function send<T>(
     request: Sent,
     ask: Ask<T>,
-    expected: readonly Answer[] = [],
+    expected: readonly Refusal[] = [],
   ): Promise<T | undefined> {
     const { signal } = request
     const controller = new AbortController()
@@ -82,8 +82,8 @@ export function tableRequests(
       })
     } catch (error) {
       if (signal?.aborted) throw signal.reason
-      const answer = answerOf(error)
-      if (answer !== undefined && expected.includes(answer)) return undefined
+      const refusal = refusalOf(error)
+      if (refusal !== undefined && expected.includes(refusal)) return undefined
       throw toKvError(error, request)
     } finally {
       signal?.removeEventListener("abort", stop)

@@ -15,7 +15,7 @@ import { chunksOf } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { RedisClient } from "./client.ts"
 import { redisConnection } from "./connection.ts"
-import { KIND, type RedisCall, toKvError } from "./errors.ts"
+import { KIND, type RedisRequest, toKvError } from "./errors.ts"
 import { scanRedis } from "./scan.ts"
 import { PROBE, runScript, type Script, WRITE } from "./scripts.ts"
 import type { RedisSettings } from "./settings.ts"
@@ -71,15 +71,20 @@ const MAX_BATCH = 100
 export function redis(target: RedisClient | RedisSettings | string, options: RedisOptions = {}): Backend {
   const { runtime = systemRuntime, timeoutMs = 3_000, connectTimeoutMs = 5_000 } = options
   const { source, prefix, description, place, cluster } = resolveTarget(target, options)
-  const { open, run, close } = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
+  const connection = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
   const nameOf = (key: string) => prefix + key
   /** Whether the keys of one command may lie in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
 
-  async function script(call: RedisCall & { key: string }, text: Script, args: readonly (string | Buffer)[]) {
+  async function script(
+    request: RedisRequest & { key: string },
+    text: Script,
+    args: readonly (string | Buffer)[],
+  ) {
     const now = String(runtime.now())
-    const reply = await run(call, (client) => runScript(client, text, nameOf(call.key), [now, ...args]))
-    if (reply < 0) throw toKvError(new CorruptRow("it is of another program, or of another release"), call)
+    const answer = runScript(connection.client(request), text, nameOf(request.key), [now, ...args])
+    const reply = await connection.answered(request, answer)
+    if (reply < 0) throw toKvError(new CorruptRow("it is of another program, or of another release"), request)
     return reply
   }
 
@@ -107,7 +112,8 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
 
   async function remove(operation: string, key: string, { id, condition }: Removal): Promise<WriteResult> {
     if (condition === undefined) {
-      await run({ operation, key, effect: "write" }, (client) => client.unlink(nameOf(key)))
+      const request = { operation, key, effect: "write" } as const
+      await connection.answered(request, connection.client(request).unlink(nameOf(key)))
       return { applied: true }
     }
     const tombstone = { value: new Uint8Array(), id, expiresAt: 1, condition }
@@ -134,7 +140,8 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   }
 
   async function read(operation: string, key: string): Promise<StoredEntry | undefined> {
-    const row = await run({ operation, key, effect: "read" }, (client) => client.getBuffer(nameOf(key)))
+    const request = { operation, key, effect: "read" } as const
+    const row = await connection.answered(request, connection.client(request).getBuffer(nameOf(key)))
     const entry = decode(operation, key, row)
     if (entry instanceof KvError) throw entry
     return entry
@@ -144,7 +151,8 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     if (manySlots) return eachEntry(new Map(keys.map((key) => [key, key])), (key) => read(operation, key))
     const found = new Map<string, StoredEntry | KvError>()
     if (keys.length === 0) return found
-    const rows = await run({ operation, effect: "read" }, (client) => client.mgetBuffer(keys.map(nameOf)))
+    const request = { operation, effect: "read" } as const
+    const rows = await connection.answered(request, connection.client(request).mgetBuffer(keys.map(nameOf)))
     for (const [index, key] of keys.entries()) {
       const entry = decode(operation, key, rows[index] ?? null)
       if (entry !== undefined) found.set(key, entry)
@@ -162,16 +170,17 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
 
   async function removeMany(keys: readonly string[]) {
     if (keys.length === 0) return new Map<string, WriteResult | KvError>()
-    const call = { operation: "deleteMany", effect: "write" } as const
-    const failure = await failureOf(run(call, (client) => client.unlink(...keys.map(nameOf))))
+    const request = { operation: "deleteMany", effect: "write" } as const
+    const answer = connection.client(request).unlink(...keys.map(nameOf))
+    const failure = await failureOf(connection.answered(request, answer))
     return new Map(keys.map((key) => [key, failure === undefined ? { applied: true } : ofKey(failure, key)]))
   }
 
   return {
     traits: traitsOf(description + (prefix === "" ? "" : `#${prefix}`), place),
 
-    open,
-    close,
+    open: connection.open,
+    close: connection.close,
 
     get: (key) => read("get", key),
     getMany: (keys) => readMany("getMany", keys),
@@ -187,7 +196,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
         : removeMany([...removals.keys()]),
 
     scan: (scanned, page) =>
-      scanRedis({ prefix, run, read: (keys) => readChunks("scan", keys) }, scanned, page),
+      scanRedis({ prefix, connection, read: (keys) => readChunks("scan", keys) }, scanned, page),
 
     compareVersions,
   }

@@ -13,7 +13,9 @@ export interface Connected {
   ready(): Promise<void>
   /** Why there is no connection at the moment. */
   lastError(): unknown
-  /** A command is about to be sent: until its {@link end}, the process waits for it. */
+  /** A command is about to be sent: it leaves with the others of this turn of the event loop. */
+  gather(): void
+  /** A command has been sent: until its {@link end}, the process waits for it. */
   begin(): void
   end(): void
   disconnect(): void
@@ -72,11 +74,9 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
   })
 
   const processHold = setInterval(() => {}, 2 ** 30).unref()
-  const gather = gatherWrites(client)
   const begin = () => {
     if (underWay++ === 0) processHold.ref()
     silence.watch()
-    gather()
   }
   const end = () => {
     if (--underWay === 0) processHold.unref()
@@ -96,6 +96,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
       }
     },
     lastError: () => lastError,
+    gather: gatherWrites(client),
     begin,
     end,
     disconnect() {

@@ -5,15 +5,17 @@ import { OpenOnce } from "../util/open-once.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./client.ts"
 import { type Connected, keepConnected } from "./connected.ts"
-import { connectionError, KIND, type RedisCall, toKvError } from "./errors.ts"
+import { connectionError, KIND, type RedisRequest, toKvError } from "./errors.ts"
 import type { ClientTiming, RedisSettings } from "./settings.ts"
 
 /** The commands of one backend, from when it opens until it closes. */
 export interface RedisConnection {
   /** Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `STORE_NOT_FOUND`, `ACCESS_DENIED` or `UNAVAILABLE`. */
   open(): Promise<void>
-  /** Sends at once or not at all; whatever breaks it leaves as a `KvError`. */
-  run<T>(call: RedisCall, send: (client: RedisClient) => Promise<T>): Promise<T>
+  /** The client, for one command that it sends at once. Throws a `KvError` unless it is connected. */
+  client(request: RedisRequest): RedisClient
+  /** What the command answers; whatever breaks it leaves as a `KvError`. To be called as soon as it has been sent. */
+  answered<T>(request: RedisRequest, answer: Promise<T>): Promise<T>
   /** Waits for what is under way. */
   close(): Promise<void>
 }
@@ -28,14 +30,20 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
     open: () => connection.open(),
     close: () => connection.close(),
 
-    async run(call, ask) {
-      const { client, begin, end, lastError } = connection.use(call.operation, call.key)
-      if (!isReady(client)) throw connectionError(lastError(), call.operation, call.key)
+    client({ operation, key }) {
+      const { client, gather, lastError } = connection.use(operation, key)
+      if (!isReady(client)) throw connectionError(lastError(), operation, key)
+      gather()
+      return client
+    },
+
+    async answered(request, answer) {
+      const { begin, end } = connection.use(request.operation, request.key)
       begin()
       try {
-        return await within(runtime, ask(client), timeoutMs, () => late(call, timeoutMs))
+        return await within(runtime, answer, timeoutMs, () => late(request, timeoutMs))
       } catch (error) {
-        throw toKvError(error, call)
+        throw toKvError(error, request)
       } finally {
         end()
       }
@@ -43,8 +51,8 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
   }
 }
 
-/** A client in use. `begin` and `end` stand around each command. */
-type UsedClient = Pick<Connected, "client" | "lastError" | "begin" | "end">
+/** A client in use. */
+type UsedClient = Pick<Connected, "client" | "lastError" | "gather" | "begin" | "end">
 
 /** The client with a close that waits for the commands under way. */
 function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close(): Promise<void> } {
@@ -53,6 +61,7 @@ function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close
   return {
     client: resource.client,
     lastError: resource.lastError,
+    gather: resource.gather,
     begin() {
       underWay++
       resource.begin()
@@ -72,7 +81,7 @@ function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close
   }
 }
 
-function late({ operation, key, effect }: RedisCall, timeoutMs: number): KvError {
+function late({ operation, key, effect }: RedisRequest, timeoutMs: number): KvError {
   const code = effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
   return new KvError(code, `the server did not answer within ${timeoutMs} ms`, {
     operation,
@@ -106,7 +115,8 @@ async function borrow(
   } finally {
     client.off("error", note)
   }
-  return { resource: { client, lastError: () => undefined, begin() {}, end() {} }, async release() {} }
+  const resource = { client, lastError: () => undefined, gather() {}, begin() {}, end() {} }
+  return { resource, async release() {} }
 }
 
 /** Refuses options that the contract of a backend cannot be kept under. */

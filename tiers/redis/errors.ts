@@ -1,8 +1,9 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
 
-/** The call that met an error. */
-export interface RedisCall {
+/** What one command is, for its errors. */
+export interface RedisRequest {
+  /** The method of the backend that sends it. */
   readonly operation: string
   readonly key?: string | undefined
   /** Whether it may have changed something: then a lost reply leaves its outcome unknown. */
@@ -69,10 +70,10 @@ const WORDS = new RegExp(`\\b(${Object.keys(ANSWERS).join("|")})\\b`)
 const NOT_SENT = /enableOfflineQueue options is false|None of startup nodes|Failed to refresh slots cache/
 
 /** Maps what ioredis, the server or the row codec threw: the one place where that is done. */
-export function toKvError(cause: unknown, call: RedisCall): KvError {
+export function toKvError(cause: unknown, request: RedisRequest): KvError {
   if (cause instanceof KvError) return cause
   const failure = (code: KvErrorCode, message: string) =>
-    new KvError(code, message, { operation: call.operation, backend: KIND, key: call.key, cause })
+    new KvError(code, message, { operation: request.operation, backend: KIND, key: request.key, cause })
 
   if (cause instanceof CorruptRow)
     return failure("CORRUPT_ENTRY", `what lies under the key is no entry: ${cause.message}`)
@@ -82,7 +83,7 @@ export function toKvError(cause: unknown, call: RedisCall): KvError {
   if (answer !== undefined) return failure(...answer)
   if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
   if (NOT_SENT.test(text)) return failure("UNAVAILABLE", `${NO_CONNECTION}; nothing was sent. ${REMEDY}`)
-  if (call.effect === "write") {
+  if (request.effect === "write") {
     return failure(
       "OUTCOME_UNKNOWN",
       "the connection was lost before the server's reply: the write may have been applied",

@@ -31,12 +31,10 @@ export async function checkRedis(
   const connection = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs: timeoutMs })
   await connection.open()
   try {
-    const call = { operation: "provision", effect: "read" } as const
-    const steps = await connection.run(call, async (client) => {
-      const nodes = primaryNodes(client)
-      const facts = await Promise.all(nodes.map(factsOf))
-      return facts.flatMap((fact) => stepsOf(fact, nodes.length > 1))
-    })
+    const request = { operation: "provision", effect: "read" } as const
+    const nodes = primaryNodes(connection.client(request))
+    const facts = await connection.answered(request, Promise.all(nodes.map(factsOf)))
+    const steps = facts.flatMap((fact) => stepsOf(fact, nodes.length > 1))
     return { target: `Redis at ${description}`, steps }
   } finally {
     await connection.close()

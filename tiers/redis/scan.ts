@@ -9,7 +9,7 @@ import { decodeCursor, encodeCursor, fingerprint } from "./cursor.ts"
 export interface ScannedStore {
   /** What every key on the server starts with. */
   prefix: string
-  run: RedisConnection["run"]
+  connection: RedisConnection
   /** Reads any number of keys. */
   read(keys: readonly string[]): Promise<Map<string, StoredEntry | KvError>>
 }
@@ -24,7 +24,7 @@ const MOST_PENDING = 50
 /** Keys whose fingerprints a cursor carries. */
 const MOST_RECENT = 128
 
-const CALL = { operation: "scan", effect: "read" } as const
+const REQUEST = { operation: "scan", effect: "read" } as const
 
 /**
  * One page: `SCAN` of one primary after the other, and a read of the keys that it gave.
@@ -44,8 +44,9 @@ export async function scanRedis(
   prefix: string,
   { limit, cursor, signal }: ScanRequest,
 ): Promise<ScanPage> {
+  const { connection } = store
   signal?.throwIfAborted()
-  const primaries = await store.run(CALL, primariesOf)
+  const primaries = await connection.answered(REQUEST, primariesOf(connection.client(REQUEST)))
   const scope = { prefix: store.prefix + prefix, servers: primaries.map(({ id }) => id) }
   const start = cursor === undefined ? START : decodeCursor(cursor, scope)
   if (!start.pending.every((key) => isKey(key, prefix))) {
@@ -64,7 +65,9 @@ export async function scanRedis(
     signal?.throwIfAborted()
     const room = limit - keys.length
     const asked = Math.max(room, count)
-    const [next, names] = await store.run(CALL, () => node.scan(position, "MATCH", pattern, "COUNT", asked))
+    connection.client(REQUEST) // throws once the connection is lost
+    const answer = node.scan(position, "MATCH", pattern, "COUNT", asked)
+    const [next, names] = await connection.answered(REQUEST, answer)
     lookedAt += asked
     const found = names.map((name) => name.slice(store.prefix.length)).filter((key) => isKey(key, prefix))
     if (found.length > room + MOST_PENDING && count > LEAST_COUNT) {
