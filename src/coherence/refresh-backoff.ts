@@ -2,8 +2,8 @@ import { LRUCache } from "lru-cache"
 import type { Runtime } from "../../tiers/runtime.ts"
 
 /** The wait after the first failed refresh of a key, ms; it doubles with every further one. */
-export const REFRESH_BACKOFF_MS = 1_000
-export const REFRESH_BACKOFF_MAX_MS = 30_000
+const REFRESH_BACKOFF_MS = 1_000
+const REFRESH_BACKOFF_MAX_MS = 30_000
 /** Keys whose failures are kept. */
 const MAX_KEYS = 10_000
 
