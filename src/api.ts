@@ -3,20 +3,26 @@ import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { StoreStats } from "./counters.ts"
 
-/** Anything that can be stored: text as UTF-8, bytes as they are, the rest as JSON. At most 24,576 bytes encoded. */
+/**
+ * A value that can be stored: text as UTF-8, a `Uint8Array` as its bytes, anything else as JSON. At most 24,576 bytes encoded:
+ * in base64 they fill the 32,768 characters of an Azure Tables property.
+ */
 export type KvValue = string | Uint8Array | JsonInput
 
-/** What `JSON.stringify` can represent. Checked when it is written, not by the type. */
+/**
+ * What JSON can represent. The write checks it, not the type: a cycle, `NaN`, -0 or a `Map`, at any depth, rejects with
+ * `INVALID_VALUE`.
+ */
 export type JsonInput = number | boolean | null | object
 
 export interface CallOptions {
-  /** Stops waiting: the call rejects with the signal's reason. A write under way may still be applied. */
+  /** Aborting ends the wait: the call rejects with the signal's reason. A write under way may still be applied. */
   signal?: AbortSignal
 }
 
 export interface ReadOptions extends CallOptions {
   /**
-   * `"cached"` may answer from L1; `"strong"` always asks the backend, strongly consistent.
+   * `"cached"`: L1 may answer. `"strong"`: the backend answers, with a strongly consistent read that starts after the call.
    * @default "cached"
    */
   consistency?: "cached" | "strong"
@@ -24,7 +30,7 @@ export interface ReadOptions extends CallOptions {
 
 export interface JsonReadOptions extends ReadOptions {
   /**
-   * `true` gives the caller a copy of its own; otherwise the value is deep-frozen and shared between callers.
+   * `true`: the value is parsed for this caller, who may change it. `false`: the value is deep-frozen and shared between callers.
    * @default false
    */
   mutable?: boolean
@@ -32,7 +38,7 @@ export interface JsonReadOptions extends ReadOptions {
 
 export interface GetManyOptions extends ReadOptions {
   /**
-   * Whether keys read from the backend enter L1. Off by default, so that a large batch of cold keys evicts nothing.
+   * Whether the values read from the backend enter L1. `false` keeps a large batch of cold keys from evicting others.
    * @default false
    */
   fill?: boolean
@@ -44,20 +50,20 @@ export interface WriteOptions extends CallOptions {
 }
 
 export interface PutOptions extends WriteOptions {
-  /** Write only if no live entry is there. Always decided by the backend, never by L1. Excludes `ifVersion`. */
+  /** Write only if the key has no live entry. The backend decides, never L1. Excludes `ifVersion`. */
   ifNotExists?: boolean
-  /** Write only if the live entry there has this version, from {@link Entry} or {@link PutResult}. */
+  /** Write only if the live entry of the key has this version, from {@link Entry} or {@link PutResult}. */
   ifVersion?: string
 }
 
 export interface DeleteOptions extends CallOptions {
-  /** Delete only if the live entry there has this version. */
+  /** Delete only if the live entry of the key has this version. */
   ifVersion?: string
 }
 
 export interface ScanOptions extends ScanPageOptions {
   /**
-   * Whether the entries that pass by enter L1.
+   * Whether the entries of the pages enter L1.
    * @default false
    */
   fill?: boolean
@@ -65,65 +71,68 @@ export interface ScanOptions extends ScanPageOptions {
 
 export interface ScanPageOptions extends CallOptions {
   /**
-   * Entries a page, from 1 to 1,000. It bounds the page, not the result of {@link Kv.scan}.
+   * Entries in one page, at most: 1 to 1,000. It does not bound the result of {@link Kv.scan}, which reads all pages.
    * @default 500
    */
   limit?: number
-  /** A `nextCursor` of the same store and prefix. */
+  /** The `nextCursor` of a page of the same store and prefix; another one rejects with `INVALID_CURSOR`. */
   cursor?: string
 }
 
 export interface Entry {
   key: string
   value: Uint8Array
-  /** Opaque; for `ifVersion` on the same key, in any process. */
+  /** Opaque. Valid for `ifVersion` on the same key, in any process. */
   version: string
   /** Unix ms; absent if the entry does not expire. */
   expiresAt?: number
 }
 
 export interface PutResult {
-  /** `false` if the condition did not hold; nothing was written then. */
+  /** `false` if the condition did not hold and nothing was written. */
   applied: boolean
-  /** The version of what was written. */
+  /** The version of the entry that was written; absent if it is not known. */
   version?: string
-  /** Unix ms at which what was written expires. */
+  /** Unix ms at which the entry that was written expires; absent if it does not. */
   expiresAt?: number
 }
 
 export interface ScanPageResult {
   entries: Entry[]
-  /** Opaque, bound to this store and prefix; absent after the last page. */
+  /** Opaque, valid for this store and prefix in any process; absent after the last page. */
   nextCursor?: string
 }
 
 export interface LoadContext {
   key: string
-  /** Aborted once no caller waits for the load any more, or the store closes. */
+  /** Aborted when no caller waits for the load any more, or when the store closes. */
   signal: AbortSignal
 }
 
 /**
- * Gets the value of an absent key from its origin. `undefined` means that there is none: nothing is stored.
+ * Gets the value of an absent key from its origin. `undefined` means that the origin has no value; then nothing is stored.
  *
- * One loader of a key runs at a time in a process, so one that ignores its signal and never ends holds up its key. A loader
- * may ask the store for other keys, and passes its signal on when it does: two loaders that would wait for each other are
- * then refused with `INVALID_OPTION`, which before Node 24 cannot be told without the signal.
+ * One loader of a key runs at a time in a process. A loader that ignores its signal and never ends blocks its key.
+ *
+ * A loader may call `getOrSet` for other keys, and should pass its signal on. If two loaders would wait for each other, the call
+ * rejects with `INVALID_OPTION`. Before Node 24 this is detected only for calls that pass the signal on, or that are made
+ * before the loader's first `await`.
  */
 export type Loader<T> = (context: LoadContext) => T | undefined | Promise<T | undefined>
 
 export interface GetOrSetOptions extends JsonReadOptions {
-  /** Time to live of a loaded value, ms: a whole number of at least 1. Without it the value does not expire. */
+  /** Time to live of a loaded value, ms: a whole number of at least 1. Without this option the value does not expire. */
   ttlMs?: number
   /**
-   * How the value is stored and comes back: exactly as the loader returned it, on the first call and on every later one.
+   * The form in which the value is stored and returned. The first call and every later one return what the loader returned; a value
+   * that does not fit the form rejects with `INVALID_VALUE`.
    * @default "json"
    */
   as?: "json" | "text" | "bytes"
   /**
-   * A hit with less than this left to live, in ms, is answered at once and loaded anew in the background. The new value
-   * is written only over the very version that was hit. Needs `ttlMs`, and is less than that. After a refresh that failed
-   * the next one waits for up to a second, doubled with every further failure up to 30 s.
+   * A hit whose entry expires in less than this time, ms, is answered at once, and the value is loaded again in the background. The
+   * new value replaces only the version that was hit. Requires `ttlMs`, and must be less than it. After a failed refresh the next
+   * one waits for up to 1 s; each further failure doubles the bound, up to 30 s.
    * @default 0 (never)
    */
   refreshAheadMs?: number
@@ -135,18 +144,21 @@ export interface Kv extends AsyncDisposable {
   readonly name: string
 
   /**
-   * The bytes under `key`, the caller's own copy, or `undefined` if there is no live entry. Of up to 4 KiB they are a view
-   * of a longer `ArrayBuffer`, as with `Buffer.from`: read them through the array, not through its `buffer`.
+   * The bytes under `key`, as a copy that the caller owns; `undefined` if the key has no live entry. A value of up to 4 KiB is a
+   * view of a longer `ArrayBuffer`, as with `Buffer.from`: read it through the array, not through its `buffer`.
    */
   get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>
-  /** The value as text. Bytes that are not UTF-8 reject with `INVALID_VALUE`. */
+  /** The value as text. Rejects with `INVALID_VALUE` if the bytes are not UTF-8. */
   getText(key: string, options?: ReadOptions): Promise<string | undefined>
-  /** The value parsed as JSON, deep-frozen and shared. A value that is not JSON rejects with `INVALID_VALUE`. */
+  /** The value parsed as JSON, deep-frozen and shared between callers. Rejects with `INVALID_VALUE` if the value is not JSON. */
   getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined>
   /** The value with its version and expiry. */
   getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined>
 
-  /** The keys that are present, with their bytes. Any number of keys; duplicates are allowed. */
+  /**
+   * The keys that have a live entry, with their bytes. Any number of keys; duplicates are allowed. Rejects if one of them cannot
+   * be read.
+   */
   getMany(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, Uint8Array>>
   getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>>
   getManyJson<T = unknown>(
@@ -154,77 +166,93 @@ export interface Kv extends AsyncDisposable {
     options?: GetManyOptions & JsonReadOptions,
   ): Promise<Map<string, T>>
 
-  /** L1 alone, synchronously: the bytes, or `undefined` if L1 holds no fresh value. Says nothing about the backend. */
+  /** The bytes in L1, synchronously; `undefined` if L1 holds no fresh value. The backend is not asked. */
   peek(key: string): Uint8Array | undefined
   peekText(key: string): string | undefined
   peekJson<T = unknown>(key: string): T | undefined
 
-  /** Whether a live entry is there. Reads no value. */
+  /** Whether the key has a live entry. Reads no value. */
   exists(key: string, options?: ReadOptions): Promise<boolean>
 
   /**
-   * Writes through to the backend and drops the key from L1. Resolves once the backend has acknowledged: `true` if the
-   * write was applied, `false` if its condition did not hold. A failure rejects, it is never `true`.
+   * Writes to the backend and drops the key from L1. Resolves when the backend has acknowledged: `true` if the write was
+   * applied, `false` if its condition did not hold. A failed write rejects; `OUTCOME_UNKNOWN` means that it may have been applied.
    */
   set(key: string, value: KvValue, options?: PutOptions): Promise<boolean>
-  /** As {@link Kv.set}, with the version and the expiry of what was written. */
+  /** Like {@link Kv.set}, but resolves to the version and the expiry of the entry. */
   put(key: string, value: KvValue, options?: PutOptions): Promise<PutResult>
-  /** Writes any number of entries; of a key that comes twice, the last. Some failing reject with {@link KvPartialError}. */
+  /**
+   * Writes any number of entries; if a key is given twice, the last value. Not atomic: if some keys fail, rejects with
+   * {@link KvPartialError}, which lists the failed and the applied keys.
+   */
   setMany(entries: Iterable<readonly [key: string, value: KvValue]>, options?: WriteOptions): Promise<void>
 
-  /** Removes the entry. `true` if it is gone, also if it was not there; `false` if `ifVersion` did not hold. */
+  /** Removes the entry. `true` if the key is absent afterwards, even if it was absent before; `false` if `ifVersion` did not hold. */
   delete(key: string, options?: DeleteOptions): Promise<boolean>
-  /** Removes any number of entries. Some failing reject with {@link KvPartialError}. */
+  /** Removes any number of entries. If some keys fail, rejects with {@link KvPartialError}. */
   deleteMany(keys: Iterable<string>, options?: CallOptions): Promise<void>
 
-  /** Every live entry whose key starts with `prefix` (`""` for all), page by page as the loop asks for them. */
+  /** Every live entry whose key starts with `prefix` (`""` for all). Each page is read when the loop reaches it. */
   scan(prefix: string, options?: ScanOptions): AsyncGenerator<Entry, void, undefined>
   /** One page of a scan. */
   scanPage(prefix: string, options?: ScanPageOptions): Promise<ScanPageResult>
 
   /**
-   * The value under `key`, or what `loader` gives, which is stored if the key is still absent by then and nobody wrote
-   * or deleted it meanwhile. One load per key per process runs at a time. The loader's error passes through untouched.
+   * The value under `key`. If the key is absent, the result of `loader`, which is stored if the key is still absent and this process
+   * has not written or deleted it meanwhile. One load of a key runs at a time in a process. The loader's error is passed on
+   * unchanged. If storing fails, the call rejects.
    */
   getOrSet<T>(key: string, loader: Loader<T>, options?: GetOrSetOptions): Promise<T | undefined>
 
-  /** Drops `key`, or everything, from L1 of this process; the backend keeps it. For writers that go around the store. */
+  /** Drops `key`, or everything, from L1 of this process; the backend is not changed. For entries that another program wrote. */
   invalidate(key?: string): void
 
   /** Counters and latencies per tier, since the store was opened. */
   stats(): StoreStats
 
   /**
-   * Closes this handle; the last one of a store waits for what is in flight and releases it. Idempotent; afterwards every
-   * call rejects with `CLOSED`.
+   * Closes this handle; afterwards every call rejects with `CLOSED`. The last handle of a store waits for the calls under way, for
+   * at most 5 s, and releases the store. Idempotent.
    */
   close(): Promise<void>
 }
 
 export interface L1Options {
-  /** Entries held at most, absent keys not counted. @default 10_000 */
+  /** Maximum number of entries, a whole number of at least 1; absent keys are not counted. @default 10_000 */
   maxEntries?: number
-  /** Bytes held at most: keys, values and their decoded forms. @default 67_108_864 (64 MiB) */
+  /** Maximum size, bytes, of at least 1: keys, values and their decoded forms, by estimate. @default 67_108_864 (64 MiB) */
   maxBytes?: number
-  /** How long an entry answers without the backend, ms. This bounds the staleness of other processes' writes. @default 5_000 */
+  /**
+   * Longest time for which L1 answers with an entry, ms, of at least 1: other processes' writes become visible after at most this
+   * time. @default 5_000
+   */
   ttlMs?: number
-  /** The same for keys known to be absent, ms; 0 turns that off. They have a budget of their own. @default 1_000 */
+  /** The same for absent keys, ms; 0: absent keys are not held. They do not count towards `maxEntries`. @default 1_000 */
   negativeTtlMs?: number
-  /** Shortens each time to live by a random part of up to this share, so that entries do not expire together. @default 0.1 */
+  /**
+   * Largest share by which each time to live in L1 is shortened at random, from 0 to below 1, so that entries do not expire together.
+   * @default 0.1
+   */
   jitter?: number
 }
 
 export interface KvOptions {
-  /** A URL (`dynamodb://REGION/TABLE`, `redis://…`, `lmdb:PATH`, `memory:`, …) or a backend; one passed in stays open on close. */
+  /**
+   * A URL (`dynamodb://REGION/TABLE`, `redis://…`, `lmdb:PATH`, `memory:`, …), or a backend, which stays open when the store closes.
+   * @default from the environment, see {@link kv}
+   */
   backend?: string | Backend
-  /** The in-process tier; `false` turns it off. */
+  /** Settings of L1; `false` turns L1 off. @default {} */
   l1?: L1Options | false
-  /** Time a call to the backend may take in all, its retries included, ms. @default 5_000 */
+  /** Longest time of one call to a backend over a network, its retries included, ms, of at least 1. @default 5_000 */
   timeoutMs?: number
-  /** How long after an unanswered write L1 keeps away from its key, ms: as long as it may still land. @default 30_000 */
+  /**
+   * How long L1 does not hold a key after a write of it that got no answer, ms: the time within which the service may still apply
+   * the write. @default 30_000
+   */
   quarantineMs?: number
-  /** What the store tells OpenTelemetry; `false` for nothing. Keys are left out unless asked for. @default {} */
+  /** What the store reports to OpenTelemetry; `false`: nothing. Keys are not reported unless an option asks for it. @default {} */
   telemetry?: TelemetryOptions | false
-  /** Clocks, timers and chance, for tests. @default the system's */
+  /** Clocks, timers and random numbers, for tests. @default those of the system */
   runtime?: Runtime
 }

@@ -20,11 +20,11 @@ import { Store } from "./store.ts"
  * `KV_<NAME>_URL`; the JSON in `ALIEN_<NAME>_BINDING`; an embedded LMDB store under `.kv/<name>` of the working
  * directory, unless `NODE_ENV` is `production`. `<NAME>` is the name in upper case with `-` as `_`.
  *
- * Two calls with one name and no options give two handles over the same store and the same L1; each is closed by itself.
+ * Two calls with the same name and no options return two handles of one store with one L1. Each handle is closed separately.
  *
  * @param name 1 to 64 characters of `A-Z a-z 0-9 - _`
  * @throws {KvError} `INVALID_ID`, `INVALID_OPTION`, `BINDING_NOT_CONFIGURED`, `BINDING_INVALID`, `DEPENDENCY_MISSING`,
- * or what opening the backend gives: `ACCESS_DENIED`, `UNAVAILABLE`
+ * or the error with which the backend fails to open: `ACCESS_DENIED`, `UNAVAILABLE`
  */
 export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   checkName(name, "open")
@@ -39,12 +39,12 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   return new Store(resource, release)
 }
 
-/** The one handle of a store that is not shared. */
+/** The handle of a store that is not shared. */
 function handleOf(store: OpenStore): Kv {
   return new Store(store, () => store.close())
 }
 
-/** Opens the backend of a binding; one that fails to open is closed, so that nothing of it lingers. */
+/** Opens a store with a backend of its own. If that fails, the backend is closed. */
 async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
   const backend = await backendOf(binding, settings)
   try {
@@ -56,7 +56,7 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
   }
 }
 
-/** Puts the tiers together. */
+/** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches telemetry. */
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
   const { runtime, timeoutMs, quarantineMs } = settings
   await backend.open()
@@ -81,7 +81,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
   return { name, l1, tiers, listener, runtime, stats, close: () => tiers.close().finally(leave) }
 }
 
-/** What a backend over a network needs: calls that end in time and are tried again, and reads that travel together. */
+/** Adds what a backend over a network needs: deadlines, retries and batched reads. */
 async function overNetwork(backend: Backend, options: ResilienceOptions): Promise<Backend> {
   const [{ coalescing }, { resilient }] = await Promise.all([
     import("../tiers/wrappers/coalescing.ts"),
@@ -90,7 +90,7 @@ async function overNetwork(backend: Backend, options: ResilienceOptions): Promis
   return coalescing(resilient(backend, options))
 }
 
-/** What listens to the store. Loads OpenTelemetry's API, some 9 MiB, with the first store that is to have any. */
+/** The telemetry of a store. The first store with telemetry loads OpenTelemetry's API, about 9 MiB. */
 async function telemetryOf(
   name: string,
   backend: Backend,

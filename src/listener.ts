@@ -1,7 +1,7 @@
 import type { MaybePromise } from "../tiers/backend.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
 
-/** The operations of a store, as a listener tells them apart. Text, JSON and entry variants are one. */
+/** The operations of a store that a listener distinguishes. The text, JSON and entry variants of one count as that one. */
 export type OperationName =
   | "get"
   | "getMany"
@@ -13,11 +13,11 @@ export type OperationName =
   | "deleteMany"
   | "scan"
 
-/** What an operation came to. */
+/** The outcome of an operation. */
 export interface Outcome {
-  /** The tier that had the last word. */
+  /** The tier that answered last. */
   tier: "l1" | "l2" | "loader"
-  /** Of a read. `bypass`: it was told to bypass L1; `hit` then says whether something was there. */
+  /** Of a read. `bypass`: the caller bypassed L1; then `hit` says whether an entry was found. */
   result?: "hit" | "stale" | "negative" | "miss" | "bypass"
   /** Of a read: whether L1 or L2 held the value. */
   hit?: boolean
@@ -28,7 +28,7 @@ export interface Outcome {
   keys?: KeyCounts
 }
 
-/** Keys of a batch or a page, by what became of them. */
+/** The keys of a batch or a page, by where they were found. */
 export interface KeyCounts {
   /** Found in L1. */
   l1?: number
@@ -37,10 +37,10 @@ export interface KeyCounts {
   absent?: number
 }
 
-/** What a listener knows a caller by. The store does not look at it; it hands it on to the backend. */
+/** Identifies a caller to a listener, for links between spans. The store passes it on to the backend and does not read it. */
 export type Caller = unknown
 
-/** Told of an answer from L1; `entry` is `undefined` for a negative entry. A batch gives `keys` instead. */
+/** Is called for each answer from L1. `entry` is `undefined` for an absent key. A batch passes `keys` instead. */
 export type HitListener = (
   operation: OperationName,
   key: string | undefined,
@@ -51,20 +51,20 @@ export type HitListener = (
 /** An operation that has begun. */
 export interface BegunOperation {
   readonly caller: Caller
-  /** Learns what came of it from `answer`, and returns `answer` itself. */
+  /** Ends the operation when `answer` settles, and returns `answer` unchanged. */
   ends<T>(answer: MaybePromise<T>, describe: (value: T) => Outcome): MaybePromise<T>
 }
 
 /**
- * What a store tells of its work. The store does not know which listener is attached, if any. No method throws, and none
- * changes what passes through it.
+ * Receives the events of a store. The store does not know which listener is attached, if any. No method throws, and none
+ * changes a value that is passed through it.
  */
 export interface Listener {
-  /** Set only while somebody may want to know, so that otherwise a hit pays for one look at this field. */
+  /** `undefined` while no consumer is registered, so that a hit then costs one read of this field. */
   readonly onHit: HitListener | undefined
   /**
-   * An operation begins that L1 cannot answer. For the one that matters most, a read of one key: it costs no stack
-   * frame. {@link Listener.operation} does the same around a callback.
+   * Begins an operation that L1 cannot answer. {@link Listener.operation} does the same around a callback; the read of one key, the
+   * most frequent operation, uses this method, which adds no stack frame.
    */
   begin(name: OperationName, key: string | undefined): BegunOperation
   /** Runs an operation that L1 cannot answer, in the context of its span. */
@@ -74,22 +74,22 @@ export interface Listener {
     run: (caller: Caller) => MaybePromise<T>,
     describe: (value: T) => Outcome,
   ): MaybePromise<T>
-  /** Runs a load, in the context of its span; one in the background is part of no operation. */
+  /** Runs a load, in the context of its span. A load in the background is not part of an operation. */
   load<T>(
     key: string,
     background: boolean,
     run: (caller: Caller) => Promise<T>,
     describe: (value: T) => Outcome,
   ): Promise<T>
-  /** `caller` waits for what `other` has under way. */
+  /** `caller` joins the read or the load that `other` started. */
   joined(caller: Caller, other: Caller): void
-  /** Takes the duration of one L1 hit in 256, ms. */
+  /** Receives the duration of one L1 hit in 256, ms. */
   sampled(ms: number): void
 }
 
 const UNHEARD: BegunOperation = { caller: undefined, ends: (answer) => answer }
 
-/** No listener is attached. */
+/** The listener that does nothing. */
 export const silent: Listener = {
   onHit: undefined,
   begin: () => UNHEARD,

@@ -4,15 +4,15 @@ import type { TwoTier } from "./coherence/two-tier.ts"
 import type { StoreStats } from "./counters.ts"
 import type { Listener } from "./listener.ts"
 
-/** A store that is open: what its handles and their operations work with. */
+/** An open store, as its handles and their operations use it. */
 export interface OpenStore {
   readonly name: string
-  /** Asked by a hit itself; everything else goes through the tiers. */
+  /** A hit reads it directly; everything else goes through `tiers`. */
   readonly l1: L1
   readonly tiers: TwoTier
   readonly listener: Listener
   readonly runtime: Runtime
   stats(): StoreStats
-  /** Waits for what is in flight, and closes the backend if it was opened for this store. */
+  /** Waits for the calls under way, and closes the backend if it was opened for this store. */
   close(): Promise<void>
 }

@@ -2,19 +2,19 @@ import { SharedResource } from "../tiers/util/shared-resource.ts"
 import type { StoreStats } from "./counters.ts"
 import type { OpenStore } from "./open-store.ts"
 
-/** The stores opened by name alone, whose handles share them. */
+/** The stores that were opened by name alone. Handles of the same name share one store. */
 export const sharedStores = new SharedResource<OpenStore>((store) => store.close())
 
 /** Every store that is open in this process, however many handles it has. */
 const stores = new Set<Pick<OpenStore, "stats">>()
 
-/** Enters a store, until what this returns is called. */
+/** Registers a store; the returned function removes it. */
 export function register(store: Pick<OpenStore, "stats">): () => void {
   stores.add(store)
   return () => void stores.delete(store)
 }
 
-/** What `stats()` says of every store that is open in this process, in the order they were opened. */
+/** The `stats()` of every open store of this process, in the order of their opening. */
 export function snapshotAll(): StoreStats[] {
   return [...stores].map((store) => store.stats())
 }

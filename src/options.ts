@@ -23,7 +23,7 @@ const read: Checks = { ...signal, consistency: optional(oneOf("consistency", ["c
 const readJson: Checks = { ...read, mutable: optional(bool("mutable")) }
 const write: Checks = { ...signal, ttlMs: checkTtl }
 
-/** The options of each kind of call. An option that is not listed is refused, never ignored. */
+/** The options of each kind of call, with their checks. An option that is not listed is refused, never ignored. */
 export const OPTIONS = {
   signal,
   read,
@@ -52,7 +52,7 @@ export const OPTIONS = {
   },
 } satisfies Record<string, Checks>
 
-/** Unix ms at which a value written now expires; `undefined` if it does not. */
+/** The expiry of a value written at `now`, Unix ms; `undefined` if it does not expire. Throws `INVALID_TTL` after the year 9999. */
 export function expiryOf(ttlMs: number | undefined, now: number, operation: string): number | undefined {
   if (ttlMs === undefined) return undefined
   const expiresAt = now + ttlMs

@@ -37,17 +37,17 @@ import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { OPTIONS } from "./options.ts"
 
 /**
- * One handle of a store. Handles of one name share the tiers beneath; each is closed by itself, and the last one to
- * close releases them.
+ * One handle of a store. Handles of the same name share its tiers. Each handle is closed separately; closing the last one
+ * releases the tiers.
  *
- * An L1 hit is answered in the method that was called, by one look-up. Anything else goes through {@link Store.#read}.
+ * The method that was called answers an L1 hit itself, with one look-up. Every other read goes through {@link Store.#read}.
  */
 export class Store implements Kv {
   readonly name: string
   readonly #store: OpenStore
   readonly #tiers: TwoTier
   readonly #listener: Listener
-  /** L1, or once the handle is closed one that holds nothing: a hit need not ask. */
+  /** L1; after `close` an L1 that is always empty, so that a hit does not check whether the handle is closed. */
   #l1: L1
   readonly #closedL1: L1
   readonly #release: () => Promise<void>
@@ -225,7 +225,7 @@ export class Store implements Kv {
     return this.close()
   }
 
-  /** What a hit does not cover: checks the call, then reads from L1 or the backend as the options say. */
+  /** Every read that is no hit: checks the call, then reads from L1 or the backend according to the options. */
   #read(
     name: string,
     key: string,
@@ -234,7 +234,7 @@ export class Store implements Kv {
   ): MaybePromise<L1Entry | undefined> {
     this.#check(name, key, options, checks)
     const strong = options?.consistency === "strong"
-    // Without options the caller has just asked L1 for an entry in vain.
+    // Without options the caller has already looked for an entry in L1.
     const held =
       options === undefined ? this.#tiers.lookUpAbsent(key) : strong ? undefined : this.#tiers.lookUp(key)
     if (held === undefined) {
@@ -278,7 +278,7 @@ export class Store implements Kv {
     return json
   }
 
-  /** A `peek` that found nothing: says so, if it was a legal call. */
+  /** The answer of a `peek` that found nothing. Throws if the call is not legal. */
   #notHeld(operation: string, key: string): undefined {
     this.#checkOpen(operation)
     checkKey(key, operation)

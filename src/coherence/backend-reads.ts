@@ -7,10 +7,10 @@ import type { Counters } from "../stats.ts"
 /** On an embedded backend one read in 16 is timed: reading the clock twice costs as much as a small read. */
 const SAMPLE_MASK = 15
 
-/** The start of a read that is not timed. */
+/** Stands for the start time of a read that is not timed. */
 export const UNTIMED = -1
 
-/** Reads of the backend: asked, counted, timed, and their answers made entries. */
+/** Reads from the backend, counts and times the reads, and makes entries of the answers. */
 export class BackendReads {
   readonly #backend: Backend
   readonly #runtime: Runtime
@@ -23,15 +23,15 @@ export class BackendReads {
     this.#counters = counters
   }
 
-  /** When the next read is asked for, monotonic ms, or {@link UNTIMED}. */
+  /** The start time of the next read, monotonic ms, or {@link UNTIMED}. */
   start(): number {
     const timed = !this.#backend.traits.inProcess || (this.#asked++ & SAMPLE_MASK) === 0
     return timed ? this.#runtime.monotonic() : UNTIMED
   }
 
   /**
-   * Asks for the row under `key`. Throws nothing. An answer without a promise may be lent: it has to be
-   * {@link arrived} before the backend is asked again.
+   * Requests the row under `key`. Never throws. The bytes of a synchronous answer may be valid only until the next call of the
+   * backend; {@link arrived} copies them.
    */
   ask(key: string, caller: Caller): MaybePromise<StoredEntry | undefined> {
     try {
@@ -43,7 +43,7 @@ export class BackendReads {
     }
   }
 
-  /** Asks whether there is a row under `key`. */
+  /** Asks the backend whether `key` has a live row. */
   async askWhether(key: string): Promise<boolean> {
     try {
       const there = await this.#backend.exists(key)
@@ -56,7 +56,7 @@ export class BackendReads {
     }
   }
 
-  /** Counts an answer to {@link ask}, and makes an entry of it unless it has expired. Copies the bytes. */
+  /** Counts an answer to {@link ask} and makes an entry of it, or `undefined` if it has expired. Copies the bytes. */
   arrived(stored: StoredEntry | undefined, startedAt: number): L1Entry | undefined {
     if (stored === undefined) this.#counters.l2Misses++
     else {
@@ -71,7 +71,7 @@ export class BackendReads {
     this.#counters.readErrors++
   }
 
-  /** What was read, unless it has expired since. Copies the bytes. */
+  /** The entry of a row, or `undefined` if the row has expired. Copies the bytes. */
   toEntry(stored: StoredEntry | undefined): L1Entry | undefined {
     if (stored === undefined) return undefined
     const { value, version, expiresAt } = stored

@@ -1,13 +1,13 @@
 import type { Runtime, Timer } from "../../tiers/runtime.ts"
 
 /**
- * The keys that L1 keeps away from: those with a write under way, and those in quarantine because an attempt that was
- * given up without an answer may still land.
+ * The keys that no read may fill into L1: keys with a write under way, and keys in quarantine, because the service may still apply
+ * an attempt that was given up without an answer.
  */
 export class FillBarriers {
   readonly #runtime: Runtime
   readonly #quarantineMs: number
-  /** Key → how many writes and quarantines hold it. */
+  /** Key → number of writes under way and quarantines. */
   readonly #held = new Map<string, number>()
   readonly #quarantines = new Set<Timer>()
 
@@ -30,7 +30,7 @@ export class FillBarriers {
     else this.#held.set(key, held)
   }
 
-  /** FillBarriers `key` off for the quarantine; `before` runs as it ends, while the fence still stands. */
+  /** Raises a barrier for `key` that is lowered after the quarantine; `before` runs just before that. */
   quarantine(key: string, before: () => void): void {
     this.raise(key)
     const timer = this.#runtime.setTimer(() => {

@@ -1,15 +1,15 @@
 import { KeepAlive } from "./keep-alive.ts"
 
-/** What is under way in a store: `close` waits for it, and calls over a network keep the process alive meanwhile. */
+/** Counts the calls under way. `close` waits for them, and calls over a network keep the process alive. */
 export class InFlight {
-  /** Everything: calls to the backend, and the steps that they are part of. */
+  /** Calls to the backend, and calls of several steps. */
   #count = 0
   /** Calls to the backend. */
   #calls = 0
   readonly #keepAlive: KeepAlive | undefined
   readonly #whenIdle: (() => void)[] = []
 
-  /** @param overNetwork whether the calls go over a network, where they end in time */
+  /** @param overNetwork whether the calls go over a network; only those have a deadline, so only those may keep the process alive */
   constructor(overNetwork: boolean) {
     this.#keepAlive = overNetwork ? new KeepAlive() : undefined
   }
@@ -30,7 +30,7 @@ export class InFlight {
     this.#leave()
   }
 
-  /** Runs something of several steps. */
+  /** Runs a call that has several steps. */
   async during<T>(run: () => Promise<T>): Promise<T> {
     this.#count++
     try {

@@ -1,10 +1,9 @@
-/** The longest time that a timer takes, ms. */
+/** The longest delay of a Node timer, ms. */
 const LONGEST_MS = 2 ** 31 - 1
 
 /**
- * Keeps the process alive while it is held, as a socket in use does. A call that waits for its next attempt, or for an
- * answer that does not come, has no such socket, and every timer of ours lets the process end: without this, a script that
- * awaits the call would end in the middle of it.
+ * Keeps the process alive while it is held. A call that waits for its next attempt, or for an answer, may have no socket that does
+ * so, and the timers of a `Runtime` are unreferenced. Without this, a script that awaits the call would end before the answer.
  */
 export class KeepAlive {
   readonly #timer = setInterval(() => {}, LONGEST_MS).unref()

@@ -1,25 +1,25 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 
-/** A load that may wait for others: its loader asks the store for other keys. */
+/** A load that may wait for other loads, because its loader calls the store for other keys. */
 export interface ChainedLoad {
   /** The loads that its loader waits for. */
   readonly waitsFor: Set<ChainedLoad>
   readonly signal: AbortSignal
 }
 
-/** The first release of Node whose `AsyncLocalStorage` makes `await` no slower; before it, any use triples its cost. */
+/** The first release of Node in which using `AsyncLocalStorage` does not slow `await` down; before it, `await` takes three times as long. */
 const FREE_SINCE_NODE = 24
 
 const [major] = process.versions.node.split(".")
 const running = Number(major) >= FREE_SINCE_NODE ? new AsyncLocalStorage<ChainedLoad>() : undefined
-/** Which load a signal was given to. */
+/** Signal → the load whose loader received it. */
 const bySignal = new WeakMap<AbortSignal, ChainedLoad>()
-/** The load whose loader has been called and has not yet returned. */
+/** The load whose loader is running synchronously, before its first `await`. */
 let calling: ChainedLoad | undefined
 
 /**
- * Runs a loader as part of `load`, so that the loads it waits for are known: before its first `await`, by the signal that
- * it passes on, and on Node 24 and later in any case.
+ * Runs a loader so that its calls of the store can be attributed to `load`: calls before its first `await`, calls that pass its signal
+ * on, and on Node 24 and later all calls.
  */
 export function runInChain<T>(load: ChainedLoad, loader: () => T): T {
   bySignal.set(load.signal, load)
@@ -32,12 +32,12 @@ export function runInChain<T>(load: ChainedLoad, loader: () => T): T {
   }
 }
 
-/** The load whose loader makes the call that was given `signal`, if that can be known. */
+/** The load whose loader makes the current call, to which `signal` was passed; `undefined` if there is none or it is not known. */
 export function callingLoad(signal: AbortSignal | undefined): ChainedLoad | undefined {
   return (signal && bySignal.get(signal)) ?? running?.getStore() ?? calling
 }
 
-/** Whether `load` waits for `other`, or is `other`. */
+/** Whether `load` is `other`, or waits for it, directly or through others. */
 export function waitsFor(load: ChainedLoad, other: ChainedLoad): boolean {
   const seen = new Set<ChainedLoad>()
   const pending = [load]

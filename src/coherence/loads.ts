@@ -16,9 +16,9 @@ const OPERATION = "getOrSet"
 export interface LoadRequest {
   readonly key: string
   readonly loader: Loader<unknown>
-  /** What to write for a loaded value. Throws a {@link KvError} for a value that cannot be stored as the caller wants it. */
+  /** The write that stores a loaded value. Throws a {@link KvError} if the value does not fit the form that the caller chose. */
   readonly encode: (value: unknown) => Omit<Write, "id" | "condition">
-  /** Under which condition: the key is absent, or still has the version that is refreshed. */
+  /** The condition of the write: the key is absent, or still has the version that is refreshed. */
   readonly condition: Condition
 }
 
@@ -27,24 +27,24 @@ export interface LoadsOptions {
   counters: Counters
   listener: Listener
   inFlight: InFlight
-  /** Reads the key when the loaded value was not stored. */
+  /** Reads the key if the loaded value was not stored. */
   read: (key: string, caller: Caller) => MaybePromise<L1Entry | undefined>
-  /** Stores the value of a load, which this write does not overtake. */
+  /** Writes the value of the load `own`. The write does not dirty that load. */
   store: (key: string, write: Omit<Write, "id">, own: Load) => Promise<WriteResult>
 }
 
 /** A load under way. */
 export interface Load extends ChainedLoad {
-  /** A write of the key began since the load did, or a value was shown that the load does not know of: it is not stored. */
+  /** During the load, a write of the key began, or a read returned a value of it. The loaded value is not stored. */
   dirty: boolean
-  /** Callers that wait for it. */
+  /** How many callers wait for it. */
   waiters: number
-  /** A refresh: it goes on though nobody waits. */
+  /** Whether it is a refresh, which continues without callers. */
   readonly background: boolean
   readonly condition: Condition
   caller: Caller
   readonly controller: AbortController
-  /** Ends the wait for it with an error, whatever its loader does. */
+  /** Rejects `promise`, whether or not the loader ends. */
   giveUp: (error: KvError) => void
   promise: Promise<L1Entry | undefined>
 }
@@ -52,11 +52,11 @@ export interface Load extends ChainedLoad {
 /**
  * The loads of `getOrSet`, one at a time for each key.
  *
- * - A write or a delete of the key that begins during a load overtakes it: later callers load anew, and the value of the
- *   overtaken load goes to its own callers alone, not to the backend. So does a value that a read shows meanwhile.
- * - A load that nobody waits for any more is aborted. Until its loader has ended, no other load of the key begins: a
- *   caller who comes meanwhile gets its value, if it brings one in spite of that, and loads anew if not.
- * - Loaders that would wait for each other are refused: see {@link runInChain}.
+ * - A write or a delete of the key that begins during a load dirties the load, and so does a read that returns a value of the key:
+ *   the loaded value goes to the callers of the load, but not to the backend, and later callers start a new load.
+ * - A load without callers is aborted. No other load of the key begins until its loader has ended. A caller that comes meanwhile
+ *   gets its value, if the loader returns one nevertheless; otherwise the caller starts a new load.
+ * - A call that would make loaders wait for each other is refused: see {@link runInChain}.
  */
 export class Loads {
   readonly #options: LoadsOptions
@@ -101,7 +101,7 @@ export class Loads {
       return await abortable(load.promise, signal)
     } catch (error) {
       signal?.throwIfAborted()
-      // Its failure says that it was told to stop, before this caller came.
+      // The load was aborted before this caller joined it, and failed for that reason.
       if (aborted && !this.#closing) return undefined
       throw error
     } finally {
@@ -113,8 +113,8 @@ export class Loads {
   }
 
   /**
-   * Loads the key in the background, unless a load is under way or a refresh of it failed lately. A failure is counted;
-   * the entry stays as it is.
+   * Loads the key in the background, unless a load is under way, or {@link RefreshBackoff} puts the refresh off after a failure. A
+   * failure is counted and does not change the entry.
    */
   refresh(request: LoadRequest): void {
     const { key } = request
@@ -126,7 +126,7 @@ export class Loads {
     )
   }
 
-  /** A write of `key` begins or ends: it overtakes the load under way, unless that load, `own`, is what writes. */
+  /** Is called when a write of `key` begins or ends. Dirties the load under way, unless the write is part of that load, `own`. */
   dirty(key: string, own?: Load): void {
     const load = this.#joinable.get(key)
     if (load === undefined || load === own) return
@@ -135,8 +135,8 @@ export class Loads {
   }
 
   /**
-   * A read showed `version` of `key`; `undefined` for a version that is not known. What a load began before that brings may
-   * be older, unless it refreshes that very version.
+   * Is called when a read has returned `version` of `key` to a caller; `undefined` if the version is not known. Dirties the load under
+   * way, whose value may be older, unless the load refreshes this version.
    */
   shown(key: string, version: string | undefined): void {
     const load = this.#joinable.get(key)
@@ -150,13 +150,13 @@ export class Loads {
     this.#joinable.clear()
   }
 
-  /** Tells the loads under way, and any that still begin, to stop. */
+  /** Aborts the loads under way, and those that begin later. */
   close(): void {
     this.#closing = true
     for (const load of this.#running) stop(load)
   }
 
-  /** Rejects whoever still waits for a load. */
+  /** Rejects the callers that still wait for a load. */
   giveUp(): void {
     for (const load of this.#running) load.giveUp(closed())
   }
@@ -211,7 +211,7 @@ export class Loads {
     return (await this.#store(request, write, load, caller)) ?? new L1Entry(write.value, "", write.expiresAt)
   }
 
-  /** Stores a loaded value. What it gives is newer than the value: there was a reason not to store it. */
+  /** Stores a loaded value. Returns `undefined` if it was stored, else the entry that the backend has now. */
   async #store(
     { key, condition }: LoadRequest,
     write: Omit<Write, "id" | "condition">,
@@ -222,7 +222,7 @@ export class Loads {
     if (!load.dirty && (await store(key, { ...write, condition }, load)).applied) return undefined
     const there = await read(key, caller)
     const expired = there === undefined && "version" in condition
-    // The entry that was to be refreshed has expired meanwhile, and nobody has written the key since.
+    // The entry to be refreshed has expired, and this process has not written the key since.
     if (expired && !load.dirty) await store(key, { ...write, condition: { absent: true } }, load)
     return there
   }

@@ -1,11 +1,11 @@
-/** The keys of which a page under way must not fill L1: what it brings of them may be older than what was shown since. */
+/** The keys that a page under way must not fill into L1, because callers may have seen newer values of them. */
 export type PageFill = Set<string>
 
 /** The pages of scans under way whose entries may enter L1. */
 export class PageFills {
   readonly #underWay = new Set<PageFill>()
 
-  /** @param fill whether the page's entries may enter L1; if not, nothing has to be kept of it */
+  /** @param fill whether the entries of the page may enter L1; if not, the page is not tracked */
   begin(fill: boolean): PageFill {
     const page: PageFill = new Set()
     if (fill) this.#underWay.add(page)
@@ -16,7 +16,7 @@ export class PageFills {
     this.#underWay.delete(page)
   }
 
-  /** `key` was written, or shown by another read. */
+  /** Is called when `key` is written, or when a read has returned it to a caller. */
   dirty(key: string): void {
     for (const page of this.#underWay) page.add(key)
   }

@@ -1,10 +1,10 @@
 import { LRUCache } from "lru-cache"
 import type { Runtime } from "../../tiers/runtime.ts"
 
-/** The wait after the first failed refresh of a key, ms; it doubles with every further one. */
+/** Longest wait after the first failed refresh of a key, ms. Each further failure doubles it. */
 const REFRESH_BACKOFF_MS = 1_000
 const REFRESH_BACKOFF_MAX_MS = 30_000
-/** Keys whose failures are kept. */
+/** Keys whose failures are remembered, at most. */
 const MAX_KEYS = 10_000
 
 interface Failures {
@@ -13,7 +13,7 @@ interface Failures {
   until: number
 }
 
-/** Keeps refreshes away from an origin that fails: a hot entry would otherwise ask it with every hit. */
+/** Delays the refreshes of a key after failures: otherwise each hit of a hot entry would call the failing origin. */
 export class RefreshBackoff {
   readonly #runtime: Runtime
   readonly #failures = new LRUCache<string, Failures>({ max: MAX_KEYS })
@@ -30,7 +30,7 @@ export class RefreshBackoff {
   failed(key: string): void {
     const count = (this.#failures.get(key)?.count ?? 0) + 1
     const backoffMs = Math.min(REFRESH_BACKOFF_MAX_MS, REFRESH_BACKOFF_MS * 2 ** (count - 1))
-    // Between half of it and all of it, so that keys that failed together are not refreshed together.
+    // Uniform between half of the bound and the bound, so that keys that failed together are not refreshed together.
     const waitMs = backoffMs * (1 - this.#runtime.random() / 2)
     this.#failures.set(key, { count, until: this.#runtime.monotonic() + waitMs })
   }

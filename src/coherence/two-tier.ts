@@ -26,34 +26,33 @@ export interface TwoTierOptions {
   runtime: Runtime
   counters: Counters
   listener: Listener
-  /** How long L1 keeps away from a key after a write that may still land, ms. */
+  /** How long L1 does not hold a key after a write that the service may still apply, ms. */
   quarantineMs: number
 }
 
 /** A read of the backend under way. */
 interface Flight {
-  /** When the backend was asked, monotonic ms. */
+  /** When the request to the backend was made, monotonic ms. */
   readonly askedAt: number
-  /** Whether its entry may enter L1, unless it is dirty by then. */
+  /** Whether the entry enters L1, unless the flight is dirty. */
   fill: boolean
-  /** The key was written, or shown by another read, since this one began: its entry may be older. */
+  /** Since this read began, the key was written, or another read returned it to a caller. The entry may be older than that. */
   dirty: boolean
   readonly caller: Caller
   promise: Promise<L1Entry | undefined>
 }
 
 /**
- * The protocol that keeps L1 from ever lying: what may enter it, and what must leave it when.
+ * The coherence protocol: which entries may enter L1, and when they have to leave it.
  *
- * In one thread nothing happens between two `await`s, so the protocol comes down to two checks when a read returns.
- * To *dirty* a key is to mark its flight, to take the flight off the list so that later readers start their own, and to
- * drop the key from L1.
+ * No other code runs between two `await`s of a call, so the protocol needs only a few checks when a read returns. To *dirty* a
+ * key means: mark its flight, remove the flight from the map so that later readers start their own, and drop the key from L1.
  *
- * - A **read** joins the key's flight or starts one. Its entry enters L1 only if the flight is not dirty, the epoch is
- *   still that of its start, no fill barrier stands, and the version is not below the floor. The callers get it either way.
- * - A **write** dirties the key before and after, and keeps a fill barrier up: see {@link WriteThrough}.
- * - A **load** is overtaken by any write that begins before its own: see {@link Loads}.
- * - An **invalidation** of everything moves the epoch on.
+ * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, the epoch has not
+ *   changed since its start, no fill barrier is up, and the version is not below the floor. The callers get the entry in any case.
+ * - A **write** dirties the key before and after the request, and holds a fill barrier: see {@link WriteThrough}.
+ * - A **load** is not stored if a write of the key began during it: see {@link Loads}.
+ * - An **invalidation** of everything increments the epoch.
  */
 export class TwoTier {
   readonly traits: BackendTraits
@@ -103,12 +102,12 @@ export class TwoTier {
     })
   }
 
-  /** What L1 says of `key`: its entry if it is fresh, `null` if it is known to be absent, `undefined` if only the backend knows. */
+  /** Looks `key` up in L1: the entry if L1 holds a fresh one, `null` if L1 holds it as absent, else `undefined`. */
   lookUp(key: string): L1Entry | null | undefined {
     return this.#l1.get(key) ?? this.lookUpAbsent(key)
   }
 
-  /** As {@link lookUp}, after L1 was asked for an entry in vain. */
+  /** Like {@link lookUp}, if L1 is known to hold no fresh entry. */
   lookUpAbsent(key: string): null | undefined {
     if (this.#l1.isAbsent(key)) return null
     this.#counters.l1Misses++
@@ -116,8 +115,8 @@ export class TwoTier {
   }
 
   /**
-   * Reads `key` from the backend, which L1 could not answer: joins the read under way, or starts one. `fill` lets the entry
-   * enter L1. Throws nothing: a failure is a rejection.
+   * Reads `key` from the backend: joins the read under way, or starts one. With `fill` the entry may enter L1. Never throws; a
+   * failure is a rejection.
    */
   read(key: string, fill: boolean, caller: Caller): MaybePromise<L1Entry | undefined> {
     const flight = this.#joinable(key)
@@ -127,7 +126,7 @@ export class TwoTier {
     const answer = this.#reads.ask(key, caller)
     if (answer instanceof Promise) return this.#fly(key, answer, startedAt, fill, caller)
 
-    // Answered at once: nothing can have been written since.
+    // The backend answered synchronously, so no write can have begun since.
     const entry = this.#reads.arrived(answer, startedAt)
     this.#pageFills.dirty(key)
     if (entry !== undefined) this.#loads.shown(key, entry.version)
@@ -136,8 +135,8 @@ export class TwoTier {
   }
 
   /**
-   * The read of `key` under way, unless its answer may be older than what L1 may hold: then it is dirty, and a read that
-   * begins now asks again. Without L1 a read joins only those begun in the same turn.
+   * The flight of `key`, if it was asked no longer ago than the time to live of L1. An older one is dirtied, because its answer may
+   * be staler than L1 allows. Without L1 a flight leaves the map in a microtask, see {@link TwoTier.#fly}.
    */
   #joinable(key: string): Flight | undefined {
     const flight = this.#flights.get(key)
@@ -155,7 +154,7 @@ export class TwoTier {
     return flight.promise
   }
 
-  /** Waits for the answer to a read as a flight that others can join. */
+  /** Registers the pending answer as a flight that other reads can join. */
   #fly(
     key: string,
     answer: Promise<StoredEntry | undefined>,
@@ -164,7 +163,7 @@ export class TwoTier {
     caller: Caller,
   ): Promise<L1Entry | undefined> {
     this.#inFlight.begin()
-    // The time to live in L1 runs from the question: the answer may have been true no longer than that.
+    // The time to live in L1 starts with the request: the value may have been replaced right after the backend read it.
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
     const flight: Flight = { askedAt, fill, dirty: false, caller, promise: PENDING }
     const epoch = this.#epoch
@@ -196,7 +195,7 @@ export class TwoTier {
       },
     )
     this.#flights.set(key, flight)
-    // Without L1 no read may be older than its own beginning, so a flight is joined in its own turn alone.
+    // Without L1 a read must not return a value read before it began, so a flight can be joined only until this microtask.
     if (this.#l1.settings.ttlMs === 0) queueMicrotask(leave)
     return flight.promise
   }
@@ -208,7 +207,7 @@ export class TwoTier {
     else this.#l1.fill(key, entry, askedAt)
   }
 
-  /** Reads `key` from the backend, joining no read that began earlier; drops what L1 holds if it differs. */
+  /** Reads `key` from the backend without joining a flight; drops the key from L1 if L1 holds another version. */
   async readStrong(key: string, caller: Caller): Promise<L1Entry | undefined> {
     this.#counters.l1Bypasses++
     const startedAt = this.#reads.start()
@@ -228,7 +227,7 @@ export class TwoTier {
     }
   }
 
-  /** Whether `key` is there, by the backend, which reads no value for it; if `cached`, by the read under way. */
+  /** Whether the backend has `key`, without reading its value. With `cached`, joins the read under way, if there is one. */
   async exists(key: string, cached: boolean, caller: Caller): Promise<boolean> {
     const flight = cached ? this.#joinable(key) : undefined
     if (flight !== undefined) {
@@ -245,7 +244,7 @@ export class TwoTier {
     }
   }
 
-  /** Reads a page of a scan. With `fill` its entries enter L1, but for the keys written or read meanwhile. */
+  /** Reads a page of a scan. With `fill` its entries enter L1, except those of keys written or read meanwhile. */
   async readPage(prefix: string, request: ScanRequest, fill: boolean): Promise<ScanPage> {
     const epoch = this.#epoch
     const pageFill = this.#pageFills.begin(fill)
@@ -266,13 +265,13 @@ export class TwoTier {
     }
   }
 
-  /** A read that does not fill showed `entry` to its callers. Unless it is known to be old, L1 must not fall behind it. */
+  /** A read that does not fill returned `entry` to its callers. L1 must not hold an older version, unless `entry` is below the floor. */
   #shown(key: string, entry: { version: string } | undefined): void {
     if (entry !== undefined && this.#floors.isBelow(key, entry.version)) return
     this.#supersede(key, entry?.version ?? null)
   }
 
-  /** Drops what L1 holds unless it is `version`, `null` for absent, and keeps out what other reads under way may bring. */
+  /** Drops `key` from L1 if L1 holds another version than `version` (`null`: absent), and keeps reads under way from filling it. */
   #supersede(key: string, version: string | null): void {
     const held = this.#l1.versionOf(key)
     if (held !== undefined && held !== version) this.#l1.drop(key)
@@ -281,27 +280,27 @@ export class TwoTier {
     if (version !== null) this.#loads.shown(key, version === UNKNOWN ? undefined : version)
   }
 
-  /** What the loader gives for `key`, one load at a time; stored on `request.condition`, unless it was overtaken. */
+  /** The value that the loader returns, one load of a key at a time. It is stored under `request.condition`, unless the load is dirty. */
   load(request: LoadRequest, caller: Caller, signal?: AbortSignal): Promise<L1Entry | undefined> {
     return this.#loads.join(request, caller, signal)
   }
 
-  /** Loads `key` anew in the background, unless a load is under way. */
+  /** Loads the key again in the background, unless a load is under way. */
   refresh(request: LoadRequest): void {
     this.#loads.refresh(request)
   }
 
-  /** Runs a call of several steps; `close` waits for it. */
+  /** Runs a call that has several steps; `close` waits for it. */
   during<T>(run: () => Promise<T>): Promise<T> {
     return this.#inFlight.during(run)
   }
 
-  /** Drops `key` from L1, and keeps out what was read before now. */
+  /** Drops `key` from L1, and keeps reads under way from filling it. */
   invalidate(key: string): void {
     this.#dirty(key)
   }
 
-  /** Drops everything from L1, and keeps out what was read before now. */
+  /** Drops everything from L1, and keeps reads under way from filling it. */
   invalidateAll(): void {
     this.#epoch++
     this.#flights.clear()
@@ -343,8 +342,8 @@ export class TwoTier {
   }
 
   /**
-   * Waits for what is in flight, its loads told to stop, then lets go of L1 and of the timers. A loader that does not stop
-   * is waited for no longer than {@link CLOSE_TIMEOUT_MS}; its callers get `CLOSED`.
+   * Aborts the loads, waits for the calls under way, for at most {@link CLOSE_TIMEOUT_MS}, then empties L1 and cancels the timers.
+   * Callers that still wait for a loader get `CLOSED`.
    */
   async close(): Promise<void> {
     this.#loads.close()
@@ -357,10 +356,10 @@ export class TwoTier {
   }
 }
 
-/** How long `close` waits for what is in flight, ms. Calls to the backend end sooner: they have a time-out of their own. */
+/** Longest time that `close` waits for calls under way, ms. With the defaults, calls to a backend over a network end within it. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-/** Stands for the version of an entry that is known to be there, and no more. No backend's version is empty. */
+/** The version of an entry that exists, but whose version is not known. No version of a backend is empty. */
 const UNKNOWN = ""
 
 const PENDING = new Promise<never>(() => {})

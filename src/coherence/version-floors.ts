@@ -2,24 +2,24 @@ import { LRUCache } from "lru-cache"
 import type { Backend } from "../../tiers/backend.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
 
-/** Keys whose newest known version is kept. */
+/** Keys whose newest known version is kept, at most. */
 const MAX_FLOORS = 10_000
 
 interface Floor {
   version: string
-  /** How many floors had been raised by then, this one included. */
+  /** Ordinal number of this floor among all that were raised. */
   readonly raised: number
-  /** Monotonic ms. */
+  /** When it was raised, monotonic ms. */
   readonly raisedAt: number
 }
 
 /**
- * The newest version known of a key from this process's own acknowledged writes, so that an older one is not filled.
- * Outlives the key's eviction from L1. Knows nothing where the backend does not order its versions.
+ * The newest known version of each key that this process has written: no older version enters L1. A floor remains when its key is
+ * evicted from L1. There are no floors if the backend does not order its versions.
  *
- * A floor belongs to one life of the backend. Its order may restart lower: a flushed or restored server, a failover that
- * loses writes. So a floor lasts no longer than a read may lag behind a write, and a strong read that began after it was
- * raised and shows an older version ends it.
+ * A floor is valid for one life of the backend. The order of versions may restart lower when a server is flushed or restored, or loses
+ * writes in a failover. So a floor expires after the longest time for which a read may lag behind a write. If a strong read that
+ * began after a floor was raised returns an older version, all floors are dropped.
  */
 export class VersionFloors {
   readonly #compare: ((a: string, b: string) => number) | undefined
@@ -28,14 +28,14 @@ export class VersionFloors {
   readonly #newest = new LRUCache<string, Floor>({ max: MAX_FLOORS })
   #raised = 0
 
-  /** @param lastsMs how long after a write a read that began before it may still answer */
+  /** @param lastsMs longest time for which a read may lag behind a write, ms: a floor expires after it */
   constructor(backend: Backend, runtime: Runtime, lastsMs: number) {
     if (backend.traits.ordered) this.#compare = backend.compareVersions?.bind(backend)
     this.#runtime = runtime
     this.#lastsMs = lastsMs
   }
 
-  /** A moment, for {@link reached}: the floors raised so far. */
+  /** A point in time for {@link reached}: the number of floors raised so far. */
   get now(): number {
     return this.#raised
   }
@@ -57,7 +57,7 @@ export class VersionFloors {
     return floor !== undefined && this.#compare(version, floor.version) < 0
   }
 
-  /** A strong read that began at `moment` showed `version`: a floor from before that lies above it is of an earlier life. */
+  /** A strong read that began at `moment` returned `version`. Drops all floors if that of `key` is higher and was raised before `moment`. */
   reached(key: string, version: string, moment: number): void {
     const floor = this.#newest.get(key)
     if (floor !== undefined && floor.raised <= moment && this.isBelow(key, version)) this.#newest.clear()

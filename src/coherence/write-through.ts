@@ -15,17 +15,17 @@ export interface WriteThroughOptions {
   inFlight: InFlight
   barriers: FillBarriers
   floors: VersionFloors
-  /** Drops the key from L1 and keeps out what was read before now, but for what the load `own` brings. */
+  /** Drops the key from L1 and dirties its reads and its load under way, except the load `own`. */
   dirty: (key: string, own?: Load) => void
 }
 
-/** A write without the identity that it gets when it is sent. */
+/** A write without its identity, which it gets when it is sent. */
 export type NewWrite = Omit<Write, "id">
 export type WriteResults = Map<string, WriteResult | KvError>
 
 /**
- * The writes of the protocol: dirty the key, write to the backend, dirty the key again whatever the outcome. A fill barrier
- * stands meanwhile, and for the quarantine after it if the write may still land.
+ * The writes of the protocol: dirty the key, write to the backend, dirty the key again whatever the outcome. A fill barrier is up
+ * during the write, and for the quarantine after it if the service may still apply an attempt.
  */
 export class WriteThrough {
   readonly #backend: Backend
@@ -46,7 +46,7 @@ export class WriteThrough {
     this.#dirty = dirty
   }
 
-  /** Writes `key`. `own` is the load that the write is part of: the write does not overtake it. */
+  /** Writes `key`. `own` is the load that the write is part of; the write does not dirty it. */
   put(key: string, write: NewWrite, own?: Load): Promise<WriteResult> {
     this.#counters.bytesWritten += write.value.length
     return this.#one(key, (id) => this.#backend.put(key, { ...write, id }), own)
@@ -56,7 +56,7 @@ export class WriteThrough {
     return this.#one(key, (id) => this.#backend.delete(key, { ...removal, id }))
   }
 
-  /** Writes many keys; the answer has every key, with its result or its error. */
+  /** Writes many keys. The result has every key, with its result or its error. */
   putMany(writes: ReadonlyMap<string, NewWrite>): Promise<WriteResults> {
     for (const { value } of writes.values()) this.#counters.bytesWritten += value.length
     return this.#many(writes, (batch) => this.#backend.putMany(batch))
@@ -114,11 +114,11 @@ export class WriteThrough {
     this.#inFlight.end()
   }
 
-  /** Counts the outcome of a write, and keeps what it says of the key. */
+  /** Counts the outcome of a write, and updates the barriers and the floors of the key. */
   #settle(key: string, outcome: unknown): void {
     if (!isResult(outcome)) {
       this.#counters.writeErrors++
-      // Neither an error that is no KvError nor a missing answer says whether the write was applied.
+      // After an error that is no KvError, and after a missing answer, the write may have been applied.
       const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
       if (!known) this.#quarantine(key)
       return
