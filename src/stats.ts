@@ -37,12 +37,12 @@ class Latency {
 
 type CounterField = Extract<Stat, { kind: "counter"; field: string }>["field"]
 type LatencyField = Extract<Stat, { kind: "latency" }>["field"]
-/** The paths to what is not in {@link Counters}. */
+/** The paths of numbers that are not in {@link Counters}. */
 type GivenPath = {
   [Path in StatPath]: (typeof STATS)[Path] extends { field: string } ? never : Path
 }[StatPath]
 
-/** What the two tiers count as they work: plain fields, read when somebody asks. */
+/** The counters that the tiers increment. Plain fields; `stats()` and the metrics read them on demand. */
 export type Counters = Record<CounterField, number> & Readonly<Record<LatencyField, Latency>>
 
 export function newCounters(): Counters {

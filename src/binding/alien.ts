@@ -3,7 +3,7 @@ import { describe } from "../../tiers/util/checks.ts"
 import { type Binding, CATALOGUE } from "./catalogue.ts"
 import { refuseOf } from "./refuse.ts"
 
-/** Parses a binding of Alien's. `source` says where it came from; the binding may hold a credential and is not shown. */
+/** Parses an Alien binding. `source` names its origin in messages; the binding itself may hold a credential and is never shown. */
 export function parseAlienBinding(json: string, source: string): Binding {
   const refuse = refuseOf(source)
   const fields = parseObject(json, refuse)
@@ -19,7 +19,7 @@ export function parseAlienBinding(json: string, source: string): Binding {
 }
 
 type Fields = Readonly<Record<string, unknown>>
-/** Names of fields, with the names of the settings that they become. */
+/** Field name → setting name. */
 type Names = Readonly<Record<string, string>>
 
 function fieldReader(fields: Fields, service: string, refuse: Refuse): FieldReader {
@@ -44,7 +44,7 @@ function fieldReader(fields: Fields, service: string, refuse: Refuse): FieldRead
     wholeNumbers: (optional) => givenOf(optional, wholeNumber),
   }
 
-  /** The settings of the fields that are there. */
+  /** The settings of the fields that are present. */
   function givenOf<N extends Names, T>(names: N, read: (field: string) => T) {
     const given = Object.entries(names).filter(([field]) => (fields[field] ?? null) !== null)
     return settingsOf(Object.fromEntries(given), read) as Partial<Record<N[keyof N], T>>

@@ -7,7 +7,7 @@ import { lmdbDescription } from "../../tiers/lmdb/binding.ts"
 import { memoryDescription } from "../../tiers/memory-binding.ts"
 import { redisDescription } from "../../tiers/redis/binding.ts"
 
-/** Every backend that a URL or a binding can name, in the order in which messages list them. */
+/** All backends that a URL or a binding can name, in the order of messages and help. */
 export const CATALOGUE: readonly BackendDescription[] = [
   dynamodbDescription,
   firestoreDescription,
@@ -17,19 +17,19 @@ export const CATALOGUE: readonly BackendDescription[] = [
   memoryDescription,
 ]
 
-/** Where a store lies: what the URLs, the environment variables and the bindings all come down to. */
+/** A backend and its settings: the result of parsing a URL or an Alien binding. */
 export interface Binding {
   readonly backend: BackendDescription
-  /** Read by `backend`. They may hold a credential. */
+  /** In the form that `backend` reads. They may hold a credential. */
   readonly settings: object
 }
 
-/** The backend of a binding, not yet opened. Loads it, and no other. */
+/** Makes the backend of a binding, not yet open. Loads the module of that backend only. */
 export function backendOf({ backend, settings }: Binding, options: MakeOptions): Promise<Backend> {
   return backend.make(settings, options)
 }
 
-/** Bindings with the same identity are of one backend with the same settings. It may hold a credential. */
+/** Equal for bindings of the same backend with the same settings. It may hold a credential. */
 export function identityOf({ backend, settings }: Binding): string {
   return JSON.stringify([backend.kind, settings])
 }

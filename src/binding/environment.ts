@@ -6,9 +6,8 @@ import { parseUrl, urlForms } from "./url.ts"
 type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * The binding of the store called `name`: the variable `KV_<NAME>_URL`, else `ALIEN_<NAME>_BINDING`, else the backend
- * that has settings by default, LMDB under `.kv/<name>` of the working directory, but in production. Reads no variable of
- * any other name.
+ * The binding of the store called `name`, from the variable `KV_<NAME>_URL`, else from `ALIEN_<NAME>_BINDING`, else, outside production,
+ * the default settings of a backend: LMDB under `.kv/<name>` of the working directory. Reads these two variables and `NODE_ENV` only.
  */
 export function resolveBinding(name: string, environment: Environment): Binding {
   const suffix = name.toUpperCase().replaceAll("-", "_")

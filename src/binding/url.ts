@@ -2,7 +2,7 @@ import type { Refuse, UrlReader } from "../../tiers/binding.ts"
 import { type Binding, CATALOGUE } from "./catalogue.ts"
 import { refuseOf } from "./refuse.ts"
 
-/** Parses the URL of a store. `source` says where it came from; the URL itself may hold a credential and is not shown. */
+/** Parses the URL of a store. `source` names its origin in messages; the URL itself may hold a credential and is never shown. */
 export function parseUrl(text: string, source = "The backend URL"): Binding {
   const refuse = refuseOf(source)
   const scheme = /^([a-z][a-z0-9+-]*):/i.exec(text)?.[1]?.toLowerCase()
@@ -20,7 +20,7 @@ export function urlForms(): string[] {
   return CATALOGUE.flatMap(({ url }) => Object.values(url.forms))
 }
 
-/** The same, as a sentence lists them. */
+/** The same, as a list in a sentence. */
 export function listedUrlForms(): string {
   const forms = urlForms()
   return `${forms.slice(0, -1).join(", ")} or ${forms.at(-1)}`

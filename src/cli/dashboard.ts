@@ -19,7 +19,7 @@ export interface DashboardCommand {
   token?: string
 }
 
-/** Serves the page until Ctrl-C. With addresses it shows those processes: this one has no store open. */
+/** Serves the page until Ctrl-C. The page shows the processes at the given addresses; this process has no open store. */
 export async function dashboard(
   addresses: readonly string[],
   { host, port, token }: DashboardCommand,
@@ -48,12 +48,12 @@ export async function dashboard(
 }
 
 export interface ServedDashboard {
-  /** Where a browser finds it; with the token, if it has one. */
+  /** The address for a browser, with the token if there is one. */
   readonly url: string
   close(): Promise<void>
 }
 
-/** The page on a server of its own. Port 0 takes any free one. */
+/** Starts a server with the page. Port 0 means any free port. */
 export async function serveDashboard(
   host: string,
   port: number,
@@ -74,20 +74,20 @@ export async function serveDashboard(
     async close() {
       const closed = once(server, "close")
       server.close()
-      // Browsers hold their connections open.
+      // Browsers keep connections open, and `close` waits for them.
       server.closeAllConnections()
       await closed
     },
   }
 }
 
-/** How a URL names the host that is listened on: an address that stands for all of the machine's by the machine's name. */
+/** The host for URLs of a server that listens on `host`: the name of the machine if it listens on all addresses. */
 function nameOf(host: string): string {
   if (host === "0.0.0.0" || host === "::") return hostname()
   return isIPv6(host) ? `[${host}]` : host
 }
 
-/** `?token=` of an address is the token of that process; without it, the one of this page is tried. */
+/** Reads `?token=` of an address as the token of that process. Without it, the token of this page is used. */
 function processAt(address: string, token: string | undefined) {
   if (!URL.canParse(address)) {
     throw new InputError("USAGE", "a process is named by its URL, http://127.0.0.1:3000/kv/ for one")

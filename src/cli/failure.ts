@@ -2,7 +2,7 @@ import { KvError } from "../../tiers/errors.ts"
 
 export const EXIT = { done: 0, no: 1, usage: 2, failed: 3 } as const
 
-/** What is wrong with the command as it was given, or with a file that it names. Exit code 2. */
+/** The command line, or a file that it names, is not valid. Exit code 2. */
 export class InputError extends Error {
   readonly code: "USAGE" | "INPUT_UNREADABLE" | "INPUT_EMPTY" | "INPUT_DAMAGED" | "VALUE_TOO_LARGE"
 
@@ -22,7 +22,7 @@ export function exitCodeOf(error: unknown): number {
   return error.code.startsWith("INVALID_") || error.code.startsWith("BINDING_") ? EXIT.usage : EXIT.failed
 }
 
-/** What to do about the codes whose message cannot know that it is read at a command line. */
+/** Advice for the user of the command line, by error code; the messages of the library do not give it. */
 const ADVICE: Partial<Record<string, string>> = {
   BINDING_NOT_CONFIGURED: "Or name the store with --backend URL.",
   THROTTLED: "The store is short of capacity; try again shortly.",

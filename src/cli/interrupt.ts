@@ -1,4 +1,4 @@
-/** Turns Ctrl-C and a termination into a signal, so that a command can end its own way; a second one ends it at once. */
+/** Turns the first SIGINT or SIGTERM into an abort signal, so that the command can finish its output. A second one ends the process. */
 export function interruptible(): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController()
   const interrupt = () => {

@@ -1,23 +1,23 @@
 import type { Readable, Writable } from "node:stream"
 
-/** Where a command reads and writes: the process, or a test. */
+/** The streams of a command: those of the process, or of a test. */
 export interface Io {
   readonly stdin: Readable & { isTTY?: boolean }
   readonly stdout: Writable & { isTTY?: boolean; columns?: number }
   readonly stderr: Writable & { isTTY?: boolean }
 }
 
-/** Takes the exit code of the command that ran. */
+/** Receives the exit code of the command. */
 export type Exit = (code: number) => void
 
-/** Writes and waits until the stream has taken it, so that a slow reader slows the command instead of filling memory. */
+/** Writes, and waits while the stream is full, so that a slow reader slows the command down instead of filling the memory. */
 export function write(stream: Writable, chunk: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     stream.write(chunk, (error) => (error ? reject(error) : resolve()))
   })
 }
 
-/** Whether the reader at the other end of the pipe has gone, as `head` does once it has its lines. */
+/** Whether the reader has closed the pipe, as `head` does after its last line. */
 export function isClosedPipe(error: unknown): boolean {
   return (
     error instanceof Error &&
@@ -26,7 +26,7 @@ export function isClosedPipe(error: unknown): boolean {
   )
 }
 
-/** All of a stream, or `undefined` as soon as there are more than `maxBytes` of it. */
+/** The content of a stream; `undefined` if it is longer than `maxBytes`. */
 export async function readAll(stream: Readable, maxBytes: number): Promise<Uint8Array | undefined> {
   const chunks: Buffer[] = []
   let length = 0

@@ -11,7 +11,7 @@ import { statsCommand } from "./commands/stats.ts"
 import { describeFailure, EXIT, exitCodeOf, InputError } from "./failure.ts"
 import { type Exit, type Io, isClosedPipe, write } from "./io.ts"
 
-/** Every command, in the order in which help lists them. Each describes itself beside what it does. */
+/** All commands, in the order of the help. Each file in `commands/` describes and runs its command. */
 const COMMANDS = [
   getCommand,
   setCommand,
@@ -23,16 +23,16 @@ const COMMANDS = [
   dashboardCommand,
 ]
 
-/** Runs one command line, the program's own name left out. Resolves to the exit code; rejects for no reason of the user's. */
+/** Runs one command line, without the name of the program. Resolves to the exit code, also after an error of the user. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
   let exitCode: number = EXIT.done
   let help = ""
-  // Without a listener the error would end the process; the writes that fail report it as well.
+  // Without a listener the error would end the process. The failing writes report it too.
   io.stdout.on("error", ignore)
   const program = tieredKv(io, (code) => {
     exitCode = code
   })
-  // Help that was asked for goes to stdout; what commander has to say about an error is said below, in our own form.
+  // Requested help goes to stdout. Errors of commander are reported below, in the form of this command line.
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
@@ -100,7 +100,7 @@ function version(): string {
       const found: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), "utf8"))
       if (typeof found === "object" && found !== null && "version" in found) return String(found.version)
     } catch {
-      // Sources lie one level above the package, the build two.
+      // The package.json is two levels above the source, and three above the build.
     }
   }
   return "unknown"

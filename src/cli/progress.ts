@@ -2,12 +2,12 @@ import { SingleBar } from "cli-progress"
 import type { Io } from "./io.ts"
 
 export interface Progress {
-  /** How much of the total is done. `note` stands behind the bar. */
+  /** Reports how much of the total is done. `note` is shown after the bar. */
   update(done: number, note: string): void
   stop(): void
 }
 
-/** A progress bar on standard error, if that is a terminal. Without a total it shows the note alone. */
+/** A progress bar on standard error, if that is a terminal. Without a total it shows only the note. */
 export function progressBar(io: Io, title: string, total: number | undefined): Progress {
   if (!io.stderr.isTTY) return { update() {}, stop() {} }
   const bar = new SingleBar({
@@ -20,7 +20,7 @@ export function progressBar(io: Io, title: string, total: number | undefined): P
     hideCursor: true,
     fps: 10,
   })
-  // A process that exits under the bar would leave its terminal without a cursor.
+  // The bar hides the cursor; a process that exits meanwhile has to show it again.
   const stop = () => {
     process.off("exit", stop)
     bar.stop()

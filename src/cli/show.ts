@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer"
 import type { Entry } from "../api.ts"
 
-/** An entry as the command line's JSON has it: the value as text if its bytes are UTF-8, else in base64. */
+/** An entry in the JSON of the command line: the value as text if its bytes are UTF-8, else in base64. */
 export interface ShownEntry {
   key: string
   encoding: "utf8" | "base64"
@@ -34,7 +34,7 @@ export function toLine(value: Uint8Array): string {
   )
 }
 
-/** The value as text if a terminal can show it as it is: UTF-8, and free of characters that command the terminal. */
+/** The value as text if a terminal can show it unchanged: UTF-8 without control characters. */
 export function toPrintable(value: Uint8Array): string | undefined {
   const text = textOf(value)
   return text === undefined || COMMANDING.test(text) ? undefined : text

@@ -1,6 +1,6 @@
 /**
- * A plain-text table, without colours, so that it can be pasted and diffed: columns separated by two spaces, the first
- * aligned to the left and the others to the right, under a ruled header.
+ * A plain-text table without colours, so that it can be pasted and diffed. Two spaces separate the columns; the first is aligned to
+ * the left, the others to the right. A rule follows the header.
  */
 export function renderTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, column) =>

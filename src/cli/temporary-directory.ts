@@ -8,7 +8,7 @@ export interface TemporaryDirectory {
   remove(): Promise<void>
 }
 
-/** A directory under the system's temporary one that goes with the process, if nobody removes it before. */
+/** Makes a temporary directory that is removed when the process exits, unless it was removed before. */
 export async function temporaryDirectory(prefix: string): Promise<TemporaryDirectory> {
   const path = await mkdtemp(join(tmpdir(), prefix))
   const removeNow = () => rmSync(path, { recursive: true, force: true })

@@ -13,7 +13,7 @@ import { encodeJson, encodeValue, jsonOf, mutableJsonOf, textOf } from "./values
 
 const OPERATION = "getOrSet"
 
-/** How a loaded value is stored and comes back. */
+/** How a loaded value is stored, and how a stored value is returned. */
 interface Form {
   encode(value: unknown, key: string): Uint8Array
   decode(entry: L1Entry, key: string): unknown
@@ -52,7 +52,7 @@ function wrongForm(found: string, fitting: string, key: string): KvError {
   return new KvError("INVALID_VALUE", message, { operation: OPERATION, key })
 }
 
-/** What a call loads if it has to; the condition of the write depends on why. */
+/** A load without the condition of its write, which differs between a first load and a refresh. */
 type Load = Omit<LoadRequest, "condition">
 
 /** An entry, and the tier that it came from. */
@@ -61,7 +61,7 @@ interface Answer {
   entry: L1Entry | undefined
 }
 
-/** The value under `key`, or what `loader` gives, stored if the key is still absent and untouched by then. */
+/** The value under `key`. If the key is absent, the result of `loader`, stored unless the key was written meanwhile. */
 export async function getOrSet(
   store: OpenStore,
   key: string,
@@ -95,7 +95,7 @@ export async function getOrSet(
   return entry && form.decode(entry, key)
 }
 
-/** What was read, refreshed in the background if that is due; or what is loaded now, if the key was absent. */
+/** The entry that was read, with a refresh in the background if one is due; if the key is absent, the loaded entry. */
 function entryOrLoaded(
   store: OpenStore,
   load: Load,

@@ -1,12 +1,12 @@
-/** Why a value does not come back from JSON as it went in. */
+/** A part of a value that JSON changes. */
 export interface JsonLoss {
-  /** Where it stands, as it would be written in code: `.rates[2]`; empty for the value itself. */
+  /** Its path in the value, as in code: `.rates[2]`; empty for the value itself. */
   readonly path: string
   readonly found: string
   readonly becomes: string
 }
 
-/** A value to look at, and how it was reached. */
+/** A value to check, and its path. */
 interface Place {
   readonly value: unknown
   readonly parent: Place | undefined
@@ -14,11 +14,11 @@ interface Place {
 }
 
 /**
- * The first part of `value` that `JSON.stringify` changes without a word: NaN and infinite numbers, -0, and objects whose
- * contents it does not see. What has a `toJSON` has said itself what it becomes. The value holds no cycle.
+ * The first part of `value` that `JSON.stringify` changes without an error: NaN, an infinite number, -0, or an object whose contents
+ * it does not serialize. A value with a `toJSON` decides its own form and is not checked. `value` must have no cycle.
  */
 export function lossInJson(value: unknown): JsonLoss | undefined {
-  // With a stack of its own: 24 KiB of brackets nest deeper than calls may.
+  // Not recursive: 24 KiB of brackets nest deeper than the call stack allows.
   const pending: Place[] = [{ value, parent: undefined, step: "" }]
   for (let place = pending.pop(); place !== undefined; place = pending.pop()) {
     const { value } = place

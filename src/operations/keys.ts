@@ -20,7 +20,7 @@ export function checkPrefix(prefix: unknown, operation: string): asserts prefix 
     throw invalidKey("prefix", prefix, 0, operation)
 }
 
-/** Checks what stands for many keys or entries. A string is iterable too, and would be taken for keys of one character. */
+/** Checks an iterable of keys or entries. Refuses a string, which would iterate as keys of one character. */
 export function checkIterable(what: "keys" | "entries", found: unknown, operation: string): void {
   if (typeof found === "object" && found !== null && Symbol.iterator in found) return
   throw new KvError("INVALID_KEY", `${operation} takes an iterable of ${what}; got ${describe(found)}`, {

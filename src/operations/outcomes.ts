@@ -1,7 +1,7 @@
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Outcome } from "../listener.ts"
 
-/** What a listener is told of each kind of operation. */
+/** The outcomes that are reported to a listener, by kind of operation. */
 
 export function ofRead(entry: L1Entry | undefined): Outcome {
   if (entry === undefined) return { tier: "l2", result: "miss", hit: false }

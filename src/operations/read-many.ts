@@ -7,8 +7,8 @@ import type { OpenStore } from "../open-store.ts"
 import { checkIterable, checkKey } from "./keys.ts"
 
 /**
- * The present ones of `keys`. Each key is a read of its own, so that it joins the reads of it under way; the backend's
- * wrappers let them travel together. One key that cannot be read rejects the whole, because it must not look absent.
+ * The entries of those `keys` that are present. Each key is read separately, so that it can join a read of it under way; a wrapper of the
+ * backend batches the reads. If one key cannot be read, the call rejects, because that key must not look absent.
  */
 export async function readMany(
   { tiers, listener }: OpenStore,
@@ -47,7 +47,7 @@ export async function readMany(
   return present
 }
 
-/** Reads `keys` into `present`, all at once. */
+/** Reads `keys` concurrently into `present`. */
 async function readInto(
   present: Map<string, L1Entry>,
   keys: readonly string[],

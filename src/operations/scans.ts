@@ -6,7 +6,7 @@ import type { OpenStore } from "../open-store.ts"
 import { checkPrefix } from "./keys.ts"
 import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
 
-/** The entries of all pages, each page read when the loop gets to it. `check` runs before each. */
+/** The entries of all pages. Each page is read when the loop reaches it, after `check`. */
 export async function* scanPages(
   store: OpenStore,
   prefix: string,
@@ -16,7 +16,7 @@ export async function* scanPages(
   check()
   let page = await scanPage(store, "scan", prefix, options)
   for (;;) {
-    // Not `yield*`, which takes each entry through a second generator.
+    // Not `yield*`, which would pass each entry through a second generator.
     for (const entry of page.entries) yield entry
     if (page.nextCursor === undefined) return
     check()

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto"
 import { KvError } from "../../tiers/errors.ts"
 
 /**
- * Version tokens and cursors: opaque strings that carry the backend's own, bound to what they belong to.
- * Both are good in any process that opens the same store.
+ * Version tokens and cursors: opaque strings around the version or the cursor of the backend. A version token is bound to its key, a
+ * cursor to its store and prefix. Both are valid in every process that opens the same store.
  */
 
 const VERSION_FORMAT = "v1"
@@ -14,7 +14,7 @@ export function versionToken(key: string, version: string): string {
   return `${VERSION_FORMAT}.${keyTag(key)}.${version}`
 }
 
-/** The backend's version in a token; throws `INVALID_VERSION` if it is none, or of another key. */
+/** The backend's version in a token. Throws `INVALID_VERSION` if `token` is no version token, or one of another key. */
 export function versionFrom(token: unknown, key: string, operation: string): string {
   const refuse = (message: string) => new KvError("INVALID_VERSION", message, { operation, key })
   if (typeof token !== "string") {
@@ -34,19 +34,19 @@ export function versionFrom(token: unknown, key: string, operation: string): str
   return version
 }
 
-/** 32 bits of FNV-1a: tells keys apart well enough to catch a mix-up, at the cost of a few nanoseconds. */
+/** 32 bits of FNV-1a: enough to detect a version of another key by mistake, and computed in a few nanoseconds. */
 function keyTag(key: string): string {
   let hash = 0x811c9dc5
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
   return (hash >>> 0).toString(16).padStart(8, "0")
 }
 
-/** A cursor over `position`, the backend's own, in the scan of `prefix` over `store`. */
+/** The cursor token of `position`, the backend's cursor, in a scan of `prefix` in `store`. */
 export function cursorToken(store: string, prefix: string, position: string): string {
   return `${CURSOR_FORMAT}.${scanTag(store, prefix, position)}.${Buffer.from(position).toString("base64url")}`
 }
 
-/** The backend's position in a cursor; throws `INVALID_CURSOR` if it is damaged or of another scan. */
+/** The backend's cursor in a token. Throws `INVALID_CURSOR` if the token is damaged or of another scan. */
 export function positionFrom(cursor: unknown, store: string, prefix: string, operation: string): string {
   if (typeof cursor === "string") {
     const [format, tag, encoded, ...rest] = cursor.split(".")

@@ -5,8 +5,8 @@ import { describe } from "../../tiers/util/checks.ts"
 import { lossInJson } from "./json.ts"
 
 /**
- * The bytes of a value: text as UTF-8, a `Uint8Array` copied as it is, the rest as JSON.
- * Throws `INVALID_VALUE` for what would not come back as it went in.
+ * The bytes of a value: text as UTF-8, a copy of a `Uint8Array`, anything else as JSON. Throws `INVALID_VALUE` if the bytes would not
+ * decode to the same value, or are more than {@link MAX_VALUE_BYTES}.
  */
 export function encodeValue(value: unknown, operation: string, key: string): Uint8Array {
   const refuse = (message: string, cause?: unknown) =>
@@ -14,7 +14,7 @@ export function encodeValue(value: unknown, operation: string, key: string): Uin
   return bounded(encode(value, refuse), operation, key)
 }
 
-/** The bytes of a value as JSON, a string included. */
+/** The bytes of a value as JSON; a string becomes a JSON string. */
 export function encodeJson(value: unknown, operation: string, key: string): Uint8Array {
   const refuse = (message: string, cause?: unknown) =>
     new KvError("INVALID_VALUE", message, { operation, key, cause })
@@ -35,7 +35,7 @@ function encode(value: unknown, refuse: Refuse): Uint8Array {
   return value instanceof Uint8Array ? copyOf(value, refuse) : encodeAsJson(value, refuse)
 }
 
-/** A detached array, and a Proxy of one, are `Uint8Array`s without bytes that can be read. */
+/** Throws for a detached array and for a Proxy of an array, which are `Uint8Array`s whose bytes cannot be read. */
 function copyOf(value: Uint8Array, refuse: Refuse): Uint8Array {
   try {
     return Uint8Array.prototype.slice.call(value)
@@ -67,7 +67,7 @@ function encodeAsJson(value: unknown, refuse: Refuse): Uint8Array {
       `The value is ${describe(value)}, which JSON cannot represent; a value is text, a Uint8Array or JSON`,
     )
   }
-  // A value that is too large is refused for that, whatever it holds.
+  // The size is checked later, and a value that is too large need not be walked.
   const loss = text.length > MAX_VALUE_BYTES ? undefined : lossInJson(value)
   if (loss !== undefined) {
     const what = loss.path === "" ? "The value" : `The value at ${loss.path}`
@@ -109,7 +109,7 @@ export function jsonOf(entry: L1Entry, operation: string, key: string): unknown 
   }
 }
 
-/** The JSON of an entry, parsed anew for one caller. */
+/** The JSON of an entry, parsed for one caller. */
 export function mutableJsonOf(entry: L1Entry, operation: string, key: string): unknown {
   const text = textOf(entry, operation, key)
   try {
@@ -119,7 +119,7 @@ export function mutableJsonOf(entry: L1Entry, operation: string, key: string): u
   }
 }
 
-// The SyntaxError is left out: its message quotes the value.
+// The SyntaxError is not the cause, because its message quotes the value.
 function notJson(operation: string, key: string): KvError {
   return new KvError("INVALID_VALUE", "The stored value is not JSON; read it with getText() or get()", {
     operation,

@@ -10,7 +10,7 @@ import { ofWrite } from "./outcomes.ts"
 import { versionFrom, versionToken } from "./tokens.ts"
 import { encodeValue } from "./values.ts"
 
-/** Writes one value. Everything that can be wrong with the call is found before the write begins. */
+/** Writes one value. All checks of the call come before the write. */
 export async function put(
   store: OpenStore,
   operation: string,
@@ -34,7 +34,7 @@ export async function put(
   }
 }
 
-/** Writes many values; of a key that comes twice, the last. */
+/** Writes many values; if a key is given twice, the last value. */
 export async function setMany(
   store: OpenStore,
   entries: Iterable<readonly [key: string, value: KvValue]>,
@@ -95,7 +95,7 @@ async function writeMany(
   await listener.operation(operation, undefined, send, () => ({ tier: "l2", keys: { l2: keys.size } }))
 }
 
-/** Turns the keys that failed into one error that names them and the ones applied. */
+/** Throws one error that names the failed and the applied keys, if any key failed. */
 function throwIfAnyFailed(
   results: WriteResults,
   keys: ReadonlySet<string>,
@@ -112,7 +112,7 @@ function throwIfAnyFailed(
   if (failed.size > 0) throw new KvPartialError(failed, applied, { operation, backend })
 }
 
-/** A backend owes an answer for every key; without one, nothing is known of the write. */
+/** The error of a key that is missing in the result of a backend: its write may have been applied. */
 function unanswered(operation: string, backend: string, key: string): KvError {
   const message = "the backend gave no answer for this key; read it before writing it again"
   return new KvError("OUTCOME_UNKNOWN", message, { operation, backend, key })

@@ -6,7 +6,7 @@ import { wholeNumber } from "../numbers.ts"
 import { toJson, toLine } from "../show.ts"
 import { type StoreOptions, storeCommand, withStore } from "./store-command.ts"
 
-/** Entries a request: large enough to be cheap, small enough that the first lines come at once. */
+/** Entries in one page: enough to need few requests, few enough that the first lines appear at once. */
 const PAGE_ENTRIES = 100
 
 interface ScanOptions extends StoreOptions {

@@ -7,7 +7,7 @@ import { type Exit, type Io, readAll, write } from "../io.ts"
 import { number } from "../numbers.ts"
 import { type StoreOptions, storeCommand, withStore, writeJson } from "./store-command.ts"
 
-/** More than any value may have; how much more a pipe would bring is not worth waiting for. */
+/** Longest input, bytes. A value may have fewer, so a longer input is refused without reading the rest. */
 const MAX_INPUT_BYTES = 1024 * 1024
 
 interface SetOptions extends StoreOptions {

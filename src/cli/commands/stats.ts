@@ -5,7 +5,7 @@ import { EXIT } from "../failure.ts"
 import { type Exit, type Io, write } from "../io.ts"
 import { type StoreOptions, storeCommand, withStore, writeJson } from "./store-command.ts"
 
-/** The key whose read is timed. It need not be there. */
+/** The key whose read is timed. It may be absent. */
 const PROBE_KEY = "tiered-kv:probe"
 
 interface StatsOptions extends StoreOptions {

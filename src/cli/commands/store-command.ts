@@ -21,13 +21,13 @@ export function storeCommand(name: string, description: string): Command {
     .option("--debug", "show the stack of a failure")
 }
 
-/** What `use` makes of the store that the options name, which is closed after it. */
+/** Opens the store that the options name, calls `use` with it, and closes it. */
 export async function withStore<T>(
   { name, backend }: StoreOptions,
   use: (store: Kv) => Promise<T>,
 ): Promise<T> {
   const { kv } = await import("../../kv.ts")
-  // One command reads each key once, and ends before anybody could look: L1 and telemetry would only cost.
+  // A command reads each key once and then ends, so L1 and telemetry would have no use.
   const store = await kv(name, {
     l1: false,
     telemetry: false,

@@ -11,31 +11,31 @@ export interface BadLine {
   reason: string
 }
 
-/** A log that is read once, as a stream. What it says about itself is complete once its batches have been read. */
+/** A log that is read once, as a stream. Its totals are complete after the last batch. */
 export interface AccessLog {
   readonly format: LogFormat
-  /** Size of the input as it lies on disk, bytes; `undefined` for a pipe. */
+  /** Size of the file, bytes, before decompression; `undefined` for a pipe. */
   readonly totalBytes: number | undefined
-  /** The accesses in order, as many at a time as one chunk of the input holds. */
+  /** The accesses in order, one batch for each chunk of the input. */
   readonly batches: AsyncIterable<Access[]>
-  /** Bytes of the input read so far, as it lies on disk. */
+  /** Bytes of the file read so far, before decompression. */
   bytesRead(): number
-  /** Lines that could not be read as an access: how many, and the first few. */
+  /** Lines that are no access: their number, and the first few. */
   badLines(): { count: number; first: readonly BadLine[] }
 }
 
-/** Longer than any key or line of a known format: what has no line end for so long is no access log. */
+/** Longer than any line of a known format. A file with a longer line is no access log. */
 const MAX_LINE_CHARS = 65_536
-/** Lines looked at to tell the format. */
+/** Number of lines from which the format is detected. */
 const SAMPLE_LINES = 50
 const BAD_LINES_LISTED = 5
-/** Of the log, before or after decompression, at a time: some thousands of accesses. */
+/** Bytes of the log in one chunk, before or after decompression: a few thousand accesses. */
 const CHUNK_BYTES = 128 * 1024
 const ZSTD_MAGIC = 0xfd2fb528
 
 /**
- * Opens the access log at `path`, `-` for standard input; gzip is recognised by its first bytes.
- * Rejects with an {@link InputError} if it cannot be read or holds nothing. Once `signal` is aborted, reading fails.
+ * Opens the access log at `path`, or standard input for `-`. Recognises gzip by its first bytes. Rejects with an {@link InputError} if
+ * the log cannot be read or is empty. Reading fails when `signal` is aborted.
  */
 export async function openAccessLog(
   path: string,
@@ -118,11 +118,11 @@ async function openFile(path: string): Promise<{ source: Readable; totalBytes: n
 
 interface Decompressed {
   chunks: AsyncIterable<Buffer>
-  /** Bytes of the source behind the chunks so far. */
+  /** Bytes of the source read for the chunks so far. */
   bytesRead(): number
 }
 
-/** The chunks of `source`, decompressed if they begin as gzip does. */
+/** The chunks of `source`, decompressed if it is gzip. */
 async function decompressed(source: Readable, path: string): Promise<Decompressed> {
   let bytesRead = 0
   const chunks = (async function* () {
@@ -156,7 +156,7 @@ async function decompressed(source: Readable, path: string): Promise<Decompresse
 
 function gunzipped(source: AsyncIterable<Buffer>, path: string): Decompressed {
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES })
-  // Failures surface in the loop below; without a callback they would be thrown at large.
+  // The loop below reports failures. Without a callback they would be uncaught exceptions.
   pipeline(Readable.from(source, { objectMode: false }), gunzip, () => {})
   const chunks = async function* () {
     try {
@@ -170,7 +170,7 @@ function gunzipped(source: AsyncIterable<Buffer>, path: string): Decompressed {
   return { chunks: chunks(), bytesRead: () => gunzip.bytesWritten }
 }
 
-/** Numbered lines without their ends, blank ones left out. Keys need not be UTF-8, so a character is a byte. */
+/** Numbered lines without their ends; blank lines are skipped. Keys need not be UTF-8, so each byte is one character. */
 async function* splitLines(chunks: AsyncIterable<Buffer>, bad: BadLines): AsyncGenerator<NumberedLine[]> {
   let rest = ""
   let overlong = false

@@ -10,13 +10,13 @@ export interface ReplayKey {
 }
 
 /**
- * The distinct keys of a log, each with the legal key that stands for it in the store: itself where it may, else a hash
- * of it. What a replay keeps in memory grows with them, not with the log.
+ * The distinct keys of a log, each with its key in the store: the same key if it is legal, else a hash of it. The memory of a replay
+ * grows with the number of distinct keys, not with the length of the log.
  */
 export class ReplayKeys {
   readonly #prefix: string
   readonly #known = new Map<string, ReplayKey>()
-  /** How many keys are hashed. */
+  /** Number of keys that are hashed. */
   hashed = 0
 
   /** @param prefix put before every key */

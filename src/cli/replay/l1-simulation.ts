@@ -1,19 +1,19 @@
 import { LruStack } from "./lru-stack.ts"
 
 export interface SimulatedSize {
-  /** Entries that L1 holds at most; `Infinity` for one that never evicts. */
+  /** Maximum number of entries in L1; `Infinity`: no eviction. */
   maxEntries: number
   /** Reads that such an L1 answers with a value. */
   hits: number
 }
 
 /**
- * The hits that L1 would have at several sizes, from one pass over the accesses.
+ * Computes the hits that L1 would have with several sizes, in one pass over the accesses.
  *
- * The model is L1's own: least recently used goes first, bounded by entries; a read of a present key fills, a write or a
- * delete drops, a read of an absent key takes no place; an entry lives for the L1 TTL from its fill, never past its
- * expiry in the backend, and keeps its place until it is asked for again or evicted. Left out are the bound in bytes, the
- * jitter of the TTL, negative entries, and concurrency: every access ends before the next begins.
+ * The model follows L1: it evicts the least recently used entry and is bounded by the number of entries. A read of a present key fills; a
+ * write or a delete drops; a read of an absent key takes no place. An entry answers for the L1 TTL after its fill, but not past its
+ * expiry in the backend, and keeps its place until it is read again or evicted. The model leaves out the bound in bytes, the jitter of the
+ * TTL, negative entries, and concurrency: each access ends before the next begins.
  */
 export class L1Simulation {
   readonly #sizes: readonly number[]
@@ -21,19 +21,19 @@ export class L1Simulation {
   readonly #stack = new LruStack()
   readonly #hits: Float64Array
   #reads = 0
-  /** Until when the entry answers, by key and size: an L1 that evicted it meanwhile has filled it later. */
+  /** Deadline of the entry, by key and size: sizes differ in when they filled it last. */
   #deadlines = new Float64Array(0)
-  /** When the key expires in the backend; `-Infinity` while it is absent there. */
+  /** Expiry of the key in the backend; `-Infinity` while it is absent. */
   #expiries = new Float64Array(0)
 
-  /** `ttlMs` is the L1 TTL; `Infinity` where time is not modelled. */
+  /** @param ttlMs the L1 TTL, ms; `Infinity` if the log has no times */
   constructor(sizes: readonly number[], ttlMs: number) {
     this.#sizes = sizes
     this.#ttlMs = ttlMs
     this.#hits = new Float64Array(sizes.length)
   }
 
-  /** A read. `key` is a small whole number; a key never seen before is taken to be present and without expiry. */
+  /** A read. `key` is a small whole number. A key not seen before counts as present, without expiry. */
   read(key: number, now: number): void {
     this.#makeRoomFor(key)
     this.#reads++
@@ -52,14 +52,14 @@ export class L1Simulation {
     }
   }
 
-  /** A write that the backend applied. `expiresAt` is `Infinity` for none. */
+  /** A write that the backend applied. `expiresAt` is `Infinity` without an expiry. */
   write(key: number, expiresAt: number): void {
     this.#makeRoomFor(key)
     this.#expiries[key] = expiresAt
     this.#stack.drop(key)
   }
 
-  /** A create: applied only if the key is absent. The L1 entry is dropped either way. `seen` says whether `key` has come before. */
+  /** A create: applied only if the key is absent. It drops the L1 entry in any case. `seen`: whether an earlier access had `key`. */
   add(key: number, now: number, expiresAt: number, seen: boolean): void {
     this.#makeRoomFor(key)
     if (!seen || (this.#expiries[key] ?? Infinity) <= now) this.#expiries[key] = expiresAt
@@ -75,7 +75,7 @@ export class L1Simulation {
     return this.#reads
   }
 
-  /** By size, in the order of the constructor's. */
+  /** The hits by size, in the order of the sizes given to the constructor. */
   result(): SimulatedSize[] {
     return this.#sizes.map((maxEntries, i) => ({ maxEntries, hits: this.#hits[i] ?? 0 }))
   }
@@ -93,7 +93,7 @@ export class L1Simulation {
   }
 }
 
-/** Sizes to simulate: the chosen one, its halvings down to 1, six doublings, and one that never evicts. */
+/** The sizes to simulate: the chosen one, its halves down to 1, six doublings, and one without eviction. */
 export function sizesAround(chosen: number): number[] {
   const sizes = new Set([chosen])
   for (let size = chosen / 2; size >= 1; size /= 2) sizes.add(Math.round(size))

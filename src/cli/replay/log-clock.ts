@@ -1,13 +1,13 @@
 import { type Runtime, systemRuntime } from "../../../tiers/runtime.ts"
 
-/** A clock that skips the waiting in a log: it runs as the system's does, and is set forward to the time of the log. */
+/** A clock that runs like the system's and can be set forward to the time of the log, so that a replay need not wait. */
 export interface LogClock {
   readonly runtime: Runtime
-  /** Sets the clock forward to `atMs` of the log, unless it is there already. Only while nothing is under way. */
+  /** Sets the clock forward to `atMs` of the log; does nothing if it is later. Call it only while no access is under way. */
   advanceTo(atMs: number): void
 }
 
-/** The first time that it is advanced to is the log's beginning. */
+/** The first call of `advanceTo` sets the beginning of the log. */
 export function logClock(system: Runtime = systemRuntime): LogClock {
   const start = system.monotonic()
   const startWall = system.now()
@@ -17,7 +17,7 @@ export function logClock(system: Runtime = systemRuntime): LogClock {
   return {
     runtime: {
       monotonic: elapsed,
-      // From the same reading: an L1 that sees the two clocks drift apart takes the wall clock as stepped.
+      // From the same reading: if the clocks drift apart, L1 assumes that the wall clock was stepped.
       now: () => startWall + Math.floor(elapsed()),
       random: () => system.random(),
       id: () => system.id(),

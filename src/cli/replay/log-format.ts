@@ -1,14 +1,14 @@
 /** One access of the log. */
 export interface Access {
-  /** The key as the log has it, one character a byte: legal or not. */
+  /** The key in the log, one character for each byte. It may be illegal in a store. */
   key: string
   /** `add` is a create: a write that applies only if the key is absent. */
   operation: "read" | "write" | "add" | "delete"
   /** Log time, ms; absent in logs without times. */
   atMs?: number
-  /** Size of the value; absent where the log does not say. */
+  /** Size of the value, bytes; absent if the log does not have it. */
   valueBytes?: number
-  /** Time to live of a write; absent means none. */
+  /** Time to live of a write, ms; absent if it has none. */
   ttlMs?: number
 }
 
@@ -21,14 +21,14 @@ export type LogFormat = "keys" | "twitter"
 
 export const LOG_FORMATS: readonly LogFormat[] = ["keys", "twitter"]
 
-/** The access on a line; what is wrong with the line; or `undefined` for a line that is no access, such as a header. */
+/** The access on a line; the reason why the line is not one, as text; or `undefined` for a line to skip, such as a header. */
 export type LineParser = (text: string, line: number) => Access | string | undefined
 
 export function parserOf(format: LogFormat): LineParser {
   return format === "keys" ? parseKey : parseTwitter
 }
 
-/** The format that the lines are in: that of the CSV if more than half of them read as such. */
+/** The format of the lines: CSV if more than half of them parse as CSV. */
 export function detectFormat(sample: readonly string[]): LogFormat {
   const csv = sample.filter((text) => typeof parseTwitter(text, 1) === "object").length
   return csv * 2 > sample.length ? "twitter" : "keys"
@@ -39,7 +39,7 @@ function parseKey(text: string, line: number): Access | string {
   return key.includes("\0") ? "binary data" : { key, operation: "read" }
 }
 
-/** Operations of memcached. What adds to a value or counts up is a write of the value that the line states. */
+/** The operations of memcached. An append or an increment is a write of the value on the line. */
 const OPERATIONS: Readonly<Record<string, Access["operation"]>> = {
   get: "read",
   gets: "read",
@@ -80,7 +80,7 @@ function parseTwitter(text: string, line: number): Access | string | undefined {
     key,
     operation,
     atMs,
-    // A miss is logged with a size of 0, which says nothing about the value.
+    // A miss is logged with size 0, which is not the size of the value.
     ...(valueBytes === 0 && operation !== "write" ? {} : { valueBytes }),
     ...(ttlMs === 0 ? {} : { ttlMs }),
   }

@@ -25,10 +25,10 @@ export interface ReplayOptions {
   json?: boolean
 }
 
-/** Accesses under way at once over a network, unless told: as a busy server has. */
+/** Concurrent accesses over a network by default: as many as a busy server has. */
 const NETWORK_CONCURRENCY = 32
 
-/** Replays the access log in `file` through both tiers and writes what came of it. Ctrl-C ends it with what came so far. */
+/** Replays the access log in `file` through both tiers and writes a report. Ctrl-C ends the replay with a report of the part so far. */
 export async function replay(file: string, options: ReplayOptions, io: Io): Promise<number> {
   const { signal, release } = interruptible()
   try {
@@ -61,7 +61,7 @@ async function replayLog(
   const l1 = {
     maxEntries: options.l1Entries,
     maxBytes: options.l1Bytes,
-    // How fast a replay runs says nothing about how long entries lay in L1: without the log's time nothing expires.
+    // The speed of a replay is not the speed of the traffic: without times in the log nothing expires.
     ttlMs: timed ? options.l1TtlMs : Number.MAX_SAFE_INTEGER,
     jitter: 0,
   }

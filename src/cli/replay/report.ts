@@ -4,7 +4,7 @@ import type { SimulatedSize } from "./l1-simulation.ts"
 import type { LogFormat } from "./log-format.ts"
 import type { ReplayTally } from "./run.ts"
 
-/** What a replay found. Durations in ms, sizes in bytes, ratios from 0 to 1. */
+/** The result of a replay. Durations in ms, sizes in bytes, ratios from 0 to 1. */
 export interface ReplayReport {
   log: {
     file: string
@@ -14,11 +14,11 @@ export interface ReplayReport {
     writes: number
     deletes: number
     distinctKeys: number
-    /** Keys that are not legal here, replaced by a hash. */
+    /** Keys that are illegal in a store, replaced by a hash. */
     hashedKeys: number
-    /** Values larger than a store takes, cut. */
+    /** Values over the limit of a store, truncated. */
     cutValues: number
-    /** From the first access to the last; absent in a log without times. */
+    /** Time from the first access to the last; absent if the log has no times. */
     spanMs?: number
     badLines: { count: number; first: readonly BadLine[] }
     /** Whether the replay was stopped before the end of the log. */
@@ -31,13 +31,13 @@ export interface ReplayReport {
     seededKeys: number
     elapsedMs: number
     accessesPerSecond: number
-    /** Accesses that the backend failed, by code. */
+    /** Failed accesses, by error code. */
     failures: Record<string, number>
   }
   l1: {
     maxEntries: number
     maxBytes: number
-    /** Absent in a log without times, where nothing expires. */
+    /** Absent if the log has no times: then nothing expires. */
     ttlMs?: number
     reads: number
     hits: number
@@ -49,7 +49,7 @@ export interface ReplayReport {
     evictions: StoreStats["l1"]["evictions"]
     expirations: number
     invalidations: number
-    /** Sampled: one hit in 256. */
+    /** Of one hit in 256. */
     latency: LatencyStats
   }
   l2: {
@@ -58,21 +58,21 @@ export interface ReplayReport {
     /** Reads of absent keys. */
     misses: number
     hitRatio: number
-    /** Sampled on an embedded backend: one read in 16. */
+    /** Of one read in 16 on an embedded backend, else of every read. */
     readLatency: LatencyStats
     writeLatency: LatencyStats
   }
-  /** Reads that cost the backend nothing. */
+  /** Reads that did not reach the backend. */
   saved: { reads: number; byL1: number; coalesced: number; ratio: number }
   simulation: {
-    /** Whether L1's TTL and the log's own were modelled. */
+    /** Whether the TTL of L1 and the TTLs of the log were modelled. */
     expiry: boolean
-    /** By size, ascending; `maxEntries: null` for an L1 that never evicts. */
+    /** By size, ascending; `maxEntries: null`: no eviction. */
     sizes: { maxEntries: number | null; hits: number; hitRatio: number; l2Reads: number; chosen: boolean }[]
   }
 }
 
-/** What the report is made of. */
+/** The input of a report. */
 export interface ReplayResult {
   log: Pick<
     ReplayReport["log"],
@@ -150,7 +150,7 @@ export function reportOf(result: ReplayResult): ReplayReport {
   }
 }
 
-/** 0 where there is no whole. */
+/** `part` / `whole`; 0 if `whole` is 0. */
 export function ratioOf(part: number, whole: number): number {
   return whole === 0 ? 0 : part / whole
 }

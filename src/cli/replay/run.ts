@@ -10,11 +10,11 @@ import type { Access } from "./log-format.ts"
 export interface ReplayStores {
   /** The store that is measured. */
   readonly measured: Kv
-  /** The same backend without L1 and with counters of its own: puts there what the log expects to find. */
+  /** A second handle of the backend, without L1 and with its own counters. It stores what the log expects to find. */
   readonly seeding: Kv
 }
 
-/** What was replayed so far. */
+/** The state of a replay. */
 export interface ReplayTally {
   accesses: number
   reads: number
@@ -22,16 +22,16 @@ export interface ReplayTally {
   deletes: number
   /** Reads that found a value. */
   found: number
-  /** Accesses that the backend failed. */
+  /** Failed accesses. */
   failed: number
   failures: Map<string, number>
-  /** Keys that were stored beforehand, because the log reads them first. */
+  /** Keys that were stored beforehand, because the log reads them before it writes them. */
   seeded: number
-  /** Values larger than the store takes, cut to what it takes. */
+  /** Values over the limit of the store, truncated to it. */
   cutValues: number
-  /** Time of the accesses alone, ms. */
+  /** Time spent in the accesses, ms. */
   elapsedMs: number
-  /** From the first access of the log to the last, ms; absent in a log without times. */
+  /** Time from the first access of the log to the last, ms; absent if the log has no times. */
   spanMs?: number
 }
 
@@ -40,10 +40,10 @@ interface Step {
   readonly key: ReplayKey
 }
 
-/** Failures in a row after which the backend is taken to be down. */
+/** Consecutive failures after which the replay assumes that the backend is down and ends. */
 const FAILURES_IN_A_ROW = 20
 const SEEDS_AT_ONCE = 1_000
-/** Any bytes will do as values, as long as they do not compress. */
+/** The values. Random, so that they do not compress. */
 const BYTES = randomFillSync(new Uint8Array(MAX_VALUE_BYTES))
 
 /** Replays accesses through a store, batch by batch, and through the simulation beside it. */
@@ -68,7 +68,7 @@ export class Replay {
   #firstMs: number | undefined
   /** The latest time of the log that was replayed. */
   #logMs = 0
-  /** The latest time of the log that was simulated: the simulation goes ahead by a batch. */
+  /** The latest time of the log that was simulated; the simulation is up to a batch ahead of the replay. */
   #simulatedMs = 0
   #failuresInARow = 0
 
@@ -89,7 +89,7 @@ export class Replay {
   async run(batch: readonly Access[]): Promise<void> {
     const steps = await this.#prepare(batch)
     const startedAt = performance.now()
-    // Accesses of one time run together; between two times nothing is under way, and the clock may be moved.
+    // Accesses of the same time run concurrently. Between two times nothing is under way, so the clock can be set.
     for (let from = 0; from < steps.length && !this.#options.signal.aborted; ) {
       const atMs = steps[from]?.access.atMs
       let to = from + 1

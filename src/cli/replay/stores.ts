@@ -15,13 +15,13 @@ export interface OpenedStores extends ReplayStores {
   readonly keys: ReplayKeys
   /** Whether the backend lives in this process. */
   readonly inProcess: boolean
-  /** Removes what the replay wrote, and closes. */
+  /** Removes the entries of the replay, and closes the handles. */
   close(): Promise<void>
 }
 
 /**
- * Opens the backend at `url`, or LMDB in a temporary directory. A backend of the user's is written to under a prefix of
- * this replay alone, so that no key of theirs is touched.
+ * Opens the backend at `url`, or LMDB in a temporary directory. In a backend of the user, all keys have a prefix that is unique to this
+ * replay, so that no key of the user is changed.
  */
 export async function openStores(
   url: string | undefined,

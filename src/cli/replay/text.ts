@@ -3,7 +3,7 @@ import type { LatencyStats } from "../../counters.ts"
 import { renderTable } from "../table.ts"
 import { type ReplayReport, ratioOf } from "./report.ts"
 
-/** The report for a person. */
+/** The report as text for people. */
 export function renderReport(report: ReplayReport): string {
   return `${[renderLog(report), renderRun(report), renderTiers(report), renderSizes(report)].join("\n\n")}\n`
 }
