@@ -7,15 +7,15 @@ import type { KvError } from "./errors.ts"
  *
  * - **Reads are strongly consistent.** A read that starts after a write resolved sees that write or a later one.
  * - **Expiry is exact.** A row whose `expiresAt` is not after the backend's clock is absent to every read and every
- *   condition, whether or not it still lies there. It is removed only by a conditional delete, so that a value
+ *   condition, whether or not the row is still stored. A clean-up removes it only under a condition, so that a value
  *   written meanwhile survives.
- * - **An outage is never a miss.** Only a recognised not-found is `undefined`; anything else rejects with a
- *   {@link KvError} made at the backend's own edge, with the SDK's error as its `cause`.
- * - **A write has an identity** (`Write.id`), stored in the row. A write that was sent twice and meets its own row
+ * - **An outage is never a miss.** Only a recognised not-found is `undefined`; every other failure rejects with a
+ *   {@link KvError} made by the backend, with the SDK's error as its `cause`.
+ * - **A write has an identity** (`Write.id`), stored in the row. A conditional write that was sent twice and meets its own row
  *   reports `applied: true`.
- * - **A write whose reply was lost** rejects with `OUTCOME_UNKNOWN`. Any other rejection means that it was not applied
- *   and never will be. {@link Backend.carries} settles what can be settled.
- * - Keys, values and TTLs are checked before they get here; a backend need not check them again.
+ * - **A write whose reply was lost** rejects with `OUTCOME_UNKNOWN`. Any other rejection means that the write was not applied
+ *   and never will be. After `OUTCOME_UNKNOWN` a caller asks {@link Backend.wasWrittenBy}.
+ * - Callers have checked keys, values and TTLs; a backend need not check them again.
  *
  * Time and chance are inputs: a backend takes a `Runtime` and reads no clock of its own.
  */
@@ -30,28 +30,28 @@ export interface Backend {
   open(): Promise<void>
 
   /**
-   * The live entry under `key`, or `undefined`. In-process backends may answer without a promise. Wrappers pass `callers`
-   * on, backends ignore them.
+   * The live entry under `key`, or `undefined`. In-process backends may answer without a promise, and then may throw. Wrappers
+   * pass `callers` on, backends ignore them.
    */
   get(key: string, callers?: Callers): MaybePromise<StoredEntry | undefined>
 
   /**
-   * As {@link Backend.get}, at once, for a caller who copies the bytes before the next call of this backend, which may
-   * use their memory again. Only for backends that can save themselves a copy so.
+   * Like {@link Backend.get}, synchronous and without a copy: the bytes are valid until the next call of this backend. For backends
+   * that read from memory of their own.
    */
   lend?(key: string): StoredEntry | undefined
 
   /**
-   * Many keys at once, duplicates already removed, at most `traits.maxReadBatch` of them. Absent keys are not in the
-   * map. A key that failed alone maps to its error; a key that the service left unprocessed maps to `THROTTLED`.
-   * A failure of the request as a whole rejects. `callers` is as for {@link Backend.get}.
+   * The live entries of at most `traits.maxReadBatch` distinct keys. Absent keys are not in the map. A key that failed alone maps to
+   * its error; a key that the service left unprocessed maps to `THROTTLED`. A failure of the whole request rejects. `callers` is as
+   * for {@link Backend.get}.
    */
   getMany(keys: readonly string[], callers?: Callers): MaybePromise<Map<string, StoredEntry | KvError>>
 
-  /** Whether a live entry is there; reads no value bytes where the service can leave them out. */
+  /** Whether `key` has a live entry. Reads no value if the service can leave it out. */
   exists(key: string): MaybePromise<boolean>
 
-  /** Writes one entry, under its condition if it has one. */
+  /** Writes one entry, under its condition if it has one. A condition that does not hold is `applied: false`. */
   put(key: string, write: Write): Promise<WriteResult>
 
   /**
@@ -60,90 +60,90 @@ export interface Backend {
    */
   putMany(writes: ReadonlyMap<string, Write>): Promise<Map<string, WriteResult | KvError>>
 
-  /** Removes the entry, under its condition if it has one. Without a condition it is `applied` even if nothing was there. */
+  /** Removes one entry, under its condition if it has one. Without a condition it is `applied` even if the key was absent. */
   delete(key: string, removal: Removal): Promise<WriteResult>
 
-  /** Unconditional deletes, at most `traits.maxWriteBatch`; the map is as for {@link Backend.putMany}. */
+  /** Unconditional deletes of at most `traits.maxWriteBatch` keys; the map is as for {@link Backend.putMany}. */
   deleteMany(removals: ReadonlyMap<string, Removal>): Promise<Map<string, WriteResult | KvError>>
 
   /**
-   * One page of the live entries whose key starts with `prefix`, in no promised order. A page may hold fewer entries than
-   * `limit`, none included, and still have a `next`. Over all pages, a key that was there throughout comes exactly once.
+   * One page of the live entries whose key starts with `prefix`, in any order. A page may hold fewer entries than `limit`, or none, and
+   * still have a `next`. Over all pages, a key that was present during the whole scan comes exactly once.
    */
   scan(prefix: string, page: ScanRequest): Promise<ScanPage>
 
   /**
-   * Whether the row under `key`, expired or not, was left there by the write or conditional delete with this `id`: a strongly consistent read,
-   * asked after `OUTCOME_UNKNOWN`.
+   * Whether the write or the conditional delete with this `id` left the row under `key`, expired or not. A strongly consistent read, used
+   * after `OUTCOME_UNKNOWN`.
    */
   wasWrittenBy(key: string, id: string): Promise<boolean>
 
   /**
-   * Orders two versions of one key by the time of their writes: negative if `a` is older. Only where
-   * `traits.ordered`; without it an unknown order counts as "may be older".
+   * Orders two versions of one key by the time of their writes: negative if `a` is older. Present exactly if `traits.ordered` is
+   * `true`.
    */
   compareVersions?(a: string, b: string): number
 
-  /** Releases what the backend itself made. A client that the caller passed in stays open. Idempotent. */
+  /** Releases what the backend made. A client that the caller passed in stays open. Idempotent; the backend can be opened again. */
   close(): Promise<void>
 }
 
 export type MaybePromise<T> = T | Promise<T>
 
 /**
- * What the listener of a store knows the callers of a read by, the first caller's first. A wrapper passes them on, a
- * backend ignores them.
+ * Identifies the callers of a read to the listener of the store, in the order of their calls. A wrapper passes them on, a backend
+ * ignores them.
  */
 export type Callers = readonly unknown[]
 
 export interface StoredEntry {
-  /** The bytes as they were written. Whoever receives them owns them. */
+  /** The bytes that were written. The receiver owns them. */
   value: Uint8Array
-  /** Identifies the write that left this entry: new on every write, at most 120 characters of visible ASCII. */
+  /** Identifies the write that left this entry. New on every write, at most 120 characters of visible ASCII. */
   version: string
-  /** Unix ms; absent means that the entry does not expire. */
+  /** Unix ms; absent if the entry does not expire. */
   expiresAt?: number
 }
 
 export interface Write {
   value: Uint8Array
-  /** Identity of this write: 32 hex digits, the same on every retry of it. */
+  /** Identity of this write: 32 hexadecimal digits, the same when the write is sent again. */
   id: string
-  /** Unix ms; absent means no expiry, and clears one that was there. */
+  /** Unix ms; absent if the entry does not expire. A write without it clears an expiry that was there. */
   expiresAt?: number
   condition?: Condition
 }
 
 export interface Removal {
-  /** Identity of this removal: 32 hex digits, the same on every retry of it. */
+  /** Identity of this removal: 32 hexadecimal digits, the same when the removal is sent again. */
   id: string
   condition?: { version: string }
 }
 
-/** `absent`: no live entry is there. `version`: the live entry there has exactly this version. */
+/** `absent`: the key has no live entry. `version`: the live entry of the key has this version. */
 export type Condition = { absent: true } | { version: string }
 
 export interface WriteResult {
-  /** `false` only where a condition did not hold. */
+  /** `false` only if a condition did not hold. */
   applied: boolean
-  /** The version of the entry that was written; absent where nothing was written or it is not known. */
+  /** The version of the entry that was written; absent if nothing was written, or if the version is not known. */
   version?: string
-  /** An earlier attempt of this write was given up without an answer, and may still reach the service. */
+  /** An earlier attempt of this write got no answer, and the service may still apply it. */
   mayLandLate?: true
 }
 
 export interface ScanRequest {
   /** Entries a page, at most; 1 or more. */
   limit: number
-  /** The `next` of the page before; absent for the first. A foreign one rejects with `INVALID_CURSOR`. */
+  /** The `next` of the previous page; absent for the first. Any other string rejects with `INVALID_CURSOR`. */
   cursor?: string
-  /** Stops the requests under way. */
+  /** Aborts the scan: it rejects with the reason of the signal. */
   signal?: AbortSignal
 }
 
 export interface ScanPage {
   entries: KeyedEntry[]
-  /** Where the next page starts; absent after the last. Any string that the backend can resume from, in any process. */
+  /** Where the next page starts, in any form from which a backend in any process can resume; absent after the last page. */
   next?: string
 }
 
@@ -151,7 +151,7 @@ export interface KeyedEntry extends StoredEntry {
   key: string
 }
 
-/** What a backend can and cannot do: declared, never probed. */
+/** What a backend can do: declared, never detected. */
 export interface BackendTraits {
   /** Name of the backend: `dynamodb`, `redis`, … */
   readonly kind: string
@@ -159,9 +159,9 @@ export interface BackendTraits {
   readonly target: string
   /** `db.system.name` of the OpenTelemetry conventions: `aws.dynamodb`, `redis`, … */
   readonly system: string
-  /** Whether it lives in this process, so that nothing need be batched, timed out or tried again. */
+  /** Whether it runs in this process. If not, the store batches its reads, sets deadlines and sends calls again. */
   readonly inProcess: boolean
-  /** Whether {@link Backend.compareVersions} orders versions. */
+  /** Whether {@link Backend.compareVersions} orders the versions of a key. */
   readonly ordered: boolean
   /** Keys in one {@link Backend.getMany}: the service's own limit, or 1 where it has no batched read. */
   readonly maxReadBatch: number
@@ -169,13 +169,13 @@ export interface BackendTraits {
   readonly maxWriteBatch: number
   /** The service's names of the calls behind the methods, for spans: `{ get: "GetItem", getMany: "BatchGetItem", … }`. */
   readonly calls: Readonly<Record<BackendOperation, string>>
-  /** Where the entries lie, for spans. @default {}: spans name the call alone */
+  /** Where the entries are stored, for spans. @default {}: spans have only the name of the call */
   readonly place?: Place
   /** What the service bills for a call. @default none: capacity is not counted */
   readonly tariff?: Tariff
 }
 
-/** Where the entries of a backend lie, in the terms of OpenTelemetry's conventions for databases; never a credential. */
+/** Where the entries of a backend are stored, in the attributes of OpenTelemetry's database conventions; never a credential. */
 export interface Place {
   /** `db.collection.name`: the table or the collection. */
   readonly collection?: string
@@ -188,13 +188,13 @@ export interface Place {
 }
 
 /**
- * What a service bills, in its own units, by its published rules, as far as the answer shows it: at least so much. An
- * expired row that was read, a condition that did not hold and a larger row that was overwritten do not show.
+ * What a service bills for a call, in its own units and by its published rules, computed from the answer. A lower bound: the answer does not
+ * show an expired row that was read, a condition that did not hold, or the size of a row that was overwritten.
  */
 export interface Tariff {
-  /** Whether deletes are billed apart from writes. */
+  /** Whether deletes are billed separately from writes. */
   readonly billsDeletesApart: boolean
-  /** Units of one key that was read; `entry` is `undefined` if it was absent. */
+  /** Units of one read; `entry` is `undefined` if the key was absent. */
   read(key: string, entry: StoredEntry | undefined): number
   /** Units of one page of a scan. */
   page(entries: readonly KeyedEntry[]): number

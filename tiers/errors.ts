@@ -1,14 +1,14 @@
 /**
- * What went wrong, as one word. The message says what was found, what is allowed and what to do.
+ * The kind of a failure. The message of the error says what was found, what is allowed and what to do.
  *
  * | code | meaning | retryable |
  * | --- | --- | --- |
- * | `INVALID_KEY`, `INVALID_VALUE`, `INVALID_TTL`, `INVALID_ID`, `INVALID_OPTION`, `INVALID_CURSOR`, `INVALID_VERSION` | the call is wrong; nothing was sent | no |
+ * | `INVALID_KEY`, `INVALID_VALUE`, `INVALID_TTL`, `INVALID_ID`, `INVALID_OPTION`, `INVALID_CURSOR`, `INVALID_VERSION` | the call is not valid; nothing was sent | no |
  * | `BINDING_NOT_CONFIGURED`, `BINDING_INVALID`, `DEPENDENCY_MISSING` | the store cannot be opened as configured | no |
- * | `STORE_NOT_FOUND`, `ACCESS_DENIED` | the service answered: no such table, or not allowed | no |
- * | `THROTTLED`, `UNAVAILABLE`, `TIMEOUT` | the service did not serve the call; a write with this code was not applied | yes |
- * | `OUTCOME_UNKNOWN` | a write that may or may not have been applied, or may yet be | no |
- * | `CORRUPT_ENTRY` | the row is there but cannot be read | no |
+ * | `STORE_NOT_FOUND`, `ACCESS_DENIED` | the service answered: the table does not exist, or access is denied | no |
+ * | `THROTTLED`, `UNAVAILABLE`, `TIMEOUT` | the service did not serve the call; a write with this code was not applied and will not be | yes |
+ * | `OUTCOME_UNKNOWN` | the write may have been applied, or may still be | no |
+ * | `CORRUPT_ENTRY` | the row exists but cannot be decoded | no |
  * | `PARTIAL_FAILURE` | some keys of a batch failed, see {@link KvPartialError} | no |
  * | `CLOSED` | the store, or this handle of it, is closed | no |
  */
@@ -38,22 +38,22 @@ const RETRYABLE: ReadonlySet<KvErrorCode> = new Set(["THROTTLED", "UNAVAILABLE",
 export interface KvErrorDetails {
   /** The call that failed: `get`, `put`, `scan`, `open`, … */
   operation: string
-  /** Kind of the backend that answered, `dynamodb` for one; absent when no backend was asked. */
+  /** Kind of the backend, `dynamodb` for example; absent if the failure came before any backend. */
   backend?: string | undefined
-  /** The key concerned. Kept out of the message, because keys are often personal data. */
+  /** The key of the call. It is not in the message, because keys are often personal data. */
   key?: string | undefined
   /** The limit that was exceeded, in bytes. */
   limit?: number | undefined
-  /** What was found where the limit was exceeded, in bytes. */
+  /** The size that exceeded the limit, in bytes. */
   actual?: number | undefined
-  /** The error underneath, as the SDK threw it. */
+  /** The error of the SDK, unchanged. */
   cause?: unknown
 }
 
-/** Every failure of the store. A loader's own error and an aborted signal's reason pass through instead. */
+/** Every failure of the store, except an error of a loader and the reason of an aborted signal, which are passed on unchanged. */
 export class KvError extends Error {
   readonly code: KvErrorCode
-  /** Whether the same call may succeed if tried again without changing anything. */
+  /** Whether the same call may succeed when it is made again. */
   readonly retryable: boolean
   readonly operation: string
   declare readonly backend?: string
@@ -81,7 +81,7 @@ export class KvError extends Error {
 export class KvPartialError extends KvError {
   /** The keys that failed, each with its own error. */
   readonly failed: ReadonlyMap<string, KvError>
-  /** The keys whose write was applied. */
+  /** The keys whose write or delete was applied. */
   readonly applied: readonly string[]
 
   constructor(failed: ReadonlyMap<string, KvError>, applied: readonly string[], details: KvErrorDetails) {

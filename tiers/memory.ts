@@ -4,18 +4,18 @@ import { type Runtime, systemRuntime } from "./runtime.ts"
 import { compareVersions, makeVersion } from "./util/binary-row.ts"
 
 export interface MemoryOptions {
-  /** Clock and chance. @default the system's */
+  /** Clock and random numbers. @default those of the system */
   runtime?: Runtime
-  /** The rows, if several backends are to share them as processes share a table. @default a store of its own */
+  /** The rows. Backends with the same store share them, as processes share a table. @default a new store */
   store?: MemoryStore
 }
 
-/** What a {@link memory} backend keeps: gone with the process. */
+/** The rows of a {@link memory} backend. They are lost when the process ends. */
 export interface MemoryStore {
   readonly rows: Map<string, MemoryRow>
-  /** The number of the last write. */
+  /** Sequence number of the last write. */
   sequence: number
-  /** The keys in order, for scans; dropped whenever a key comes or goes. */
+  /** The keys in order, for scans; `undefined` after a key was added or removed. */
   sortedKeys: readonly string[] | undefined
 }
 
@@ -31,10 +31,10 @@ export function memoryStore(): MemoryStore {
 }
 
 const BATCH = 1_000
-/** No key holds it, so a cursor is never mistaken for a key of another backend. */
+/** The first character of a cursor. No key contains it. */
 const CURSOR_MARK = ">"
 
-/** A backend over a `Map`: for tests and for stores that need not outlive the process. Answers without promises where it may. */
+/** A backend over a `Map`, for tests and for stores that need not outlive the process. Reads answer without a promise. */
 export function memory(options: MemoryOptions = {}): Backend {
   const runtime = options.runtime ?? systemRuntime
   const store = options.store ?? memoryStore()
@@ -154,7 +154,7 @@ async function eachKey<In, Out>(
   return results
 }
 
-/** The index of the first key to look at: by binary search, the first not before the prefix, or after the cursor's key. */
+/** The index of the first key of a page, by binary search: the first key from `prefix` on, or the first after the key in `cursor`. */
 function startOf(keys: readonly string[], prefix: string, cursor: string | undefined): number {
   if (cursor !== undefined && !cursor.startsWith(CURSOR_MARK + prefix)) {
     throw new KvError("INVALID_CURSOR", "the cursor is not of a scan of this prefix; start the scan anew", {

@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto"
 
-/** Time and chance, as inputs: a test passes its own and moves time instead of sleeping. */
+/** Clocks, timers and random numbers as an input, so that a test can move time instead of sleeping. */
 export interface Runtime {
-  /** Wall clock: Unix ms, a whole number. Expiries are counted on it. */
+  /** Wall clock: Unix ms, a whole number. Expiries are compared with it. */
   now(): number
-  /** Monotonic clock, ms. Durations and the ages of L1 are counted on it. */
+  /** Monotonic clock, ms. Durations and the deadlines of L1 are measured with it. */
   monotonic(): number
   /** Uniform in [0, 1). */
   random(): number
-  /** A new identity: 32 hex digits, never given twice. */
+  /** A new identity: 32 hexadecimal digits, never returned twice. */
   id(): string
-  /** Calls back once after `delayMs`; must not keep the process alive. */
+  /** Calls back once after `delayMs`, which may be longer than a Node timer allows. Must not keep the process alive. */
   setTimer(callback: () => void, delayMs: number): Timer
 }
 
@@ -39,5 +39,5 @@ export const systemRuntime: Runtime = {
   },
 }
 
-/** The longest delay that Node's timers take, ms; they turn a longer one into 1 ms. */
+/** The longest delay of a Node timer, ms. Node replaces a longer one by 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
