@@ -6,6 +6,9 @@ interface LmdbPlace {
   keyPrefix?: string
 }
 
+/** Up to `}`: `~`, which is behind it, begins the store's own rows, and what is behind `~` would never be swept. */
+const KEY_PREFIX_FORM = /^[!-}]{1,512}$/
+
 export const lmdbDescription: BackendDescription<LmdbPlace> = {
   kind: "lmdb",
   url: {
@@ -18,7 +21,13 @@ export const lmdbDescription: BackendDescription<LmdbPlace> = {
   },
   alien: {
     service: "local-kv",
-    read: (fields) => fields.texts({ dataDir: "path" }, { keyPrefix: "keyPrefix" }),
+    read({ texts, refuse }) {
+      const settings = texts({ dataDir: "path" }, { keyPrefix: "keyPrefix" })
+      if (settings.keyPrefix !== undefined && !KEY_PREFIX_FORM.test(settings.keyPrefix)) {
+        throw refuse('has in "keyPrefix" what is not 1 to 512 visible ASCII characters other than ~')
+      }
+      return settings
+    },
   },
   defaultSettings: (name) => ({ path: join(".kv", name) }),
   async make({ path, keyPrefix }, { runtime }) {
