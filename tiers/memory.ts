@@ -2,6 +2,7 @@ import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry } from 
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 import { compareVersions, makeVersion } from "./util/binary-row.ts"
+import { TurnTaking } from "./util/turn-taking.ts"
 
 export interface MemoryOptions {
   /** Clock and random numbers. @default those of the system */
@@ -17,6 +18,8 @@ export interface MemoryStore {
   sequence: number
   /** The keys in order, for scans; `undefined` after a key was added or removed. */
   sortedKeys: readonly string[] | undefined
+  /** The rows that the removal of expired rows has not checked yet; `undefined` before it starts again. */
+  sweep: Iterator<[string, MemoryRow]> | undefined
 }
 
 export interface MemoryRow {
@@ -27,18 +30,30 @@ export interface MemoryRow {
 }
 
 export function memoryStore(): MemoryStore {
-  return { rows: new Map(), sequence: 0, sortedKeys: undefined }
+  return { rows: new Map(), sequence: 0, sortedKeys: undefined, sweep: undefined }
 }
 
 const BATCH = 1_000
+/** How long an expired row stays, ms. A write whose reply was lost is settled by its row, expired or not. */
+const EXPIRED_STAYS_MS = 60_000
+/** Rows that each write checks for expiry. A write adds at most one row, so the sweep is faster than any writer. */
+const SWEPT_A_WRITE = 2
+/** Expired rows that a page may pass over. A page with more of them is short. */
+const EXPIRED_A_PAGE = 1_000
 /** The first character of a cursor. No key contains it. */
 const CURSOR_MARK = ">"
 
-/** A backend over a `Map`, for tests and for stores that need not outlive the process. Reads answer without a promise. */
+/**
+ * A backend over a `Map`, for tests and for stores that need not outlive the process. Reads answer without a promise.
+ *
+ * Each write checks two rows and removes those that expired a minute ago or earlier. The number of rows is at most about
+ * twice the number of entries that are live or expired within the last minute. Without writes nothing is removed.
+ */
 export function memory(options: MemoryOptions = {}): Backend {
   const runtime = options.runtime ?? systemRuntime
   const store = options.store ?? memoryStore()
   const { rows } = store
+  const turns = new TurnTaking()
 
   const live = (key: string): MemoryRow | undefined => {
     const row = rows.get(key)
@@ -48,6 +63,21 @@ export function memory(options: MemoryOptions = {}): Backend {
 
   const holds = (key: string, condition: Condition): boolean =>
     "absent" in condition ? live(key) === undefined : live(key)?.version === condition.version
+
+  function sweep(): void {
+    const expiredBefore = runtime.now() - EXPIRED_STAYS_MS
+    for (let looked = 0; looked < SWEPT_A_WRITE; looked++) {
+      store.sweep ??= rows.entries()
+      const { done, value } = store.sweep.next()
+      if (done) {
+        store.sweep = undefined
+        return
+      }
+      const [key, { expiresAt }] = value
+      // `sortedKeys` may contain a key without a row: a scan skips it.
+      if (expiresAt !== undefined && expiresAt <= expiredBefore) rows.delete(key)
+    }
+  }
 
   const backend: Backend = {
     traits,
@@ -71,6 +101,7 @@ export function memory(options: MemoryOptions = {}): Backend {
     exists: (key) => live(key) !== undefined,
 
     async put(key, write) {
+      sweep()
       const there = rows.get(key)
       if (there?.id === write.id) return { applied: true, version: there.version }
       if (write.condition !== undefined && !holds(key, write.condition)) return { applied: false }
@@ -99,16 +130,24 @@ export function memory(options: MemoryOptions = {}): Backend {
       store.sortedKeys ??= [...rows.keys()].sort()
       const keys = store.sortedKeys
       const entries: KeyedEntry[] = []
+      const start = startOf(keys, prefix, cursor)
+      const end = start + limit + EXPIRED_A_PAGE
       let last: string | undefined
-      for (let index = startOf(keys, prefix, cursor); index < keys.length; index++) {
+      let next: string | undefined
+      for (let index = start; index < keys.length; index++) {
         const key = keys[index]
         if (key === undefined || !key.startsWith(prefix)) break
-        if (last !== undefined && entries.length === limit) return { entries, next: CURSOR_MARK + last }
+        if (last !== undefined && (entries.length === limit || index === end)) {
+          next = CURSOR_MARK + last
+          break
+        }
         const row = live(key)
         if (row !== undefined) entries.push({ key, ...toEntry(row) })
         last = key
+        if (turns.spent()) await turns.pass()
       }
-      return { entries }
+      signal?.throwIfAborted()
+      return next === undefined ? { entries } : { entries, next }
     },
 
     wasWrittenBy: async (key, id) => rows.get(key)?.id === id,

@@ -22,6 +22,7 @@ import {
   setRowSequence,
 } from "../util/binary-row.ts"
 import { OpenOnce } from "../util/open-once.ts"
+import { ROWS_A_TURN, TurnTaking } from "../util/turn-taking.ts"
 import { leaseEnvironment } from "./environment.ts"
 import { KIND, type LmdbCall, toKvError } from "./errors.ts"
 import { sweepExpired } from "./sweep.ts"
@@ -57,6 +58,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
   checkInterval(sweepIntervalMs)
   const directory = resolve(path)
+  const turns = new TurnTaking()
   const store = new OpenOnce(KIND, async () => {
     const { resource: environment, release } = await failingAs("open", leaseEnvironment(directory, runtime))
     const sweep = sweepIntervalMs > 0 ? sweepExpired(environment, runtime, sweepIntervalMs) : undefined
@@ -146,21 +148,34 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
       signal?.throwIfAborted()
       let after = keyBefore(prefix, cursor)
       const entries: KeyedEntry[] = []
-      const mostRows = limit + EXPIRED_A_PAGE
-      let looked = 0
-      try {
-        for (const { key, value } of store.use("scan").environment.rows({ prefix, after, limit: mostRows })) {
-          if (entries.length === limit) return { entries, next: CURSOR_MARK + after }
-          looked++
-          after = key
-          const entry = decodeLive(value)
-          if (entry !== undefined) entries.push({ key, ...entry })
+      let left = limit + EXPIRED_A_PAGE
+      while (left > 0) {
+        // Rows are of one transaction, which must not stay open over turns of the event loop.
+        const slice = Math.min(left, ROWS_A_TURN)
+        let looked = 0
+        let passTurn = false
+        try {
+          for (const { key, value } of store.use("scan").environment.rows({ prefix, after, limit: slice })) {
+            if (entries.length === limit) return { entries, next: CURSOR_MARK + after }
+            looked++
+            after = key
+            const entry = decodeLive(value)
+            if (entry !== undefined) entries.push({ key, ...entry })
+            passTurn = turns.spent()
+            if (passTurn) break
+          }
+        } catch (error) {
+          const key = error instanceof CorruptRow ? after : undefined
+          throw toKvError(error, { operation: "scan", key, effect: "read" })
         }
-      } catch (error) {
-        const key = error instanceof CorruptRow ? after : undefined
-        throw toKvError(error, { operation: "scan", key, effect: "read" })
+        if (looked < slice && !passTurn) return { entries }
+        left -= looked
+        if (passTurn) {
+          await turns.pass()
+          signal?.throwIfAborted()
+        }
       }
-      return looked < mostRows ? { entries } : { entries, next: CURSOR_MARK + after }
+      return { entries, next: CURSOR_MARK + after }
     },
 
     wasWrittenBy: async (key, id) => read("wasWrittenBy", key, (row) => rowId(row) === id) ?? false,

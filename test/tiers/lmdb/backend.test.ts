@@ -145,6 +145,36 @@ describe("lmdb", () => {
     expect(second.next).toBeUndefined()
   })
 
+  test("lets timers fire during a scan, every 1,000 rows, whatever the pages are like", async () => {
+    const backend = await fixture.openStore()
+    const expiresAt = fixture.runtime.now() + 1
+    for (let round = 0; round < 8; round++) {
+      const keys = Array.from({ length: 1_000 }, (_, index) => `key:${round}:${index}`)
+      const expiry = round % 2 === 0 ? {} : { expiresAt }
+      await backend.putMany(
+        new Map(keys.map((key) => [key, { value: Buffer.from("x"), id: fixture.runtime.id(), ...expiry }])),
+      )
+    }
+    fixture.runtime.stepWallClock(1)
+    for (const limit of [1, 500, 1_000]) {
+      let turns = 0
+      const count = () => {
+        turns++
+        counting = setImmediate(count)
+      }
+      let counting = setImmediate(count)
+      let found = 0
+      for (let cursor: string | undefined = ""; cursor !== undefined; ) {
+        const page = await backend.scan("", { limit, ...(cursor === "" ? {} : { cursor }) })
+        found += page.entries.length
+        cursor = page.next
+      }
+      clearImmediate(counting)
+      expect(found).toBe(4_000)
+      expect(turns).toBeGreaterThanOrEqual(7)
+    }
+  })
+
   test("shares a directory with other backends of the process, whatever it is called", async () => {
     await mkdir(join(fixture.directory, "store.mdb"))
     await symlink(join(fixture.directory, "store.mdb"), join(fixture.directory, "link"))
