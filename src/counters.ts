@@ -137,10 +137,9 @@ export const LATENCY: Readonly<Record<keyof LatencyStats, (durations: Durations)
   maxMs: ({ max }) => max / 1e6,
 }
 
-/** The paths to all that `stats()` says, `"l1.evictions.bytes"` for one. */
-export type StatPath = Paths<StoreStats, number | string | LatencyStats>
 type TextPath = Paths<StoreStats, string>
 type LatencyPath = Paths<StoreStats, LatencyStats>
+type NumberPath = Exclude<Paths<StoreStats, number | LatencyStats>, LatencyPath>
 
 /** The paths in `Tree` to what is a `Leaf`. */
 export type Paths<Tree, Leaf> = {
@@ -229,7 +228,10 @@ export const STATS = {
   quarantined: level(),
 } satisfies Record<TextPath, { kind: "text" }> &
   Record<LatencyPath, { kind: "latency" }> &
-  Record<Exclude<StatPath, TextPath | LatencyPath>, { kind: "counter" | "level" }>
+  Record<NumberPath, { kind: "counter" | "level" }>
+
+/** The path to one of all that `stats()` says, `"l1.evictions.bytes"` for one. */
+export type StatPath = keyof typeof STATS
 
 /** One line of the table. */
 export type Stat = (typeof STATS)[StatPath]

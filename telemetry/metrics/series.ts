@@ -45,8 +45,9 @@ export const CURRENT: readonly Series[] = pathsOf("level").flatMap((path) => {
   return metric === undefined ? [] : [statSeries(LEVELS[metric], labels, path)]
 })
 
-type Labels = Extract<Stat, { series: readonly [string, unknown] }>["series"][1]
-type Label = Labels extends infer Some ? keyof Some : never
+type KeyOf<Labels> = Labels extends unknown ? keyof Labels : never
+/** The attributes that the table of counters names, by their names in {@link ATTRIBUTE}. */
+type Label = KeyOf<Extract<Stat, { series: readonly [string, unknown] }>["series"][1]>
 
 function statSeries(
   metric: Metric,
