@@ -1,15 +1,15 @@
 import { defaultMaxListeners, getMaxListeners, setMaxListeners } from "node:events"
 
-/** Calls that may wait under one signal before Node warns of a leak. */
+/** Number of calls that may wait with one signal before Node warns of a leak. */
 const MAX_LISTENERS = 100_000
 
 /**
- * `promise`, or a rejection with the signal's reason as soon as it is aborted. What is under way goes on by itself; its
- * failure, nobody's any more, is not reported as unhandled.
+ * Settles as `promise` does, or rejects with the reason of `signal` as soon as it is aborted. The operation behind `promise` continues; its
+ * failure is then handled and not reported as an unhandled rejection.
  */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise
-  // One signal for all calls of a request is common: more than ten at a time are no leak to warn of.
+  // Many concurrent calls often share the signal of one request, which is no leak.
   if (getMaxListeners(signal) === defaultMaxListeners) setMaxListeners(MAX_LISTENERS, signal)
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)

@@ -2,21 +2,21 @@ import type { StoredEntry } from "../backend.ts"
 import { copyBytes } from "./byte-pool.ts"
 
 /**
- * How an entry lies in LMDB and in Redis: a header of 40 bytes, then the value. Numbers are unsigned, big-endian.
+ * The row format of LMDB and Redis: a header of 40 bytes, then the value. Numbers are unsigned, big-endian.
  *
  * | offset | bytes | holds |
  * | --- | --- | --- |
- * | 0 | 2 | magic: `FE 6B` (`FE` begins no UTF-8 text) |
+ * | 0 | 2 | magic: `FE 6B` (no UTF-8 text begins with `FE`) |
  * | 2 | 1 | format of the row: 1 |
  * | 3 | 1 | flags: bit 0, the row expires; the others are reserved and zero |
- * | 4 | 8 | sequence: the place of this write among the writes of the store, at most 2^53 - 1 |
+ * | 4 | 8 | sequence: the ordinal number of this write in its store, at most 2^53 - 1 |
  * | 12 | 16 | id: identity of the write |
  * | 28 | 8 | expiry: Unix ms, 1 or more; zero without flag 0 |
  * | 36 | 4 | length of the value |
  * | 40 | – | the value; nothing follows it |
  *
- * Bytes 4 to 27, in hex, are the entry's version: 48 digits whose order as text is the order of the writes.
- * Anything else is a {@link CorruptRow}, never an absent key.
+ * Bytes 4 to 27 in hexadecimal are the version of the entry: 48 digits whose order as text is the order of the writes.
+ * Other bytes are a {@link CorruptRow}, never an absent key.
  */
 export const ROW_HEADER_BYTES = 40
 
@@ -30,7 +30,7 @@ export interface Row {
   expiresAt?: number
 }
 
-/** Bytes that are no row of a format this release reads. The backend's edge makes it `CORRUPT_ENTRY`. */
+/** The bytes are no row, or one of a format that this release does not read. Backends map it to `CORRUPT_ENTRY`. */
 export class CorruptRow extends Error {
   override get name(): string {
     return "CorruptRow"
@@ -65,7 +65,7 @@ export function encodeRow({ value, id, sequence, expiresAt }: Row): Buffer {
   return bytes
 }
 
-/** Numbers a row that was encoded before its place among the writes was known. */
+/** Sets the sequence of an encoded row, for a caller that learns the sequence after encoding. */
 export function setRowSequence(bytes: Buffer, sequence: number): void {
   writeNumber(bytes, SEQUENCE_AT, sequence)
 }
@@ -73,16 +73,16 @@ export function setRowSequence(bytes: Buffer, sequence: number): void {
 /** The live entry in a row, its value copied; `undefined` if it has expired by `now`. Throws {@link CorruptRow}. */
 export function decodeRow(bytes: Buffer, now: number): StoredEntry | undefined {
   const entry = lendRow(bytes, now)
-  // By way of text, because memory of its own would cost more than both copies.
+  // Through a string, because allocating an ArrayBuffer costs more than copying twice.
   if (entry !== undefined) entry.value = copyBytes(bytes.toString("latin1", ROW_HEADER_BYTES, bytes.length))
   return entry
 }
 
-/** As {@link decodeRow}, but the value is part of the row's own memory. */
+/** Like {@link decodeRow}, but the value is a view of `bytes`. */
 export function lendRow(bytes: Buffer, now: number): StoredEntry | undefined {
   const expiresAt = rowExpiry(bytes)
   if (expiresAt !== undefined && expiresAt <= now) return undefined
-  // The end is given, because bytes that LMDB lends are longer inside than their `length` says.
+  // With an explicit end: the buffer that LMDB returns has more memory than its `length`.
   const value = bytes.subarray(ROW_HEADER_BYTES, bytes.length)
   const version = rowVersion(bytes)
   return expiresAt === undefined ? { value, version } : { value, version, expiresAt }
@@ -94,29 +94,29 @@ export function isLiveRow(bytes: Buffer, now: number): boolean {
   return expiresAt === undefined || expiresAt > now
 }
 
-/** Checks the whole header and gives the expiry in it. Throws {@link CorruptRow}. */
+/** The expiry in the header, Unix ms, after a check of the whole header. Throws {@link CorruptRow}. */
 export function rowExpiry(bytes: Buffer): number | undefined {
   checkRow(bytes)
   return bytes[3] === 0 ? undefined : readNumber(bytes, EXPIRY_AT)
 }
 
-/** Of a row that was checked: its version. */
+/** The version of a row whose header was checked. */
 export function rowVersion(bytes: Buffer): string {
   return bytes.toString("hex", SEQUENCE_AT, EXPIRY_AT)
 }
 
-/** The identity of the write that left the row, expired or not. Throws {@link CorruptRow}. */
+/** The identity of the write that left the row, also of an expired row. Throws {@link CorruptRow}. */
 export function rowId(bytes: Buffer): string {
   checkRow(bytes)
   return bytes.toString("hex", ID_AT, EXPIRY_AT)
 }
 
-/** The version of a row with this sequence and id, as {@link rowVersion} reads it. */
+/** The version of a row with this sequence and id, equal to {@link rowVersion} of it. */
 export function makeVersion(sequence: number, id: string): string {
   return sequence.toString(16).padStart(2 * (ID_AT - SEQUENCE_AT), "0") + id.toLowerCase()
 }
 
-/** Orders versions by the writes they come from. */
+/** Orders the versions of a key by the time of their writes. */
 export function compareVersions(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1
 }

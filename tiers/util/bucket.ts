@@ -1,35 +1,35 @@
 import { MAX_KEY_BYTES } from "../limits.ts"
 
-/** How many partitions the keys of a table are spread over. */
+/** Number of partitions over which the keys of a table are spread. */
 export const BUCKETS = 16
 
 /**
- * The partition of a key, from 0 to 15: {@link hashKey} modulo 16. It is part of how a table is laid out (`bucket_N` on
- * DynamoDB, `pN` on Azure), so it never changes.
+ * The partition of a key, from 0 to 15: {@link hashKey} modulo 16. The layout of tables depends on it (`bucket_N` on DynamoDB, `pN` on
+ * Azure), so it never changes.
  */
 export function bucketOf(key: string): number {
   return sipHash13(key).low & (BUCKETS - 1)
 }
 
 /**
- * SipHash-1-3 with a zero key over the UTF-8 bytes of `key` and one byte 0xFF, as an unsigned 64-bit number: what the
- * `DefaultHasher` of Rust's standard library gives for a `&str`, which is how Alien's clients place a key.
+ * SipHash-1-3 with a zero key over the UTF-8 bytes of `key` and one byte 0xFF, as an unsigned 64-bit number. Alien's clients compute the
+ * same with the `DefaultHasher` of Rust's standard library on a `&str`.
  */
 export function hashKey(key: string): bigint {
   const { high, low } = sipHash13(key)
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
 }
 
-/** Room for every legal key; a longer one gets an array of its own. */
+/** Large enough for every legal key; a longer key gets a new array. */
 const scratch = new Uint8Array(3 * MAX_KEY_BYTES + 1)
 const encoder = new TextEncoder()
 
 /**
- * Keeps the algorithm's 64-bit words as two halves of 32 bits: it runs on every read, and BigInt takes over ten times
+ * Represents each 64-bit word of the algorithm as two 32-bit halves. It runs on every read, and with BigInt it takes more than ten times
  * as long.
  */
 function sipHash13(key: string): { high: number; low: number } {
-  // Three bytes of UTF-8 a UTF-16 unit at most, and the 0xFF.
+  // At most three bytes of UTF-8 for each UTF-16 unit, and the byte 0xFF.
   const bytes = key.length * 3 < scratch.length ? scratch : new Uint8Array(key.length * 3 + 1)
   const keyLength = encode(key, bytes)
   bytes[keyLength] = 0xff

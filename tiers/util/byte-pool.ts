@@ -1,21 +1,20 @@
 import { markAsUntransferable } from "node:worker_threads"
 
-/** Small copies are views of a pool of this many bytes, as Node's own `Buffer.poolSize`. */
+/** Size of the pool that small copies are views of, bytes; the same as Node's `Buffer.poolSize`. */
 const POOL_BYTES = 8_192
-/** Larger copies get memory of their own, bytes. */
+/** Largest copy that is taken from the pool, bytes. */
 const MAX_POOLED_BYTES = POOL_BYTES / 2
-/** Views start at multiples of this, so that they can be read as any typed array. */
+/** Alignment of the views, bytes, so that a typed array of any kind can be made over them. */
 const ALIGNMENT = 8
 
 let pool = newPool()
 let used = 0
 
 /**
- * The bytes of `text`, one a character, as a `Uint8Array` that belongs to the caller.
+ * The bytes of `text`, one for each character, as a `Uint8Array` that the caller owns.
  *
- * An `ArrayBuffer` costs several times the copy itself, so small ones are cut from a pool, as `Buffer.from` does it:
- * no two copies overlap, but the `buffer` of a small copy is longer than the copy. The pool cannot be transferred to a
- * worker.
+ * Allocating an `ArrayBuffer` takes several times as long as the copy, so small copies are views of a pool, as with `Buffer.from`.
+ * No two copies overlap, but the `buffer` of a small copy is longer than the copy. The pool cannot be transferred to a worker.
  */
 export function copyBytes(text: string): Uint8Array {
   const length = text.length

@@ -1,18 +1,18 @@
 import { KvError } from "../errors.ts"
 
-/** Throws unless `value` is legal. `operation` is the call that the option was given to, for the error. */
+/** Throws unless `value` is legal. `operation` is the call with the option, for the error. */
 export type Check = (value: unknown, operation: string) => void
 
-/** Each option that something takes, with the check of its value. */
+/** Option name → the check of its value. */
 export type Checks = Readonly<Record<string, Check>>
 
-/** Throws `INVALID_OPTION`, or what a check throws, unless every option given is one of `checks` and has a legal value. */
+/** Throws unless every given option is listed in `checks` and has a legal value: `INVALID_OPTION`, or the error of a check. */
 export function checkOptions(options: unknown, checks: Checks, operation: string): void {
   if (options === undefined) return
   if (typeof options !== "object" || options === null) {
     throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
   }
-  // Inherited ones count: whoever reads `options.name` does not tell them apart.
+  // Inherited options count too: reading `options.name` does not distinguish them.
   for (const name in options) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
     if (check === undefined) {
@@ -33,14 +33,14 @@ export function invalidOption(message: string, operation: string): KvError {
   return new KvError("INVALID_OPTION", message, { operation })
 }
 
-/** `undefined` stands for "not given". */
+/** A check that accepts `undefined` as "not given". */
 export function optional(check: Check): Check {
   return (value, operation) => {
     if (value !== undefined) check(value, operation)
   }
 }
 
-/** A check that is a question; `rule` says what the option is, in words that follow its name. */
+/** A check by a predicate. `rule` completes the sentence "`name` is …" of the message. */
 export function rule(name: string, holds: (value: unknown) => boolean, rule: string): Check {
   return (value, operation) => {
     if (!holds(value)) throw invalidOption(`${name} is ${rule}; got ${show(value)}`, operation)
@@ -63,7 +63,7 @@ export function wholeNumber(name: string, min: number, max = Number.MAX_SAFE_INT
   return rule(name, holds, `a whole number ${range}`)
 }
 
-/** What a value is, without showing it. */
+/** Describes a value for a message without showing it, because it may be secret. */
 export function describe(value: unknown): string {
   if (value === null) return "null"
   if (typeof value === "string") return `a string of ${value.length} characters`
@@ -71,7 +71,7 @@ export function describe(value: unknown): string {
   return typeof value === "undefined" ? "undefined" : `a ${typeof value}`
 }
 
-/** As {@link describe}, but with a number or a truth value itself: neither is anybody's secret. */
+/** Like {@link describe}, but shows numbers and booleans, which are not secret. */
 export function show(value: unknown): string {
   return typeof value === "number" || typeof value === "boolean" ? String(value) : describe(value)
 }

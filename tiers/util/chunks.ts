@@ -3,13 +3,13 @@ import { KvError } from "../errors.ts"
 import { ofKey } from "./key-error.ts"
 import { inParallel } from "./parallel.ts"
 
-/** Requests that one call has under way at a time when its keys do not fit in one. */
+/** Maximum number of concurrent requests of one call whose keys do not fit into one request. */
 const REQUESTS_AT_A_TIME = 16
 
 type Read = Map<string, StoredEntry | KvError>
 type Written = Map<string, WriteResult | KvError>
 
-/** Reads any number of distinct keys in as few requests as they fit in. The first request that fails rejects. */
+/** Reads any number of distinct keys in as few requests as possible. Rejects with the first request that fails. */
 export function readInChunks(
   backend: Backend,
   keys: readonly string[],
@@ -34,7 +34,7 @@ async function readChunks(
   return found
 }
 
-/** A row that cannot be read is its own key's error; what else befalls a key would befall the others too. */
+/** A corrupt row is an error of its key only. Any other failure rejects, because it concerns the other keys too. */
 async function readOneByOne(
   backend: Backend,
   keys: readonly string[],
@@ -55,8 +55,8 @@ async function readOneByOne(
 }
 
 /**
- * Writes any number of distinct keys in as few requests as they fit in. A request of which no key was applied is the last
- * to be sent; the keys left then have errors that say so. Rejects only if a request did and none was applied or is in doubt.
+ * Writes any number of distinct keys in as few requests as possible. After a request in which every key failed no more are sent; the keys
+ * that were not sent have errors that say so. Rejects only if a request rejected, no key was applied, and no key is in doubt.
  */
 export async function writeInChunks<Item>(
   items: ReadonlyMap<string, Item>,
@@ -105,7 +105,7 @@ function someMayBeApplied(answers: Written): boolean {
   return false
 }
 
-/** A key that was never sent is not in doubt, whatever became of those before it. */
+/** The error of a key that was not sent. It is never `OUTCOME_UNKNOWN`, even if the failure before it was. */
 function unsent(failure: KvError, key: string): KvError {
   const { code, message, operation, backend } = failure
   return new KvError(

@@ -1,8 +1,8 @@
 import type { Runtime } from "../runtime.ts"
 
 /**
- * Settles as `answer` does, or rejects with what `late` makes if `limitMs` pass first. A later answer, or a later
- * failure, is then ignored. One timer an answer: about 0.16 µs of Node's own, too little to share timers for.
+ * Settles as `answer` does, or rejects with the error that `late` makes if that takes longer than `limitMs`; then it ignores `answer`.
+ * Uses one timer for each answer, which takes Node about 0.16 µs: too little to share timers.
  */
 export function within<T>(
   runtime: Runtime,

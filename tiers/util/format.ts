@@ -1,6 +1,6 @@
-/** Numbers with their units, as the command line and the dashboard's page show them. */
+/** Formats numbers with their units for the command line and the dashboard's page. */
 
-/** Stands where there is no number. */
+/** Shown if there is no number. */
 export const NONE = "–"
 
 const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 })
@@ -25,7 +25,7 @@ export function formatRate(perSecond: number): string {
   return `${toThreeDigits(perSecond / 1e6)}M`
 }
 
-/** `98.7 %` of `whole`. Only all of it reads as `100.0 %`, and only none of it as `0.0 %`. */
+/** `part` as a share of `whole`: `98.7 %`. Never rounds to `100.0 %` or `0.0 %`. */
 export function formatShare(part: number, whole: number): string {
   if (whole === 0) return NONE
   const percent = (part / whole) * 100

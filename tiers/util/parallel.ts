@@ -1,4 +1,4 @@
-/** Runs `work` on every item, on at most `limit` of them at a time, in order. The first failure rejects and starts no more. */
+/** Runs `work` on each item in order, on at most `limit` items concurrently. Rejects with the first failure and then starts no more. */
 export async function inParallel<T>(
   items: Iterable<T>,
   limit: number,

@@ -1,13 +1,13 @@
 import type { Runtime } from "../runtime.ts"
 import { within } from "./deadline.ts"
 
-/** How long an open waits for the close under way in its place, ms. A close that takes longer loses the place. */
+/** Longest time that an open waits for a close under way of the same key, ms. */
 export const CLOSE_PATIENCE_MS = 5_000
 
-/** The hold of one user on a shared resource. */
+/** The share of one user in a resource. */
 export interface Lease<T> {
   readonly resource: T
-  /** Gives the resource up. The last release closes it, and settles as the close does. Idempotent. */
+  /** Gives up the share. The last release closes the resource, and settles as the close does. Idempotent. */
   release(): Promise<void>
 }
 
@@ -17,25 +17,23 @@ interface Place<T> {
 }
 
 /**
- * Resources that several users share, each in a place of its own, named by a key. A resource is opened once, however
- * many ask for it at once, and closed by the last release.
+ * Resources that several users share, by key. A resource is opened once, also for concurrent users, and closed by the last release.
  *
- * - A failed open rejects everyone who asked for it and leaves nothing behind; whoever asks next opens anew. An open
- *   that may hang has to bound itself.
- * - An open waits for the close under way in its place. It makes no difference whether that close fails, and one that
- *   hangs is waited for no longer than {@link CLOSE_PATIENCE_MS}.
+ * - A failed open rejects all users that wait for it; the next user opens again. An open that may hang has to have a deadline of its
+ *   own.
+ * - An open waits for a close under way of the same key, whether or not that close fails, for at most {@link CLOSE_PATIENCE_MS}.
  */
 export class SharedResource<T> {
   readonly #close: (resource: T) => unknown
   readonly #places = new Map<string, Place<T>>()
-  /** The close under way in each place; none of them rejects. */
+  /** Key → the close under way. These promises never reject. */
   readonly #closing = new Map<string, Promise<void>>()
 
   constructor(close: (resource: T) => unknown) {
     this.#close = close
   }
 
-  /** Takes a lease of the resource in the place `key`, which `open` opens if nobody has. Rejects as `open` does. */
+  /** Takes a lease of the resource under `key`; the first user opens it with `open`. Rejects as `open` does. */
   async acquire(key: string, runtime: Runtime, open: () => T | Promise<T>): Promise<Lease<T>> {
     const place = this.#places.get(key) ?? this.#enter(key, runtime, open)
     place.leases++
@@ -51,7 +49,7 @@ export class SharedResource<T> {
   #enter(key: string, runtime: Runtime, open: () => T | Promise<T>): Place<T> {
     const place = { opening: this.#vacated(key, runtime).then(open), leases: 0 }
     this.#places.set(key, place)
-    // The first to hear of the failure, so that whoever tries again on hearing of it finds the place empty.
+    // This handler is attached first, so that a user that tries again after the failure finds the entry removed.
     place.opening.catch(() => this.#places.delete(key))
     return place
   }

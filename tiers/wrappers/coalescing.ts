@@ -5,17 +5,17 @@ import { ofKey } from "../util/key-error.ts"
 import { forward } from "./forward.ts"
 
 /**
- * Lets the reads of one turn of the event loop travel together, and cuts calls of any size into the backend's batches.
+ * Batches the reads of one turn of the event loop, and splits calls of any size into batches that the backend accepts.
  *
- * - **`get`**: the first one of a turn waits until the promise jobs of that turn are done, and no longer; every `get` made
- *   by then goes along. One key travels by `get`, several by `getMany`, equal ones once, each caller with bytes of its own.
- *   A key's own error rejects the callers of that key. A request that fails as a whole rejects all its callers, each
- *   with a copy of the error that names the caller's key and has the original as its `cause`. No error reads as a miss.
- *   The callers are passed on, in the order of their keys.
- * - **`getMany`, `putMany`, `deleteMany`** take any number of distinct keys and send them in as few requests as they fit
- *   in, 16 at a time. After one that failed as a whole no more are sent: a read rejects, a write gives every key its result or
- *   its error, and rejects only if no key was applied or is in doubt.
- * - With `traits.maxReadBatch` 1 there is nothing to batch: reads go out one by one, and a `get` at once.
+ * - **`get`**: the first read of a turn waits until the microtask queue has drained; every `get` made by then joins its batch. A batch
+ *   of one key is sent by `get`, one of several by `getMany`. Each key is sent once, and each caller gets its own copy of the bytes. The
+ *   error of a key rejects the callers of that key. A request that fails as a whole rejects all its callers, each with a copy of the
+ *   error that has the caller's key, and the original as its `cause`. No error becomes a miss. `callers` are passed on in the order of
+ *   their keys.
+ * - **`getMany`, `putMany`, `deleteMany`** accept any number of distinct keys and send as few requests as possible, 16 concurrently.
+ *   After a request that failed as a whole no more are sent. Then a read rejects; a write returns a result or an error for each key, and
+ *   rejects only if no key was applied and none is in doubt.
+ * - If `traits.maxReadBatch` is 1, reads are sent one by one, and `get` at once.
  */
 export function coalescing(backend: Backend): Backend {
   const { maxReadBatch, maxWriteBatch } = backend.traits
@@ -27,14 +27,14 @@ export function coalescing(backend: Backend): Backend {
   })
 }
 
-/** One `get` that waits to travel. */
+/** One `get` that waits to be sent. */
 interface Read {
   readonly callers: Callers | undefined
   readonly resolve: (entry: StoredEntry | undefined) => void
   readonly reject: (error: unknown) => void
 }
 
-/** Reads that travel together, by key. */
+/** The reads of one request, by key. */
 type Batch = readonly (readonly [key: string, reads: readonly Read[]])[]
 
 function coalescedGet(backend: Backend): Backend["get"] {
@@ -55,7 +55,7 @@ function coalescedGet(backend: Backend): Backend["get"] {
       }
     }
   }
-  // A tick runs once no promise job is left, or before the first one; from within a job, it runs after all of them.
+  // `nextTick` scheduled from a microtask runs after the microtask queue has drained.
   const sending = Promise.resolve(send)
 
   return (key, callers) => {
@@ -69,7 +69,7 @@ function coalescedGet(backend: Backend): Backend["get"] {
   }
 }
 
-/** The callers of all reads of a batch; `undefined` where nobody observes them. */
+/** The callers of all reads of a batch; `undefined` if there are none. */
 function callersOf(batch: Batch): Callers | undefined {
   const all: unknown[] = []
   for (const [, reads] of batch) {
@@ -103,7 +103,7 @@ async function answerAll(
   }
 }
 
-/** Whoever receives bytes owns them, so every caller after the first gets a copy. */
+/** Resolves the reads of one key. Each caller owns its bytes, so every caller after the first gets a copy. */
 function give(reads: readonly Read[], entry: StoredEntry | undefined): void {
   let taken = false
   for (const { resolve } of reads) {
@@ -112,7 +112,7 @@ function give(reads: readonly Read[], entry: StoredEntry | undefined): void {
   }
 }
 
-/** Rejects every caller with the error of the request: as it is, or as that of the caller's own key. */
+/** Rejects all callers with the error of the request; in a batch of several keys with a copy that has the key. */
 function refuse(batch: Batch, error: unknown): void {
   for (const [key, reads] of batch) {
     const own = batch.length > 1 && error instanceof KvError ? ofKey(error, key) : error

@@ -1,9 +1,9 @@
 import type { Backend } from "../backend.ts"
 
 /**
- * A backend that passes every call on to `inner`, but for the methods in `overrides`. Every wrapper is made with it, so
- * that none loses a method: an optional one is there where `inner` or `overrides` has it. The methods of `inner` are
- * bound to it, so that a call that is passed on is a direct call of `inner`.
+ * A backend that passes every call on to `inner`, except the methods in `overrides`. Every wrapper is made with it, so that no wrapper
+ * loses a method. An optional method is present if `inner` or `overrides` has it. The methods are bound to `inner`, so that passing a
+ * call on adds no stack frame.
  */
 export function forward(inner: Backend, overrides: Partial<Backend>): Backend {
   const { lend, compareVersions } = inner

@@ -2,8 +2,8 @@ import type { Backend, KeyedEntry } from "../backend.ts"
 import { forward } from "./forward.ts"
 
 /**
- * The part of a backend whose keys start with `prefix`, as a backend of its own: several stores can share one file.
- * For backends that have no prefix of their own.
+ * A backend over those keys of `backend` that start with `prefix`, so that several stores can share one file. For backends without an
+ * option for a prefix.
  */
 export function prefixed(backend: Backend, prefix: string): Backend {
   const inner = (key: string) => prefix + key

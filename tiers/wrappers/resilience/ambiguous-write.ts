@@ -3,9 +3,10 @@ import { KvError } from "../../errors.ts"
 import type { Call } from "./call.ts"
 
 /**
- * Sends one write until it is known whether it was applied, if that can be known. `first` is the answer to its first attempt.
+ * Sends one write until it is known whether it was applied, if that can be found out. `first` is the answer to its first attempt.
  *
- * An attempt without an answer may have been applied, may yet be, or never will. After each such attempt, from left to right:
+ * An attempt without an answer may have been applied, may still be applied, or never will be. After each such attempt, from left to
+ * right:
  *
  * | write | asks `wasWrittenBy`; yes: | sends it again, with the same id; applied: | not applied: asks `wasWrittenBy`; yes: | no: |
  * | --- | --- | --- | --- | --- |
@@ -15,17 +16,17 @@ import type { Call } from "./call.ts"
  * | conditional delete | – | applied: its own trace was there, or the expected version | applied | OUTCOME_UNKNOWN |
  * | delete | – | applied | – | – |
  *
- * - *Applied* is reported only for a write that took effect. *Not applied* is never reported once an attempt is in doubt:
- *   a foreign row, or none, is also what one finds when the attempt was applied and another writer came after it.
- * - An expected version that is still there shows that the attempt has not been applied so far; the condition of the write
- *   that is sent again checks just that, atomically. So a conditional write need not ask first: to meet its own row does no
- *   harm, and tells the version. (The trace of a conditional delete is an expired row with its id, which the backend keeps
- *   for a while.) Asking afterwards finds an attempt that landed in between, and an own row that has expired.
- * - A put asks first, so as not to overwrite what was written after it. Its version stays unknown: what a `get` finds
- *   now may be another writer's already.
- * - A delete leaves nothing to ask for. Sent again, it is a delete that came a little later.
+ * - *Applied* is reported only for a write that took effect. *Not applied* is never reported after an attempt in doubt: the key also holds a
+ *   row of another writer, or none, if the attempt was applied and another writer came after it.
+ * - If the expected version is still there, the attempt has not been applied so far. The condition of the write that is sent again checks
+ *   this atomically, so a conditional write need not ask first: if it meets its own row, nothing is written and the answer has the
+ *   version. (The trace of a conditional delete is an expired row with its id, which the backend keeps for some time.) Asking afterwards
+ *   finds an attempt that was applied in between, and an own row that has expired.
+ * - A put asks first, so that it does not overwrite a later write. Its version stays unknown, because a `get` may already find the row of
+ *   another writer.
+ * - A delete leaves no row to ask for. Sent again, it is a delete at a later time.
  *
- * Every result that was in doubt says `mayLandLate`: the attempt without an answer, or a copy of it, may be on its way.
+ * Every result after an attempt in doubt has `mayLandLate`: the service may still apply that attempt, or a copy of it.
  */
 export async function settleWrite(
   call: Call,
@@ -49,12 +50,12 @@ export async function settleWrite(
   throw call.unsettled("its condition does not hold now, which it would not after it was applied either")
 }
 
-/** What settles a write: each makes an attempt of its call. */
+/** The requests that settle a write; each call is one attempt. */
 export interface SettledWrite {
   send: () => MaybePromise<WriteResult>
-  /** Whether the row there was left by this write. */
+  /** Whether this write left the row under the key. */
   wasWrittenBy: () => MaybePromise<boolean>
-  /** Whether it asks before it sends again. */
+  /** Whether `wasWrittenBy` is asked before the write is sent again. */
   asksFirst: boolean
 }
 
@@ -62,7 +63,7 @@ export function isOutcomeUnknown(error: unknown): error is KvError {
   return error instanceof KvError && error.code === "OUTCOME_UNKNOWN"
 }
 
-/** One row of the table; `applied: false` means that it cannot be told. */
+/** Executes one row of the table. `applied: false` means that the outcome cannot be found out. */
 async function settle({ send, wasWrittenBy, asksFirst }: SettledWrite): Promise<WriteResult> {
   if (asksFirst && (await wasWrittenBy())) return { applied: true }
   const result = await send()

@@ -5,14 +5,14 @@ import { inParallel } from "../../util/parallel.ts"
 import { isOutcomeUnknown } from "./ambiguous-write.ts"
 import type { Call } from "./call.ts"
 
-/** How many keys whose write was left without an answer are asked about at a time. */
+/** Maximum number of concurrent `wasWrittenBy` requests. */
 const QUESTIONS_AT_A_TIME = 16
 
 type Answers<T> = Map<string, T | KvError>
 
 /**
- * Reads until every key has an answer, asking again only for those that failed with a retryable error. `first` is the
- * answer to the first attempt, `ask` makes the others.
+ * Reads until every key has an answer, and requests again only the keys that failed with a retryable error. `first` is the answer to the
+ * first attempt, `ask` makes the others.
  */
 export function readMany(
   call: Call,
@@ -23,17 +23,17 @@ export function readMany(
   return untilAnswered(call, keys, new Set(), (pending) => (call.attempts === 1 ? first : ask([...pending])))
 }
 
-/** Whether it is the answer to a batch in which some key is worth asking for again. */
+/** Whether `answer` is a batch in which a key failed with a retryable error. */
 export function isIncomplete(answer: unknown): boolean {
   if (!(answer instanceof Map)) return false
   for (const one of answer.values()) if (one instanceof KvError && one.retryable) return true
   return false
 }
 
-/** What settles a batch of writes: each makes an attempt of its call. */
+/** The requests that settle a batch of writes; each call is one attempt. */
 export interface SettledBatch<Item> {
   send: (items: ReadonlyMap<string, Item>) => MaybePromise<Answers<WriteResult>>
-  /** Whether the row there was left by the write with this id. Absent for deletes, which leave nothing to ask for. */
+  /** Whether the write with this id left the row under the key. Absent for deletes, which leave no row. */
   wasWrittenBy?: (key: string, id: string) => MaybePromise<boolean>
 }
 
@@ -73,13 +73,12 @@ export function writeMany<Item extends { id: string }>(
   })
 }
 
-/** A write that a backend says nothing about is in doubt, whatever the contract says. */
+/** The answer for a key that the backend left out, against the contract: its write is in doubt. */
 const LEFT_OUT = new KvError("OUTCOME_UNKNOWN", "the answer left this key out", { operation: "write" })
 
 /**
- * Goes through rounds, each with the keys that the rounds before left with an error worth another attempt. Rejects only
- * if nothing was found out about any key; otherwise a key that fails to the end maps to its error. A write that a round
- * leaves without an answer is entered in `inDoubt`.
+ * Runs rounds, each with the keys that have failed with a retryable error so far. Rejects only if no key has an answer; otherwise
+ * a key that fails in the last round maps to its error. Adds the keys of writes that got no answer to `inDoubt`.
  */
 async function untilAnswered<T extends object>(
   call: Call,
@@ -115,7 +114,7 @@ async function untilAnswered<T extends object>(
   }
 }
 
-/** What was asked for, or the error that it rejects with. Anything but a {@link KvError} is a fault of the backend and passes through. */
+/** The answer, or the {@link KvError} that it rejects with. Any other error is a defect of the backend and is thrown. */
 async function orError<T>(answer: MaybePromise<T>): Promise<T | KvError> {
   try {
     return await answer

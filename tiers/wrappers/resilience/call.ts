@@ -3,7 +3,7 @@ import { KvError, type KvErrorCode } from "../../errors.ts"
 import type { Runtime } from "../../runtime.ts"
 import type { CallObserver, ObservedCall, Operation, Subject } from "./observer.ts"
 
-/** The limits that every call through {@link resilient} obeys, defaults filled in. */
+/** The limits of every call through `resilient`, with their defaults filled in. */
 export interface CallPolicy {
   readonly runtime: Runtime
   /** Kind of the backend, for errors. */
@@ -16,24 +16,24 @@ export interface CallPolicy {
   readonly observer: CallObserver | undefined
 }
 
-/** What a call is, for its errors: `effect` says whether an attempt without an answer may have changed something. */
+/** The kind of a call. `effect` says whether an attempt without an answer may have changed something. */
 export interface CallKind {
   readonly operation: Operation
   readonly effect: "read" | "write"
-  /** Whether one attempt may take all the time of the call. */
+  /** Whether one attempt may take the whole time of the call. */
   readonly unhurried?: true
 }
 
-/** A method of the backend, as attempts call it. */
+/** A method of the backend that attempts call. */
 export interface Method<A extends unknown[], T> {
   readonly send: (...args: A) => MaybePromise<T>
-  /** Told of every answer, a late one too. */
+  /** Is called with every answer, including one that comes after the deadline. */
   readonly answered: ((args: A, answer: T) => void) | undefined
 }
 
-/** One call under its one deadline: makes and bounds its attempts, waits between them, and words the error that ends it. */
+/** One call: makes its attempts, bounds them in time, waits between them, and makes the error that ends the call. */
 export class Call {
-  /** The attempt that it has come to, from 1. */
+  /** Number of the current attempt, from 1. */
   attempts = 1
   readonly #policy: CallPolicy
   readonly #kind: CallKind
@@ -49,12 +49,12 @@ export class Call {
     this.#observed = policy.observer?.begin(kind.operation, subject, callers)
   }
 
-  /** Where its attempts are made; `undefined`: anywhere. */
+  /** The context in which its attempts run, see {@link CallObserver.run}; `undefined`: the current one. */
   get scope(): unknown {
     return this.#observed?.scope
   }
 
-  /** Makes an attempt, unless the time of the call is up. */
+  /** Makes an attempt; rejects if the time of the call is over. */
   attempt<A extends unknown[], T>(method: Method<A, T>, ...args: A): MaybePromise<T> {
     if (this.#leftMs() <= 0) return Promise.reject(this.#unanswered(0))
     const { observer } = this.#policy
@@ -70,7 +70,7 @@ export class Call {
     }
   }
 
-  /** The answer to an attempt; once the attempt has had its time, TIMEOUT for a read and OUTCOME_UNKNOWN for a write. */
+  /** The answer to an attempt; after the deadline of the attempt `TIMEOUT` for a read and `OUTCOME_UNKNOWN` for a write. */
   bound<A extends unknown[], T>(
     answer: MaybePromise<T>,
     { answered }: Method<A, T>,
@@ -99,7 +99,7 @@ export class Call {
     })
   }
 
-  /** What the caller gets, of which the observer hears first. */
+  /** Reports the outcome of the call to the observer, and returns it unchanged. The observer is called before the caller. */
   end<T>(outcome: MaybePromise<T>): MaybePromise<T> {
     const observed = this.#observed
     if (observed === undefined) return outcome
@@ -113,21 +113,21 @@ export class Call {
     return outcome
   }
 
-  /** Waits until it is time for another attempt, or throws the error that ends the call. */
+  /** Waits for the next attempt, or throws the error that ends the call. */
   async retry(error: unknown, inDoubt = false): Promise<void> {
     if (this.mayRetry(error) && (await this.again(error))) return
     throw error instanceof KvError ? this.ending(error, inDoubt) : error
   }
 
-  /** Whether another attempt may fare better. */
+  /** Whether another attempt may succeed after `error`. */
   mayRetry(error: unknown): error is KvError {
     if (!(error instanceof KvError)) return false
     return error.retryable || (error.code === "OUTCOME_UNKNOWN" && this.#kind.effect === "write")
   }
 
   /**
-   * Waits until it is time for another attempt, with full jitter: uniformly up to a bound that doubles from attempt to
-   * attempt, so that callers turned away together do not come back together. `false` if there is to be none.
+   * Waits for the next attempt, with full jitter: the wait is uniform up to a bound that doubles from attempt to attempt, so that callers
+   * that failed together do not try again together. Returns `false` if no attempt or no time is left.
    */
   async again(error: KvError, keys = 1): Promise<boolean> {
     const { runtime, maxAttempts, backoffBaseMs, backoffMaxMs } = this.#policy
@@ -142,8 +142,8 @@ export class Call {
   }
 
   /**
-   * What the caller is told if `error` was the last word: an answer as it is, and anything else with how often it was tried.
-   * `inDoubt`: an earlier attempt of this write was left without an answer.
+   * The error that ends the call after `error`: an error that is an answer of the service unchanged, any other with the number of attempts.
+   * `inDoubt`: an earlier attempt of this write got no answer.
    */
   ending(error: KvError, inDoubt: boolean, key = this.#key): KvError {
     if (inDoubt || error.code === "OUTCOME_UNKNOWN") return this.unsettled(error.message, error, key)
@@ -157,7 +157,7 @@ export class Call {
     )
   }
 
-  /** The error that ends a write of which it cannot be told whether it was applied. */
+  /** The error that ends a write whose outcome cannot be found out. */
   unsettled(why: string, cause?: KvError, key = this.#key): KvError {
     const { operation } = this.#kind
     return this.#error(

@@ -1,28 +1,28 @@
 import type { Backend, BackendOperation, Callers, MaybePromise } from "../../backend.ts"
 import type { KvError } from "../../errors.ts"
 
-/** A method of the contract that resilience bounds. */
+/** A method of the contract that gets deadlines and retries. */
 export type Operation = BackendOperation | "wasWrittenBy"
 
-/** What a method is called with, and what it answers. */
+/** The arguments of a method, and its answer. */
 export type Arguments<O extends Operation> = Parameters<Backend[O]>
 export type Answer<O extends Operation> = Awaited<ReturnType<Backend[O]>>
 
-/** What a call is about: its key, its keys, its writes by key, or the prefix of a scan. */
+/** The first argument of a call: its key, its keys, its writes by key, or the prefix of a scan. */
 export type Subject = string | readonly string[] | ReadonlyMap<string, unknown>
 
-/** Is told of the calls through a resilient backend, of their attempts, and of how they end. No method throws. */
+/** Receives the calls through a resilient backend, their attempts and their outcomes. No method throws. */
 export interface CallObserver {
-  /** A call begins. What this returns stands for the call from now on; `undefined`: nobody asks what becomes of it. */
+  /** A call begins. The result represents the call; `undefined` if the call is not observed. */
   begin(operation: Operation, subject: Subject, callers: Callers | undefined): ObservedCall | undefined
-  /** Calls `send` once, with `args`, in `scope`, the {@link ObservedCall.scope} of a call, and returns what `send` returns. */
+  /** Calls `send` once with `args` in `scope`, the {@link ObservedCall.scope} of a call, and returns its result. */
   run<A extends unknown[], T>(
     scope: unknown,
     send: (...args: A) => MaybePromise<T>,
     self: undefined,
     ...args: A
   ): MaybePromise<T>
-  /** Told of every answer to an attempt, also where the attempt has been given up by then; by operation. */
+  /** By operation: is called with every answer to an attempt, including one that comes after the deadline. */
   readonly answered:
     | { readonly [O in Operation]?: (args: Arguments<O>, answer: Answer<O>) => void }
     | undefined
@@ -30,25 +30,25 @@ export interface CallObserver {
 
 /** One call that is observed. */
 export interface ObservedCall {
-  /** Where the attempts are made, see {@link CallObserver.run}; `undefined`: where the call was made. */
+  /** The context in which the attempts run, see {@link CallObserver.run}; `undefined`: the context of the call. */
   readonly scope: unknown
   /** Another attempt follows. */
   retried(retry: Retry): void
-  /** The caller is about to get this answer. */
+  /** The call ends with this answer. */
   ended(answer: unknown): void
-  /** The caller is about to get this error. */
+  /** The call ends with this error. */
   failed(error: unknown): void
 }
 
-/** Told before the wait that precedes another attempt. */
+/** A retry, reported before its wait. */
 export interface Retry {
   operation: Operation
   /** The attempt that failed; the first is 1. */
   attempt: number
-  /** How long the next attempt is put off, ms. */
+  /** Wait before the next attempt, ms. */
   delayMs: number
-  /** Why it failed. */
+  /** The error of the failed attempt. */
   error: KvError
-  /** How many keys are tried again; 1 but for batches. */
+  /** Number of keys in the next attempt; 1 unless the call is a batch. */
   keys: number
 }

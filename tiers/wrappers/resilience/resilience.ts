@@ -8,23 +8,23 @@ import { Call, type CallKind, type CallPolicy, type Method } from "./call.ts"
 import type { CallObserver, Subject } from "./observer.ts"
 
 export interface ResilienceOptions {
-  /** Time a call may take in all: every attempt, every wait and every question asked in between, ms. @default 5_000 */
+  /** Longest time of a call, with all its attempts, waits and `wasWrittenBy` requests, ms. @default 5_000 */
   timeoutMs?: number
   /**
-   * Time one attempt may take before it counts as unanswered, ms; more than `timeoutMs` is `timeoutMs`. A page of a scan
-   * is not bound by it, because a page may be large.
+   * Longest time of one attempt, ms, capped at `timeoutMs`; an attempt that takes longer counts as unanswered. It does not apply to a
+   * page of a scan, which may be large.
    * @default half of `timeoutMs`, so that one lost packet leaves time to try again
    */
   attemptTimeoutMs?: number
-  /** Attempts a call may take in all. @default 6 */
+  /** Maximum number of attempts of a call. @default 6 */
   maxAttempts?: number
   /** The wait before the second attempt is uniform in [0, this), ms; the bound doubles with every further attempt. @default 50 */
   backoffBaseMs?: number
-  /** What that bound grows to at most, ms. @default 1_000 */
+  /** Largest value of that bound, ms. @default 1_000 */
   backoffMaxMs?: number
-  /** Is told of every call and its attempts. @default none */
+  /** Receives every call and its attempts. @default none */
   observer?: CallObserver | undefined
-  /** Clock, timers and chance. @default the system's */
+  /** Clock, timers and random numbers. @default those of the system */
   runtime?: Runtime
 }
 
@@ -37,17 +37,17 @@ export const RESILIENCE_DEFAULTS = {
 } as const
 
 /**
- * Bounds every call to `backend` in time, and tries again what may succeed another time.
+ * Gives every call to `backend` a deadline, and sends it again after retryable errors.
  *
- * - A call ends within `timeoutMs`, whatever the backend does: `TIMEOUT` for a read, `OUTCOME_UNKNOWN` for a write. Only
- *   `open` and `close` are left alone.
- * - Retryable errors are tried again with full-jitter back-off; of a batch, only the keys that failed so. Answers (a
- *   condition that does not hold, not found, not allowed, not valid, corrupt) are passed on at once, as they are. The
- *   error that ends a call has the code of the last attempt's, and that error as its `cause`.
- * - A write that was left without an answer is settled before the call ends, where it can be: see {@link settleWrite}.
- *   Its result then says `mayLandLate`.
+ * - A call ends within `timeoutMs`, whatever the backend does: with `TIMEOUT` for a read, `OUTCOME_UNKNOWN` for a write. `open` and `close`
+ *   have no deadline.
+ * - After a retryable error the call is sent again, with full-jitter back-off; of a batch, only the keys that failed. Answers (a condition
+ *   that does not hold, not found, access denied, not valid, corrupt) are passed on at once and unchanged. The error that ends a call
+ *   has the code of its last attempt, and the error of that attempt as its `cause`.
+ * - A write without an answer is settled before the call ends, if that is possible: see {@link settleWrite}. Its result then has
+ *   `mayLandLate`.
  *
- * An answer given without a promise is passed on without one.
+ * An answer without a promise is passed on without a promise.
  */
 export function resilient(backend: Backend, options: ResilienceOptions = {}): Backend {
   const policy = policyOf(backend, options)
@@ -70,8 +70,8 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
   }
 
   /**
-   * A method whose calls `finish` brings to an end, from the answer to their first attempt. It makes that attempt itself,
-   * where {@link Call.attempt} makes the others: most calls have no other, and are spared a step.
+   * Makes a method of the wrapper. `finish` ends each call, from the answer to its first attempt. The method makes the first attempt
+   * itself, and {@link Call.attempt} the others: most calls have only one attempt, and save a stack frame.
    */
   function calls<A extends CallArguments, T>(
     kind: CallKind,
@@ -157,10 +157,10 @@ const DELETE_MANY: CallKind = { operation: "deleteMany", effect: "write" }
 
 type CallArguments = [subject: Subject, ...rest: unknown[]]
 
-/** Brings a call to its end, from the answer to its first attempt. */
+/** Ends a call, from the answer to its first attempt. */
 type Finish<A extends CallArguments, T> = (call: Call, first: MaybePromise<T>, ...args: A) => Promise<T>
 
-/** Of all that a method takes beside its subject, only the callers of a read are a list. */
+/** The callers of a read: the only second argument that is an array. */
 function callersIn([, second]: CallArguments): Callers | undefined {
   return Array.isArray(second) ? second : undefined
 }
