@@ -30,7 +30,7 @@ import { tariff } from "./tariff.ts"
 export type { DynamoDbSettings } from "./client.ts"
 
 export interface DynamoDbOptions {
-  /** Name of a table as `provisionDynamodb` makes them. */
+  /** Name of a table with the schema that `provisionDynamodb` creates. */
   table: string
   /**
    * Time one request may take, ms, on the system's clock where the client is made here. Nothing is sent twice: trying
@@ -42,15 +42,15 @@ export interface DynamoDbOptions {
   runtime?: Runtime
 }
 
-/** The limits of `BatchGetItem` and `BatchWriteItem`, in items. Entries are far too small to meet those in bytes. */
+/** The limits of `BatchGetItem` and `BatchWriteItem`, in items. Entries are too small to reach the limits in bytes. */
 const MAX_READ_BATCH = 100
 const MAX_WRITE_BATCH = 25
 
 /**
- * DynamoDB as a backend, over a client of the caller's, which stays open and whose own retries are passed over, or over
- * one that is made on demand and shared by every backend of this process with the same settings.
+ * A backend over a DynamoDB table. It uses a client of the caller, which stays open and whose retries are skipped, or makes a client on
+ * demand, which all backends of this process with the same settings share.
  *
- * Deleting under a condition leaves an expired row until the table's TTL takes it away, see `tombstoneOf`.
+ * A conditional delete leaves an expired row, which the TTL of the table removes: see `tombstoneOf`.
  */
 export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: DynamoDbOptions): Backend {
   const { table, timeoutMs = 3_000, runtime = systemRuntime } = options
@@ -61,7 +61,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     return (sdk: DynamoDbSdk) => new sdk.GetItemCommand(input)
   }
 
-  /** Puts `item`, whose version is `id`, if the condition holds. It counts as put if it is there already: a reply was lost. */
+  /** Puts `item`, whose version is `id`, if the condition holds. If the table already holds it, an earlier attempt was applied. */
   async function putIf(
     write: Request & { key: string },
     item: Item,

@@ -6,7 +6,7 @@ import { KIND } from "./errors.ts"
 
 export type DynamoDbSdk = typeof import("@aws-sdk/client-dynamodb")
 
-/** Where DynamoDB is and who asks. What is left out is found as every AWS tool finds it. */
+/** Location and credentials. Settings that are left out come from the AWS default chain. */
 export interface DynamoDbSettings {
   /** @default `AWS_REGION`, else the region of the AWS profile */
   region?: string
@@ -18,18 +18,18 @@ export interface DynamoDbSettings {
 
 export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
-  /** Sends every command once, without retries of its own. */
+  /** Sends each command once, without retries. */
   readonly client: DynamoDBClient
-  /** The time of one request begins to run: it ends at its deadline or with `signal`. */
+  /** Starts the deadline of one request. The request ends at the deadline, or when `signal` is aborted. */
   begin(signal?: AbortSignal): RequestTime
-  /** Closes the client if it was made here and nobody else uses it. */
+  /** Closes the client if it was made here and has no other user. */
   close(): Promise<void>
 }
 
 export interface RequestTime {
   /** For `client.send`. */
   readonly options: { abortSignal: AbortSignal } | undefined
-  /** To be called when the request has ended. */
+  /** Call it when the request has ended. */
   end(): void
 }
 
@@ -68,8 +68,8 @@ function isClient(target: DynamoDBClient | DynamoDbSettings): target is DynamoDB
 }
 
 /**
- * The caller's client with its connections, credentials and middleware, but without its retries: an attempt that was
- * lost must not hide behind one that was not. Its requests are aborted at the deadline, since it may have none.
+ * The client of the caller with its connections, credentials and middleware, but without retries: a retry would hide that an earlier attempt
+ * got no answer. Its requests are aborted at the deadline, because it may have none itself.
  */
 function overClient(
   sdk: DynamoDbSdk,
@@ -157,7 +157,7 @@ function makeClient(
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
     maxAttempts: 1,
-    // The SDK builds its chain of middleware once instead of for every request: a fifth of a request's CPU.
+    // The SDK then builds its middleware chain once, not for each request: that saves a fifth of the CPU of a request.
     cacheMiddleware: true,
     requestHandler: {
       connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
@@ -165,7 +165,7 @@ function makeClient(
       throwOnRequestTimeout: true,
     },
   })
-  // It copies requests and answers for a logger, also where there is none: a fifth of the CPU for a page of rows.
+  // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")
   return client
 }

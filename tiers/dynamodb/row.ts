@@ -6,8 +6,7 @@ import { bucketOf } from "../util/bucket.ts"
 import { KIND } from "./errors.ts"
 
 /**
- * How an entry lies in a DynamoDB table. The first four attributes are those of Alien's own clients, which can share
- * the table; their rows lack the last two.
+ * The row format. Alien's clients, which can share the table, use the first four attributes; their rows lack the last two.
  *
  * | attribute | type | holds |
  * | --- | --- | --- |
@@ -40,9 +39,9 @@ export function itemOf(key: string, { value, id, expiresAt }: Write): Item {
 }
 
 /**
- * What a conditional delete leaves: an expired row without a value that carries the removal's id, so that a lost
- * reply can be told from a lost race. The table's TTL takes it away. It expired a day ago, so that no clock takes it
- * for live, and no earlier, because DynamoDB does not sweep what expired more than five years ago.
+ * The row that a conditional delete leaves: expired, without a value, with the id of the removal, so that a removal that is sent again
+ * recognises it. The TTL of the table removes it. It expired a day ago, so that it is expired on every clock; not earlier, because
+ * DynamoDB does not remove rows that expired more than five years ago.
  */
 export function tombstoneOf(key: string, id: string, now: number): Item {
   return itemOf(key, { value: new Uint8Array(), id, expiresAt: now - 86_400_000 })
@@ -50,13 +49,13 @@ export function tombstoneOf(key: string, id: string, now: number): Item {
 
 export type Projection = Pick<GetItemCommandInput, "ProjectionExpression" | "ExpressionAttributeNames">
 
-/** The attributes that say whether a row is live, for reads that leave out its value. */
+/** The attributes needed to decide whether a row is live. */
 export const LIVENESS_PROJECTION: Projection = {
   ProjectionExpression: "sk, #exp, #ttl",
   ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl" },
 }
 
-/** The attributes that say which write left a row. */
+/** The attributes needed to decide which write left a row. */
 export const IDENTITY_PROJECTION: Projection = {
   ProjectionExpression: "#version",
   ExpressionAttributeNames: { "#version": "version" },
@@ -80,7 +79,7 @@ export function entryOf(item: Item, now: number, operation: string): StoredEntry
   }
 }
 
-/** Small values come as a view into a slab that Node shares between them; an entry kept in L1 would keep all of it. */
+/** Copies a value that is a view of a slab shared by several values: otherwise an entry would keep the whole slab in memory. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
 }
@@ -124,7 +123,7 @@ function corrupt(item: Item | undefined, operation: string, what: string): KvErr
   )
 }
 
-/** The condition of a `PutItem`; what it found instead comes back, so that a write recognises its own row. */
+/** The condition of a `PutItem`. A refusal returns the row, so that a write recognises its own. */
 export type ItemCondition = Pick<
   PutItemCommandInput,
   | "ConditionExpression"
@@ -138,12 +137,12 @@ const EXPIRED = "(#exp <= :now OR (attribute_not_exists(#exp) AND #ttl <= :nowSe
 const LIVE =
   "(#exp > :now OR (attribute_not_exists(#exp) AND (attribute_not_exists(#ttl) OR #ttl > :nowSeconds)))"
 
-/** No row is there, or an expired one. */
+/** The key has no row, or an expired one. */
 export function ifAbsent(now: number): ItemCondition {
   return condition(`attribute_not_exists(sk) OR ${EXPIRED}`, {}, clockValues(now))
 }
 
-/** The row there has this version, and is live. */
+/** The row of the key has this version, and is live. */
 export function ifVersion(version: string, now: number): ItemCondition {
   return condition(
     `#version = :version AND ${LIVE}`,

@@ -13,17 +13,17 @@ export interface BucketPage {
   last: string | undefined
 }
 
-/** Rows that one query is to bring; those of more than one page's worth are asked for in parallel. */
+/** Target number of rows for one query; larger pages are read by queries in parallel. */
 const ROWS_A_QUERY = 250
-/** A page ends after so many rounds of queries, however little they found: a table of expired rows holds up nobody. */
+/** Maximum number of rounds of queries for one page, so that a table of expired rows does not delay it. */
 const ROUNDS = 6
 /** Rows one query reads at most. */
 const MAX_ROWS = 1_000
 
 /**
- * One page of a scan over the buckets. A request costs as much as a hundred rows, so that few buckets are asked for many:
- * first as many as a full table needs, then, as long as the page is not half full, as many more as those before let
- * expect. A page is empty, though there are more to come, only where thousands of expired rows lie in its way.
+ * Reads one page of a scan over the buckets. A request costs as much as 100 rows, so the scan queries few buckets for many rows: first as
+ * many buckets as a full table needs; then, while the page is less than half full, as many more as the earlier answers suggest. A
+ * page that is not the last is empty only after thousands of expired rows.
  */
 export async function scanBuckets(
   query: BucketQuery,
@@ -42,7 +42,7 @@ export async function scanBuckets(
     const open = bucketsLeft(reached).slice(0, Math.min(room, Math.ceil(room / expected)))
     if (open.length === 0) break
     const share = Math.floor(room / open.length)
-    // Whoever found nothing so far may be among expired rows, and reads four times as many each time.
+    // A bucket without a live row so far may hold many expired rows, so each further query reads four times as many.
     const rows = entries.length > 0 ? share : Math.max(share, Math.min(share * 4 ** round, MAX_ROWS))
     await Promise.all(
       open.map(async (bucket) => {
@@ -60,7 +60,7 @@ export async function scanBuckets(
     : { entries, next: writeCursor(reached, table, prefix) }
 }
 
-/** The key up to which each bucket has been read: `""` at its start, `undefined` when it is through. */
+/** The last key read in each bucket: `""` at the start, `undefined` at the end. */
 type Positions = readonly (string | undefined)[]
 
 const START: Positions = new Array(BUCKETS).fill("")

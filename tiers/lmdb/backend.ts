@@ -29,30 +29,30 @@ import { sweepExpired } from "./sweep.ts"
 import type { WriteTransaction } from "./writer.ts"
 
 export interface LmdbOptions {
-  /** Clocks, timers and chance. @default the system's */
+  /** Clocks, timers and random numbers. @default those of the system */
   runtime?: Runtime
   /**
-   * About how often expired rows are removed in the background, ms: a whole number; 0 turns that off, and they stay until
-   * they are written over. They are absent to every call either way.
+   * Mean time between two sweeps that remove expired rows, ms: a whole number; 0: no sweeps, expired rows stay until they are
+   * overwritten. An expired row is absent to every call in any case.
    * @default 60_000
    */
   sweepIntervalMs?: number
 }
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000
-/** Keys in one call. Reads hold up everything else meanwhile, a microsecond or two each. */
+/** Maximum number of keys in one call. Reads are synchronous and block the event loop for one or two microseconds each. */
 const BATCH = 1_000
 /** Expired rows that a page may pass over; with more of them it comes back short. */
 const EXPIRED_A_PAGE = 1_000
-/** No key holds it, so a cursor is never mistaken for another backend's. */
+/** The first character of a cursor. No key contains it. */
 const CURSOR_MARK = ">"
 
 /**
- * A store in a directory of its own, embedded in the process by LMDB. Any number of processes on one machine may use it
- * at once; a network file system will not do. A write resolves once it is on the disk.
+ * A backend over an LMDB environment in a directory, embedded in the process. Any number of processes on one machine may use the directory
+ * concurrently; it must not be on a network file system. A write resolves when it is on the disk.
  *
- * Reads answer without a promise, and throw at once where they fail. A row that cannot be read is `CORRUPT_ENTRY` to
- * every read of it, to conditions and to scans that come by it; an unconditional write or delete mends it.
+ * Reads answer without a promise, and throw if they fail. A row that cannot be decoded is `CORRUPT_ENTRY` to reads of its key, to conditions,
+ * and to scans that include it; an unconditional write or delete repairs it.
  */
 export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
@@ -218,7 +218,7 @@ function removeRow(
   return { applied: true }
 }
 
-/** The row of a write that has no place among the writes yet. It holds a copy of the value. */
+/** Encodes a write whose sequence is not known yet. Copies the value. */
 function encode(write: Write): Buffer {
   return encodeRow({ ...write, sequence: 0 })
 }
@@ -232,7 +232,7 @@ function keyBefore(prefix: string, cursor: string | undefined): string | undefin
   })
 }
 
-/** Maps the failure of a call that is about the store as a whole. */
+/** Maps the failure of `open` or `close`. */
 async function failingAs<T>(operation: "open" | "close", answer: Promise<T>): Promise<T> {
   try {
     return await answer

@@ -6,21 +6,21 @@ import { checkFiles, checkFormat } from "./format.ts"
 import { type Snapshot, snapshotOf } from "./snapshot.ts"
 import { type Writer, writerOf } from "./writer.ts"
 
-/** A directory with one LMDB environment, open in this process and perhaps in others. */
+/** An open LMDB environment. Other processes may have it open too. */
 export interface Environment extends Pick<Snapshot, "read" | "rows">, Pick<Writer, "write"> {
-  /** Frees what processes left behind that ended while they were reading. */
+  /** Frees the reader slots of processes that ended during a read. */
   checkReaders(): void
-  /** After the writes under way. */
+  /** Waits for the writes under way, then closes. */
   close(): Promise<void>
 }
 
-/** Processes and threads that may read at once; LMDB's own default is 126. Decided by who opens the store first. */
+/** Maximum number of concurrent readers, processes and threads; LMDB's default is 126. The first process that opens the environment sets it. */
 const MOST_READERS = 1_024
 
 /** LMDB lets a process open a file only once, so all backends over one directory share its environment. */
 const environments = new SharedResource<Environment>((environment) => environment.close())
 
-/** Opens the environment in `path`; makes the directory if it is not there. Rejects with what LMDB or Node threw. */
+/** Opens the environment in `path`, and makes the directory if it does not exist. Rejects with the error of LMDB or Node. */
 export async function leaseEnvironment(path: string, runtime: Runtime): Promise<Lease<Environment>> {
   await mkdir(path, { recursive: true })
   const directory = await realpath(path)
@@ -33,11 +33,11 @@ async function openEnvironment(directory: string): Promise<Environment> {
   const db = module.open<Buffer, string>({
     path: directory,
     encoding: "binary",
-    // Otherwise a path with a dot in it is taken for a file.
+    // Otherwise lmdb takes a path with a dot for a file.
     noSubdir: false,
-    // Otherwise a commit is seen, and acknowledged, before it is on the disk.
+    // Otherwise a commit is visible, and acknowledged, before it is on the disk.
     overlappingSync: false,
-    // Otherwise a commit that fails also rejects a promise that nobody has. Changes are batched before they get there.
+    // Otherwise a failing commit also rejects a promise without a handler. The writer batches changes itself.
     eventTurnBatching: false,
     maxReaders: MOST_READERS,
   })

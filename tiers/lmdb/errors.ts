@@ -16,7 +16,7 @@ export interface LmdbCall {
 const { EACCES, EDQUOT, EFBIG, EIO, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT } = constants.errno
 const { ENOMEM, ENOSPC, ENOTDIR, EEXIST, EPERM, EROFS } = constants.errno
 
-/** What LMDB calls its own errors (lmdb.h). */
+/** The errors of LMDB, as in lmdb.h. */
 const MDB_PAGE_NOTFOUND = -30797
 const MDB_CORRUPTED = -30796
 const MDB_VERSION_MISMATCH = -30794
@@ -71,7 +71,7 @@ const ANSWERS: ReadonlyMap<number, Answer> = new Map([
   [MDB_VERSION_MISMATCH, NOT_LMDB],
 ])
 
-/** Maps what LMDB, the file system or the row codec threw: the one place where that is done. */
+/** Maps the errors of LMDB, of the file system and of the row codec. No other place maps errors. */
 export function toKvError(error: unknown, call: LmdbCall): KvError {
   if (error instanceof KvError) return error
   const { operation, key } = call
@@ -104,7 +104,7 @@ function unnamed({ operation, effect }: LmdbCall): Answer {
   return ["UNAVAILABLE", "nothing could be written; see the error's cause"]
 }
 
-/** The number of an error: Node has it as `errno`, negated; LMDB as `code`. */
+/** The number of an error: Node stores it, negated, in `errno`, LMDB in `code`. */
 function numberOf(error: unknown): number {
   if (!(error instanceof Error)) return 0
   if ("errno" in error && typeof error.errno === "number") return Math.abs(error.errno)

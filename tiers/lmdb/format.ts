@@ -4,7 +4,7 @@ import type { RootDatabase } from "lmdb"
 import { KvError } from "../errors.ts"
 import { KIND } from "./errors.ts"
 
-/** Where the format of what lies on the disk is noted, as `tiered-kv 1`. `~` is in no key. */
+/** The key under which the format is stored, as `tiered-kv 1`. No key of an entry contains `~`. */
 const FORMAT_KEY = "~format"
 const FORMAT = 1
 
@@ -13,8 +13,8 @@ const HEADER_AT = 24
 const HEADER = Uint32Array.of(0xbeefc0de, 2)
 
 /**
- * Looks at the files before LMDB does, which ends the process if they are not its own or may not be written. Never opens
- * the lock file: closing it would drop the locks that another thread of this process holds on it.
+ * Checks the files before LMDB opens them: LMDB ends the process if they are not LMDB files or are read-only. Does not open the lock
+ * file, because closing it would release the locks that another thread of this process holds on it.
  */
 export async function checkFiles(directory: string): Promise<void> {
   await access(directory, constants.W_OK | constants.X_OK)
@@ -39,14 +39,14 @@ export async function checkFiles(directory: string): Promise<void> {
   }
 }
 
-/** An empty file is what LMDB finds when it makes a new one. */
+/** Whether the file has another format than LMDB's. An empty file is accepted: LMDB initializes it. */
 async function isForeign(file: FileHandle): Promise<boolean> {
   const header = Buffer.from(HEADER.buffer)
   const { bytesRead, buffer } = await file.read(Buffer.alloc(HEADER_AT + header.length), 0)
   return bytesRead > 0 && !buffer.subarray(HEADER_AT, bytesRead).equals(header)
 }
 
-/** Marks a new environment as ours; refuses one of another program, or of a later release, and leaves it as it is. */
+/** Stores the format in a new environment. Refuses the environment of another program or of a later release, without changing it. */
 export async function checkFormat(db: RootDatabase<Buffer, string>, directory: string): Promise<void> {
   const found = db.get(FORMAT_KEY) ?? (await markFormat(db))
   const format = /^tiered-kv ([0-9]{1,9})$/.exec(found?.toString("latin1") ?? "")?.[1]

@@ -1,23 +1,23 @@
 import type { RootDatabase, Transaction } from "lmdb"
 
 /**
- * Reads, each of the last commit of any process.
+ * Reads of the last commit of any process.
  *
- * LMDB's own read transaction lives until a later turn of the event loop. A read through it can miss what another process
- * has committed, and even announced, since that turn began. So reads go through a transaction of their own, which is
- * given back after each: it costs a twentieth of a read, and pins no old pages, which would make the file grow.
+ * The read transaction of the lmdb package lives until a later turn of the event loop. A read in it can miss commits that another process
+ * made, and announced, since the turn began. So each read uses a transaction of this module, which is reset after the read. The reset
+ * takes a twentieth of the time of a read, and keeps no old pages in use, which would make the file grow.
  */
 export interface Snapshot {
-  /** The row under `key`: bytes that are lent until the next call. */
+  /** The row under `key`. The bytes are valid until the next call. */
   read(key: string): Buffer | undefined
-  /** Rows in the order of their keys, all of one commit. */
+  /** Rows in the order of their keys, from one commit. */
   rows(range: RowRange): Iterable<KeyedRow>
   close(): void
 }
 
 export interface RowRange {
   prefix: string
-  /** A key to begin after; absent: with the first. */
+  /** The rows start after this key; absent: at the first key. */
   after?: string | undefined
   /** Rows, at most. */
   limit: number
@@ -28,10 +28,10 @@ export interface KeyedRow {
   value: Buffer
 }
 
-/** Sorts after every character of a key, and is in none. */
+/** Sorts after every character of a key. */
 const AFTER_KEYS = "~"
 
-/** `getBinaryFast` as it is, its options included, which its type leaves out. */
+/** `getBinaryFast` with its options, which the types of lmdb leave out. */
 interface Lender {
   getBinaryFast(key: string, options: { transaction: Transaction }): Buffer | undefined
 }
@@ -39,7 +39,7 @@ interface Lender {
 export function snapshotOf(module: object, db: RootDatabase<Buffer, string>): Snapshot {
   const lender: Lender = db
   const transaction = db.useReadTransaction()
-  // So that LMDB takes another for itself.
+  // So that lmdb uses another transaction for its own reads.
   db.resetReadTxn()
   const options = { transaction }
   const giveBack = resetOf(module, transaction)

@@ -2,14 +2,14 @@ import type { Runtime, Timer } from "../runtime.ts"
 import { CorruptRow, isLiveRow } from "../util/binary-row.ts"
 import type { Environment } from "./environment.ts"
 
-/** Rows looked at in one go: about a millisecond. */
+/** Rows checked in one slice, which takes about a millisecond. */
 const SLICE_ROWS = 250
-/** Between two slices of a sweep, ms. */
+/** Pause between two slices of a sweep, ms. */
 const PAUSE_MS = 20
 
 /**
- * Removes expired rows in the background, a slice of the store at a time, about every `intervalMs`; several processes
- * may do so at once. Whether a row has expired is decided again in the transaction that removes it.
+ * Removes expired rows in the background, in slices, about every `intervalMs`. Several processes may sweep concurrently. The transaction
+ * that removes a row checks again that it has expired.
  */
 export function sweepExpired(
   environment: Environment,
@@ -25,10 +25,10 @@ export function sweepExpired(
       next = await removeExpired(environment, runtime, after)
       if (next === undefined) environment.checkReaders()
     } catch {
-      // Nobody waits for a sweep, and the next one finds the same rows; whatever is wrong shows in the calls.
+      // No caller waits for a sweep, and the next one finds the same rows. Calls of the backend report lasting failures.
     }
     if (stopped) return
-    // Jitter, so that processes which started together do not sweep together.
+    // The random part keeps processes that started together from sweeping together.
     const delayMs = next === undefined ? intervalMs * (0.5 + runtime.random()) : PAUSE_MS
     schedule(next, delayMs)
   }
@@ -46,7 +46,7 @@ export function sweepExpired(
   }
 }
 
-/** Removes the expired among the rows after `after`; gives the last key looked at, if there may be more behind it. */
+/** Removes expired rows from a slice after `after`. Returns the last key of the slice if more rows may follow. */
 async function removeExpired(
   environment: Environment,
   runtime: Runtime,
@@ -71,7 +71,7 @@ async function removeExpired(
   return looked < SLICE_ROWS ? undefined : last
 }
 
-/** A row that cannot be read has not expired: it stays, for its reader to meet. */
+/** A row that cannot be decoded has not expired, so that reads report it. */
 function hasExpired(row: Buffer, now: number): boolean {
   try {
     return !isLiveRow(row, now)

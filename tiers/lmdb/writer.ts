@@ -1,27 +1,27 @@
 import type { RootDatabase } from "lmdb"
 
-/** Changes from this process, as many in a transaction as are waiting when it begins. */
+/** Writes the changes of this process. A transaction applies all changes that are waiting when it begins. */
 export interface Writer {
   /**
-   * Runs `change` in a write transaction, and resolves once that is on the disk. Changes that share a transaction see
-   * what those before them did. What `change` throws rejects it alone, and has to be thrown before it writes.
+   * Runs `change` in a write transaction, and resolves when the transaction is on the disk. A change sees the earlier changes of its
+   * transaction. If `change` throws, only its own promise rejects; it must not throw after a write.
    */
   write<T>(change: (transaction: WriteTransaction) => T): Promise<T>
-  /** Resolves once nothing is waiting or under way. */
+  /** Resolves when no change is waiting or under way. */
   settled(): Promise<void>
 }
 
-/** It alone writes, in all processes. */
+/** A write transaction. LMDB runs one at a time over all processes. */
 export interface WriteTransaction {
-  /** The row under `key`: bytes that are lent until the next call. */
+  /** The row under `key`. The bytes are valid until the next call. */
   read(key: string): Buffer | undefined
   put(key: string, row: Buffer): void
   remove(key: string): void
-  /** The place of the next write among all writes of the store, in all processes and over deletes. */
+  /** The sequence of the next write. It counts the writes of all processes, and does not restart after deletes. */
   nextSequence(): number
 }
 
-/** Whether a commit counts was not to be learnt; LMDB has given the environment up, and does no more in this process. */
+/** The commit failed in its last step, so that it may be valid or not. LMDB refuses all further calls of this process. */
 export class CommitInDoubt extends Error {
   override get name(): string {
     return "CommitInDoubt"
@@ -34,9 +34,9 @@ interface Change {
   reject(error: unknown): void
 }
 
-/** The number of the last write, in decimal. `~` is in no key. */
+/** The key of the last sequence, in decimal. No key of an entry contains `~`. */
 const SEQUENCE_KEY = "~sequence"
-/** Changes in one transaction, at most: they are applied in one go, and nothing else runs meanwhile. */
+/** Maximum number of changes in one transaction. They are applied synchronously and block the event loop. */
 const MOST_CHANGES = 1_000
 
 export function writerOf(db: RootDatabase<Buffer, string>): Writer {
@@ -58,10 +58,10 @@ export function writerOf(db: RootDatabase<Buffer, string>): Writer {
       })
       for (const change of changes) change.settle()
     } catch (error) {
-      // If the transaction did not begin, whatever waits for one fails with it.
+      // If the transaction did not begin, all waiting changes fail.
       if (changes.length === 0) changes = waiting.splice(0)
       const cause = await causeOf(error)
-      // LMDB gives up an environment, to readers too, if it failed in the step that makes a commit count.
+      // If the last step of a commit failed, LMDB refuses all further calls, also reads.
       lost = !isReadable(db)
       const verdict = lost ? new CommitInDoubt("the commit failed in its last step", { cause }) : cause
       for (const change of changes) change.reject(verdict)
@@ -70,7 +70,7 @@ export function writerOf(db: RootDatabase<Buffer, string>): Writer {
 
   return {
     write(change) {
-      // LMDB would never answer.
+      // LMDB would not answer.
       if (lost) return Promise.reject(new Error("the environment was given up after a commit failed"))
       return new Promise((resolve, reject) => {
         waiting.push(changeOf(change, resolve, reject))
@@ -89,7 +89,7 @@ function changeOf<T>(
   resolve: (result: T) => void,
   reject: (error: unknown) => void,
 ): Change {
-  // The outcome is kept back until the commit: only then is anything true of it.
+  // The result is delivered after the commit, because it is valid only then.
   let settle = () => {}
   return {
     apply(transaction) {
@@ -136,7 +136,7 @@ function isReadable(db: RootDatabase<Buffer, string>): boolean {
   }
 }
 
-/** LMDB rejects with a general error, and gives the particular one as a promise that rejects. */
+/** The specific error of a failed commit, which lmdb attaches to its general error as a promise that rejects. */
 async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error) || !("commitError" in error)) return error
   try {

@@ -9,37 +9,37 @@ import { expiryCases } from "./conformance/expiry.ts"
 import { scanCases } from "./conformance/scans.ts"
 import { versionCases } from "./conformance/versions.ts"
 
-/** The backend under test, and where it is known to depart from the contract. */
+/** The backend under test, and its known departures from the contract. */
 export interface ConformanceSubject {
   /**
-   * A new, empty store: a table, a file, a key prefix of its own. Called once for each case. Every backend over the
-   * store has to be given this `runtime`: the cases move its wall clock, forward only.
+   * Makes a new, empty store: a table, a file, or a key prefix. Called once for each case. Every backend over the store has to use this
+   * `runtime`: the cases move its wall clock forward.
    */
   createStore(runtime: Runtime): ConformanceStore | Promise<ConformanceStore>
   /**
-   * The cases that this backend is known not to satisfy, by name, each with the reason. Such a case has to fail: one
-   * that passes, or that is not among the cases, is a stale departure and fails the suite.
+   * The cases that this backend is known to fail, by name, each with the reason. A declared case that passes, or that does not exist, is a
+   * stale departure and fails the suite.
    */
   departures?: Readonly<Record<string, string>>
 }
 
 export interface ConformanceStore {
   /**
-   * A new backend over this store, not yet open; every call stands for another process. The suite opens and closes it.
+   * Makes a backend over this store, not yet open. Each call stands for another process. The suite opens and closes the backend.
    */
   connect(): Backend | Promise<Backend>
-  /** Removes the store, whatever came of the case. Its backends are closed by then. */
+  /** Removes the store after the case, also after a failure. Its backends are closed then. */
   dispose?(): void | Promise<void>
 }
 
 export interface ConformanceCase {
   /** Unique and stable; departures refer to it. */
   readonly name: string
-  /** Runs the case in a store of its own. A failure rejects. */
+  /** Runs the case in a new store. A failure rejects. */
   run(): Promise<ConformanceOutcome>
 }
 
-/** `departed`: the case failed, as declared. `skipped`: what it checks does not concern this backend. */
+/** `departed`: the case failed, as declared. `skipped`: the case does not apply to this backend. */
 export type ConformanceOutcome =
   | { outcome: "passed" }
   | { outcome: "departed"; reason: string }
@@ -56,13 +56,13 @@ const CASES: Cases = {
 }
 
 /**
- * The contract of {@link Backend} as cases, for any test runner: give each a test of its own.
+ * The contract of {@link Backend} as cases, for any test runner. Make a test of each case:
  *
  * ```ts
  * for (const { name, run } of conformance({ createStore })) test(name, async () => void (await run()))
  * ```
  *
- * A case throws `AssertionError`s of `node:assert`. The cases share nothing, and may run at the same time.
+ * A case throws an `AssertionError` of `node:assert`. The cases share no state, and may run concurrently.
  */
 export function conformance(subject: ConformanceSubject): ConformanceCase[] {
   const departures = subject.departures ?? {}

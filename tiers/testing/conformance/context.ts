@@ -3,14 +3,14 @@ import type { Backend, Condition, ScanPage, StoredEntry, WriteResult } from "../
 import { KvError } from "../../errors.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
 
-/** What a case works with: backends over one store, and the clock that all of them were given. */
+/** The input of a case: backends over one store, and their clock. */
 export interface CaseContext {
   /** The first backend, open. */
   readonly backend: Backend
-  /** A further backend over the same store, open, as another process would have it. */
+  /** Another backend over the same store, open; it stands for another process. */
   another(): Promise<Backend>
   readonly clock: ConformanceClock
-  /** Ends the case, because what it checks does not concern this backend. */
+  /** Ends the case, because it does not apply to this backend. */
   skip(reason: string): never
 }
 
@@ -18,15 +18,14 @@ export interface CaseContext {
 export type Cases = Readonly<Record<string, (context: CaseContext) => Promise<void>>>
 
 /**
- * Real timers and chance, but a wall clock that begins at the real time and then moves only when a case says so. Cases
- * move it forward alone, and give no entry less than {@link TTL} to live: rows that carry their expiry to a real
- * server, too, are still there when a case looks at them.
+ * Real timers and random numbers, but a wall clock that starts at the real time and moves only when a case moves it forward. No entry has
+ * a time to live below {@link TTL}, so that a real server that expires rows by its own clock does not remove them during a case.
  */
 export interface ConformanceClock extends Runtime {
   advance(ms: number): void
 }
 
-/** The time to live that cases give, ms: longer than any case takes on a slow emulator. */
+/** The time to live in cases, ms: longer than any case takes on a slow emulator. */
 export const TTL = 3_600_000
 
 export function conformanceClock(): ConformanceClock {
@@ -102,7 +101,7 @@ export function assertSameBytes(actual: Uint8Array, expected: string | Uint8Arra
   )
 }
 
-/** Every way of reading finds `value` under `key`, and they agree on its version and expiry. */
+/** Asserts that every read method finds `value` under `key`, with the same version and expiry. */
 export async function assertPresent(
   backend: Backend,
   key: string,
@@ -125,7 +124,7 @@ export async function assertPresent(
   assert.equal(await backend.exists(key), true, "exists denied a live entry")
 }
 
-/** No way of reading finds anything under `key`. */
+/** Asserts that no read method finds an entry under `key`. */
 export async function assertAbsent(backend: Backend, key: string): Promise<void> {
   assert.equal(await backend.get(key), undefined, "get found an entry that should be absent")
   assert.equal((await backend.getMany([key])).has(key), false, "getMany found an entry that should be absent")
@@ -133,14 +132,14 @@ export async function assertAbsent(backend: Backend, key: string): Promise<void>
   assert.equal((await scanAll(backend, key)).has(key), false, "scan found an entry that should be absent")
 }
 
-/** Whether the write took place; a failure is thrown, as the result of one key in a batch may be an error. */
+/** Whether the write was applied. Throws if the result of the key is an error. */
 export function applied(result: WriteResult | KvError | undefined): boolean {
   if (result instanceof KvError) throw result
   assert.ok(result !== undefined, "a key of the batch has no result")
   return result.applied
 }
 
-/** More pages than any case needs: a scan that runs on is stopped here. */
+/** More pages than any case needs. A longer scan fails. */
 const MOST_PAGES = 5_000
 
 /** The pages of a scan, one after the other. */
@@ -159,7 +158,7 @@ export async function* scanPages(backend: Backend, prefix: string, limit: number
   assert.fail(`a scan went on for more than ${MOST_PAGES} pages`)
 }
 
-/** Everything a scan finds, and that it finds nothing twice. */
+/** All entries of a scan. Asserts that none comes twice. */
 export async function scanAll(
   backend: Backend,
   prefix: string,
@@ -175,7 +174,7 @@ export async function scanAll(
   return found
 }
 
-/** `rejects` for calls that may also throw at once, as those that answer without a promise do. */
+/** The error of a call that has to fail, whether it rejects or throws. */
 export async function rejection(call: () => unknown): Promise<unknown> {
   try {
     await call()
