@@ -9,6 +9,7 @@ import type {
   WriteResult,
 } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import {
   CorruptRow,
@@ -37,6 +38,12 @@ export interface LmdbOptions {
    * @default 60_000
    */
   sweepIntervalMs?: number
+  /**
+   * How long a write may take, ms: a whole number of at least 1. A write that another process keeps from beginning is
+   * `TIMEOUT`, and never made; one whose commit has not ended is `OUTCOME_UNKNOWN`.
+   * @default 5_000
+   */
+  timeoutMs?: number
 }
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000
@@ -49,18 +56,23 @@ const CURSOR_MARK = ">"
 
 /**
  * A backend over an LMDB environment in a directory, embedded in the process. Any number of processes on one machine may use the directory
- * concurrently; it must not be on a network file system. A write resolves when it is on the disk.
+ * concurrently; it must not be on a network file system. A write resolves when it is on the disk. If the directory is
+ * removed or replaced while the store is open, writes reject with `STORE_NOT_FOUND` until the store is closed and opened again; reads answer
+ * from the old file.
  *
  * Reads answer without a promise, and throw if they fail. A row that cannot be decoded is `CORRUPT_ENTRY` to reads of its key, to conditions,
  * and to scans that include it; an unconditional write or delete repairs it.
  */
 export function lmdb(path: string, options: LmdbOptions = {}): Backend {
-  const { runtime = systemRuntime, sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS } = options
-  checkInterval(sweepIntervalMs)
+  const { runtime = systemRuntime } = options
+  const { sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS, timeoutMs = DEFAULTS.timeoutMs } = options
+  checkMs("sweepIntervalMs", sweepIntervalMs, 0)
+  checkMs("timeoutMs", timeoutMs, 1)
+  const patience = { runtime, timeoutMs }
   const directory = resolve(path)
   const turns = new TurnTaking()
   const store = new OpenOnce(KIND, async () => {
-    const { resource: environment, release } = await failingAs("open", leaseEnvironment(directory, runtime))
+    const { resource: environment, release } = await failingAs("open", leaseEnvironment(directory, patience))
     const sweep = sweepIntervalMs > 0 ? sweepExpired(environment, runtime, sweepIntervalMs) : undefined
     const close = () => {
       sweep?.stop()
@@ -81,7 +93,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
 
   async function change<T>(call: LmdbCall, apply: (transaction: WriteTransaction) => T): Promise<T> {
     try {
-      return await store.use(call.operation, call.key).environment.write(apply)
+      return await store.use(call.operation, call.key).environment.write(apply, patience)
     } catch (error) {
       throw toKvError(error, call)
     }
@@ -241,11 +253,11 @@ async function failingAs<T>(operation: "open" | "close", answer: Promise<T>): Pr
   }
 }
 
-function checkInterval(sweepIntervalMs: number): void {
-  if (Number.isSafeInteger(sweepIntervalMs) && sweepIntervalMs >= 0) return
+function checkMs(name: string, found: number, min: number): void {
+  if (Number.isSafeInteger(found) && found >= min) return
   throw new KvError(
     "INVALID_OPTION",
-    `sweepIntervalMs is a whole number of milliseconds, or 0 for no sweeps; it was ${sweepIntervalMs}`,
+    `${name} is a whole number of milliseconds of at least ${min}; it was ${found}`,
     { operation: "open", backend: KIND },
   )
 }

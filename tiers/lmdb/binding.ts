@@ -30,9 +30,9 @@ export const lmdbDescription: BackendDescription<LmdbPlace> = {
     },
   },
   defaultSettings: (name) => ({ path: join(".kv", name) }),
-  async make({ path, keyPrefix }, { runtime }) {
+  async make({ path, keyPrefix }, { runtime, timeoutMs }) {
     const { lmdb } = await import("./backend.ts")
-    const backend = lmdb(path, { runtime })
+    const backend = lmdb(path, { runtime, timeoutMs })
     if (keyPrefix === undefined) return backend
     const { prefixed } = await import("../wrappers/prefixed.ts")
     return prefixed(backend, keyPrefix)

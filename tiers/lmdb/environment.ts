@@ -1,16 +1,18 @@
+import { statSync } from "node:fs"
 import { mkdir, realpath } from "node:fs/promises"
+import { join } from "node:path"
 import type { RootDatabase } from "lmdb"
-import type { Runtime } from "../runtime.ts"
+import { within } from "../util/deadline.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { checkFiles, checkFormat } from "./format.ts"
 import { type Snapshot, snapshotOf } from "./snapshot.ts"
-import { type Writer, writerOf } from "./writer.ts"
+import { type Patience, type Writer, writerOf } from "./writer.ts"
 
 /** An open LMDB environment. Other processes may have it open too. */
 export interface Environment extends Pick<Snapshot, "read" | "rows">, Pick<Writer, "write"> {
   /** Frees the reader slots of processes that ended during a read. */
   checkReaders(): void
-  /** Waits for the writes under way, then closes. */
+  /** Waits for the writes under way, then closes. If they do not end in time, it rejects and leaves the environment open. */
   close(): Promise<void>
 }
 
@@ -21,13 +23,13 @@ const MOST_READERS = 1_024
 const environments = new SharedResource<Environment>((environment) => environment.close())
 
 /** Opens the environment in `path`, and makes the directory if it does not exist. Rejects with the error of LMDB or Node. */
-export async function leaseEnvironment(path: string, runtime: Runtime): Promise<Lease<Environment>> {
+export async function leaseEnvironment(path: string, patience: Patience): Promise<Lease<Environment>> {
   await mkdir(path, { recursive: true })
   const directory = await realpath(path)
-  return environments.acquire(directory, runtime, () => openEnvironment(directory))
+  return environments.acquire(directory, patience.runtime, () => openEnvironment(directory, patience))
 }
 
-async function openEnvironment(directory: string): Promise<Environment> {
+async function openEnvironment(directory: string, patience: Patience): Promise<Environment> {
   await checkFiles(directory)
   const module = await import("lmdb")
   const db = module.open<Buffer, string>({
@@ -43,21 +45,41 @@ async function openEnvironment(directory: string): Promise<Environment> {
   })
   try {
     await checkFormat(db, directory)
-    return environmentOf(db, snapshotOf(module, db), writerOf(db))
+    const isInPlace = placeOf(join(directory, "data.mdb"))
+    return environmentOf(db, snapshotOf(module, db), writerOf(db, isInPlace), patience)
   } catch (error) {
     await db.close()
     throw error
   }
 }
 
-function environmentOf(db: RootDatabase<Buffer, string>, snapshot: Snapshot, writer: Writer): Environment {
+/**
+ * A function that returns whether the file that is now at `path` is still there. It is a synchronous `stat`, 2 to 5 µs on an idle machine: little
+ * compared to a commit, and no other code runs between the answer and the write.
+ */
+function placeOf(path: string): () => boolean {
+  const identify = () => statSync(path, { bigint: true, throwIfNoEntry: false })
+  const opened = identify()
+  return () => {
+    const found = identify()
+    return found !== undefined && found.ino === opened?.ino && found.dev === opened.dev
+  }
+}
+
+function environmentOf(
+  db: RootDatabase<Buffer, string>,
+  snapshot: Snapshot,
+  writer: Writer,
+  { runtime, timeoutMs }: Patience,
+): Environment {
   return {
     read: snapshot.read,
     rows: snapshot.rows,
     write: writer.write,
     checkReaders: () => void db.readerCheck(),
     async close() {
-      await writer.settled()
+      const late = () => new Error("a write under way does not end")
+      await within(runtime, writer.settled(), timeoutMs, late)
       snapshot.close()
       await db.close()
     },

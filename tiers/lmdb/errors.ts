@@ -1,7 +1,7 @@
 import { constants } from "node:os"
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
-import { CommitInDoubt } from "./writer.ts"
+import { CommitInDoubt, FileReplaced, NotBegun } from "./writer.ts"
 
 export const KIND = "lmdb"
 
@@ -45,6 +45,19 @@ const NOT_LMDB: Answer = [
 const DAMAGED: Answer = ["CORRUPT_ENTRY", "the file of the store is damaged: restore it from a copy"]
 const NO_HANDLES: Answer = ["UNAVAILABLE", "the process or the system has no file handle or memory left"]
 
+const IN_DOUBT: Readonly<Record<CommitInDoubt["reason"], string>> = {
+  failed: "the disk failed in the last step of the commit: close the store and open it anew",
+  late: "the commit has not ended in time and may still be applied: look at the disk",
+  replaced:
+    "data.mdb was removed or replaced during the write, which is lost unless the file was moved: close the store " +
+    "and open it anew",
+}
+const REPLACED =
+  "data.mdb was removed or replaced while the store was open; nothing was written, and reads still see the old file: " +
+  "close the store and open it anew"
+const LOCKED =
+  "another process holds the write lock of the store, perhaps because it is stopped: resume or end it; nothing was written"
+
 /** Errors by number: `errno`, positive, or LMDB's own, negative. */
 const ANSWERS: ReadonlyMap<number, Answer> = new Map([
   [EACCES, DENIED],
@@ -86,13 +99,9 @@ export function toKvError(error: unknown, call: LmdbCall): KvError {
   if (hasCode(error, "ERR_MODULE_NOT_FOUND")) {
     return new KvError("DEPENDENCY_MISSING", "the package lmdb is not installed: npm install lmdb", details)
   }
-  if (error instanceof CommitInDoubt) {
-    return new KvError(
-      "OUTCOME_UNKNOWN",
-      "the disk failed in the last step of the commit: close the store and open it anew",
-      details,
-    )
-  }
+  if (error instanceof CommitInDoubt) return new KvError("OUTCOME_UNKNOWN", IN_DOUBT[error.reason], details)
+  if (error instanceof FileReplaced) return new KvError("STORE_NOT_FOUND", REPLACED, details)
+  if (error instanceof NotBegun) return new KvError("TIMEOUT", LOCKED, details)
   const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(call)
   return new KvError(code, message, details)
 }

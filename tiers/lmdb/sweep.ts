@@ -1,3 +1,4 @@
+import { DEFAULTS } from "../limits.ts"
 import type { Runtime, Timer } from "../runtime.ts"
 import { CorruptRow, isLiveRow } from "../util/binary-row.ts"
 import type { Environment } from "./environment.ts"
@@ -61,12 +62,13 @@ async function removeExpired(
     if (hasExpired(value, runtime.now())) expired.push(key)
   }
   if (expired.length > 0) {
+    const patience = { runtime, timeoutMs: DEFAULTS.timeoutMs }
     await environment.write((transaction) => {
       for (const key of expired) {
         const row = transaction.read(key)
         if (row !== undefined && hasExpired(row, runtime.now())) transaction.remove(key)
       }
-    })
+    }, patience)
   }
   return looked < SLICE_ROWS ? undefined : last
 }

@@ -1,14 +1,25 @@
 import type { RootDatabase } from "lmdb"
+import type { Runtime } from "../runtime.ts"
 
 /** Writes the changes of this process. A transaction applies all changes that are waiting when it begins. */
 export interface Writer {
   /**
    * Runs `change` in a write transaction, and resolves when the transaction is on the disk. A change sees the earlier changes of its
    * transaction. If `change` throws, only its own promise rejects; it must not throw after a write.
+   *
+   * Rejects with {@link NotBegun} if the transaction does not begin within `patience`, because another process holds the write lock of
+   * LMDB; the change is then never made. Rejects with {@link CommitInDoubt} if it has begun and does not end in time. Rejects with
+   * {@link FileReplaced} if the open file is not the one at its path.
    */
-  write<T>(change: (transaction: WriteTransaction) => T): Promise<T>
+  write<T>(change: (transaction: WriteTransaction) => T, patience: Patience): Promise<T>
   /** Resolves when no change is waiting or under way. */
   settled(): Promise<void>
+}
+
+/** How long a change may take. */
+export interface Patience {
+  readonly runtime: Runtime
+  readonly timeoutMs: number
 }
 
 /** A write transaction. LMDB runs one at a time over all processes. */
@@ -21,10 +32,36 @@ export interface WriteTransaction {
   nextSequence(): number
 }
 
-/** The commit failed in its last step, so that it may be valid or not. LMDB refuses all further calls of this process. */
+/** It is not known whether the commit is valid. */
 export class CommitInDoubt extends Error {
+  /**
+   * - `failed`: the last step of the commit failed. LMDB refuses all further calls of this process.
+   * - `late`: the commit did not end in time.
+   * - `replaced`: the file was removed or replaced before the commit ended.
+   */
+  readonly reason: "failed" | "late" | "replaced"
+
+  constructor(reason: CommitInDoubt["reason"], cause?: unknown) {
+    super(`the commit is in doubt: ${reason}`, { cause })
+    this.reason = reason
+  }
+
   override get name(): string {
     return "CommitInDoubt"
+  }
+}
+
+/** The transaction of a change did not begin in time; the change is never made. */
+export class NotBegun extends Error {
+  override get name(): string {
+    return "NotBegun"
+  }
+}
+
+/** The open file was removed, or another is at its path. Nothing was written. */
+export class FileReplaced extends Error {
+  override get name(): string {
+    return "FileReplaced"
   }
 }
 
@@ -39,10 +76,20 @@ const SEQUENCE_KEY = "~sequence"
 /** Maximum number of changes in one transaction. They are applied synchronously and block the event loop. */
 const MOST_CHANGES = 1_000
 
-export function writerOf(db: RootDatabase<Buffer, string>): Writer {
+/** @param isInPlace whether the open file is still the one at its path */
+export function writerOf(db: RootDatabase<Buffer, string>, isInPlace: () => boolean): Writer {
   const waiting: Change[] = []
   let committing: Promise<void> | undefined
   let lost = false
+
+  /** A failed check after a commit does not mean that nothing was written. */
+  function isStillInPlace(): boolean {
+    try {
+      return isInPlace()
+    } catch {
+      return false
+    }
+  }
 
   async function commitWaiting(): Promise<void> {
     while (waiting.length > 0) await commitSome()
@@ -54,26 +101,49 @@ export function writerOf(db: RootDatabase<Buffer, string>): Writer {
     try {
       await db.transaction(() => {
         changes = waiting.splice(0, MOST_CHANGES)
+        if (!isInPlace()) throw new FileReplaced("the open file is not the one at its path")
         applyAll(changes, db)
       })
-      for (const change of changes) change.settle()
+      // A commit to a file that was removed meanwhile is lost.
+      const replaced = isStillInPlace() ? undefined : new CommitInDoubt("replaced")
+      for (const change of changes) {
+        if (replaced === undefined) change.settle()
+        else change.reject(replaced)
+      }
     } catch (error) {
       // If the transaction did not begin, all waiting changes fail.
       if (changes.length === 0) changes = waiting.splice(0)
       const cause = await causeOf(error)
       // If the last step of a commit failed, LMDB refuses all further calls, also reads.
       lost = !isReadable(db)
-      const verdict = lost ? new CommitInDoubt("the commit failed in its last step", { cause }) : cause
+      const verdict = lost ? new CommitInDoubt("failed", cause) : cause
       for (const change of changes) change.reject(verdict)
     }
   }
 
   return {
-    write(change) {
+    write(change, { runtime, timeoutMs }) {
       // LMDB would not answer.
       if (lost) return Promise.reject(new Error("the environment was given up after a commit failed"))
       return new Promise((resolve, reject) => {
-        waiting.push(changeOf(change, resolve, reject))
+        const timer = runtime.setTimer(() => {
+          const index = waiting.indexOf(queued)
+          if (index < 0) return reject(new CommitInDoubt("late"))
+          waiting.splice(index, 1)
+          reject(new NotBegun("the transaction did not begin in time"))
+        }, timeoutMs)
+        const queued = changeOf(
+          change,
+          (result) => {
+            timer.cancel()
+            resolve(result)
+          },
+          (error) => {
+            timer.cancel()
+            reject(error)
+          },
+        )
+        waiting.push(queued)
         committing ??= commitWaiting()
       })
     },

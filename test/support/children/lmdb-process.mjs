@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { writeSync } from "node:fs"
 import { join } from "node:path"
+import { open } from "lmdb"
 
 const [built, directory, job] = process.argv.slice(2)
 const { lmdb } = await import(join(built, "tiers", "lmdb", "backend.js"))
@@ -51,6 +52,17 @@ const jobs = {
       }
     }
     await Promise.all(Array.from({ length: 16 }, (_, name) => writer(name)))
+  },
+
+  /** Stops itself in the middle of a write, with the write lock. */
+  async stopWhileWriting() {
+    const db = open({ path: directory, noSubdir: false, encoding: "binary", overlappingSync: false })
+    db.transactionSync(() => {
+      say("stopping")
+      process.kill(process.pid, "SIGSTOP")
+    })
+    await db.close()
+    await backend.close()
   },
 
   /** Leaves the store open, with a write that nobody waits for. */

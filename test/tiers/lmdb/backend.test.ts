@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import fc from "fast-check"
@@ -245,6 +245,100 @@ describe("lmdb", () => {
     })
   })
 
+  describe("whose commit", () => {
+    afterEach(() => vi.doUnmock("lmdb"))
+
+    /** After each commit of the next environment that is opened, `then` runs before the commit is reported. */
+    const afterCommits = (then: () => Promise<void>) => {
+      vi.doMock("lmdb", async (importOriginal) => {
+        const original = await importOriginal<typeof import("lmdb")>()
+        const open = (options: RootDatabaseOptionsWithPath) => {
+          const db = original.open(options)
+          const commit = db.transaction.bind(db)
+          const transaction = async (change: () => unknown) => {
+            const result = await commit(change)
+            await then()
+            return result
+          }
+          return Object.assign(db, { transaction })
+        }
+        return { ...original, open }
+      })
+    }
+
+    test("does not end in time is OUTCOME_UNKNOWN", async () => {
+      let report = () => {}
+      const reported = new Promise<void>((resolve) => {
+        report = resolve
+      })
+      let committed = () => {}
+      const firstCommit = new Promise<void>((resolve) => {
+        committed = resolve
+      })
+      let holding = false
+      afterCommits(async () => {
+        if (!holding) return
+        committed()
+        await reported
+      })
+      const backend = await fixture.openStore(fixture.directory, { timeoutMs: 300 })
+      holding = true
+      const first = failureOf(() => fixture.put(backend, "first", "value"))
+      await firstCommit
+      const second = failureOf(() => fixture.put(backend, "second", "value"))
+      await fixture.runtime.advance(300)
+      expect(await first).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "first", retryable: false })
+      expect(await second).toMatchObject({ code: "TIMEOUT", key: "second" })
+      holding = false
+      report()
+      await fixture.put(backend, "third", "value")
+      expect(await textOf(backend, "first")).toBe("value")
+      expect(await textOf(backend, "second")).toBeUndefined()
+    })
+
+    test("goes to a directory that is moved away meanwhile is OUTCOME_UNKNOWN", async () => {
+      const path = join(fixture.directory, "store")
+      let moving = false
+      afterCommits(async () => {
+        if (moving) await rename(path, join(fixture.directory, "moved"))
+      })
+      const backend = await fixture.openStore(path)
+      moving = true
+      const error = await failureOf(() => fixture.put(backend, "key", "value"))
+      expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "key" })
+      expect(error.message).toContain("removed or replaced")
+      moving = false
+      expect((await failureOf(() => fixture.put(backend, "key", "value"))).code).toBe("STORE_NOT_FOUND")
+    })
+  })
+
+  test("acknowledges no write to a directory that was removed or replaced under it", async () => {
+    const path = join(fixture.directory, "store")
+    const backend = await fixture.openStore(path)
+    await fixture.put(backend, "key", "value")
+    const refused = async () => {
+      const error = await failureOf(() => fixture.put(backend, "lost", "value"))
+      expect(error).toMatchObject({ code: "STORE_NOT_FOUND", key: "lost", retryable: false })
+      expect(error.message).toContain("removed or replaced")
+      const remove = () => backend.delete("key", { id: fixture.runtime.id() })
+      expect((await failureOf(remove)).code).toBe("STORE_NOT_FOUND")
+      expect(await backend.get("lost")).toBeUndefined()
+    }
+    await rename(path, join(fixture.directory, "aside"))
+    await refused()
+    await cp(join(fixture.directory, "aside"), path, { recursive: true })
+    await refused()
+    await rm(path, { recursive: true })
+    await rename(join(fixture.directory, "aside"), path)
+    await fixture.put(backend, "back", "value")
+    await rm(path, { recursive: true })
+    await refused()
+    await backend.close()
+    await backend.open()
+    await fixture.put(backend, "key", "anew")
+    expect(await textOf(backend, "key")).toBe("anew")
+  })
+
   test("rejects with CLOSED before it is open and after it is closed", async () => {
     const early = await failureOf(() => lmdb(fixture.directory).get("key"))
     const backend = await fixture.openStore()
@@ -264,11 +358,13 @@ describe("lmdb", () => {
     expect(await textOf(backend, "key")).toBeUndefined()
   })
 
-  test("refuses an interval that is none", () => {
-    for (const sweepIntervalMs of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-      expect(() => lmdb(fixture.directory, { sweepIntervalMs })).toThrow(
-        expect.objectContaining({ code: "INVALID_OPTION" }),
-      )
+  test("refuses times that are none", () => {
+    for (const ms of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const options of [{ sweepIntervalMs: ms }, { timeoutMs: ms }, { timeoutMs: 0 }]) {
+        expect(() => lmdb(fixture.directory, options)).toThrow(
+          expect.objectContaining({ code: "INVALID_OPTION" }),
+        )
+      }
     }
   })
 })

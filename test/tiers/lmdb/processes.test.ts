@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { type Built, build, shell } from "../../support/built.ts"
+import { failureOf } from "../../support/failures.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 const SCRIPT = fileURLToPath(new URL("../../support/children/lmdb-process.mjs", import.meta.url))
@@ -116,6 +117,35 @@ describe("several processes over one LMDB store", () => {
     expect([...versions].sort((a, b) => backend.compareVersions?.(a, b) ?? 0)).toEqual(versions)
     expect(new Set(versions).size).toBe(20)
   })
+
+  test.runIf(process.platform !== "win32")(
+    "one that is stopped in a write keeps the others' writes waiting for timeoutMs and no longer",
+    async () => {
+      const timeoutMs = 700
+      const backend = await fixture.openStore(fixture.directory, { timeoutMs })
+      await fixture.put(backend, "before", "value")
+      const child = spawn(
+        process.execPath,
+        [SCRIPT, built.file("."), fixture.directory, "stopWhileWriting"],
+        {
+          stdio: ["ignore", "pipe", "inherit"],
+        },
+      )
+      children.push(child)
+      await once(child.stdout, "data")
+      const late = failureOf(() => fixture.put(backend, "late", "value"))
+      await fixture.runtime.advance(timeoutMs)
+      expect(await late).toMatchObject({ code: "TIMEOUT", operation: "put", key: "late", retryable: true })
+      expect((await late).message).toContain("another process holds the write lock")
+      expect(await textOf(backend, "before")).toBe("value")
+      const waiting = fixture.put(backend, "waiting", "value")
+      child.kill("SIGCONT")
+      await once(child, "close")
+      await waiting
+      expect(await textOf(backend, "waiting")).toBe("value")
+      expect(await textOf(backend, "late")).toBeUndefined()
+    },
+  )
 
   test("kill -9 loses no acknowledged write, and leaves the store usable to others", async () => {
     const backend = await fixture.openStore()
