@@ -25,46 +25,45 @@ export type { RedisNode, RedisSettings } from "./settings.ts"
 
 export interface RedisOptions {
   /**
-   * What the keys on the server start with; with a `{tag}` in it, all of them lie on one node of a cluster.
+   * Prefix of the keys on the server. With a `{tag}` in it, all keys are on one node of a cluster.
    * @default that of the URL, or ""
    */
   prefix?: string
-  /** Number of the database; a cluster has 0 alone. Not with a client of the caller's. @default that of the URL, or 0 */
+  /** Number of the database; a cluster has only 0. Not allowed with a client of the caller. @default that of the URL, or 0 */
   database?: number
   /**
    * Time one command may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
    * @default 3_000
    */
   timeoutMs?: number
-  /** Time `open` waits for the first connection, ms. @default 5_000 */
+  /** Longest time that `open` waits for the first connection, ms. @default 5_000 */
   connectTimeoutMs?: number
   /** Clock, timers and chance. @default the system's */
   runtime?: Runtime
 }
 
 /**
- * How long an expired row stays on the server, ms, so that a write whose reply was lost still meets its own row, and so
- * that clocks may differ by as much between clients. It is counted from the arrival of the write and not from a time of
- * day: a server whose clock is wrong removes nothing early.
+ * How long an expired row stays on the server, ms. Until then a write whose reply was lost finds its own row, and the clocks of clients may
+ * differ by as much. The server counts from the arrival of the write, not from a time of day, so that a server with a wrong clock
+ * removes nothing early.
  */
 const EXPIRY_GRACE_MS = 60_000
-/** How long a delete under a condition leaves an expired row with its id, ms: until nobody asks any more whether it was applied. */
+/** How long the row that a conditional delete leaves stays on the server, ms: longer than a caller asks whether the delete was applied. */
 const TOMBSTONE_MS = 60_000
-/** Redis has no limit; so many entries of the largest size make an answer of 2.4 MB. */
+/** Keys in one call. Redis has no limit; 100 entries of the largest size make an answer of 2.4 MB. */
 const MAX_BATCH = 100
 
 /**
- * Redis 5 or later, or Valkey, as a backend: over an ioredis client of the caller's, which stays open, or over one that is
- * made on demand and shared by every backend of this process with the same URL or settings.
+ * A backend over Redis 5 or later, or Valkey. It uses an ioredis client of the caller, which stays open, or makes a client on demand, which
+ * all backends of this process with the same URL or settings share.
  *
- * - Every write is a script, so that conditions are exact, a write meets its own row, and versions keep the order of the
- *   writes. It costs the server some 5 µs of CPU. After a delete that order rests on the server's clock: it would suffer
- *   from one that is set back.
- * - Reads go to primaries. Redis replicates and persists behind its acknowledgements: a failover or a crash can lose writes
- *   that were acknowledged. An eviction policy of `allkeys-*` may remove any entry, locks included.
- * - What other programs wrote is `CORRUPT_ENTRY`; but `getMany` takes a key that holds no string for absent, as `MGET` does.
- * - A client of the caller's should have `autoResendUnfulfilledCommands: false`, and on a cluster `retryDelayOnFailover: 0`.
- *   By default ioredis sends again what was under way when a connection was lost, and a write may take effect twice.
+ * - Each write is a script, so that conditions are exact, a write recognises its own row, and versions are in the order of the writes. A
+ *   script takes about 5 µs of the server's CPU. After a delete the order depends on the server's clock, which must not be set back.
+ * - Reads go to primaries. Redis acknowledges before it replicates and persists: a failover or a crash can lose acknowledged writes. An
+ *   eviction policy of `allkeys-*` may remove any entry, locks included.
+ * - A string of another program is `CORRUPT_ENTRY`. `getMany` treats a key with another type as absent, as `MGET` does.
+ * - A client of the caller should have `autoResendUnfulfilledCommands: false`, and on a cluster `retryDelayOnFailover: 0`. By default
+ *   ioredis resends commands after a lost connection, so that a write may take effect twice.
  *
  * @throws {KvError} `BINDING_INVALID` if the URL or the settings are not valid
  */
@@ -73,7 +72,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   const { source, prefix, description, place, cluster } = resolveTarget(target, options)
   const connection = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
   const nameOf = (key: string) => prefix + key
-  /** Whether the keys of one command may lie in several slots, which Redis refuses. */
+  /** Whether the keys of one command may be in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
 
   async function script(
@@ -88,7 +87,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     return reply
   }
 
-  /** Writes a row, which the server removes after `lifeMs`, and gives its version, or `undefined` if the condition did not hold. */
+  /** Writes a row that the server removes after `lifeMs`. Returns its version, or `undefined` if the condition did not hold. */
   async function write(operation: string, key: string, item: Write, lifeMs: number | undefined) {
     const condition = conditionArgument(item.condition)
     if (condition === undefined) return undefined
@@ -120,7 +119,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     return { applied: (await write(operation, key, tombstone, TOMBSTONE_MS)) !== undefined }
   }
 
-  /** Whether a live row is there, and whether the row there, live or not, bears the id. */
+  /** Whether the key has a live row, and whether its row, live or expired, has the id. */
   async function probe(
     operation: string,
     key: string,
@@ -225,14 +224,14 @@ function traitsOf(target: string, place: Place): BackendTraits {
   }
 }
 
-/** For the script: the version as the bytes of the header that it is made of. `undefined` if no row can have it. */
+/** The bytes of the header that `version` stands for, for the script; `undefined` if no row can have this version. */
 function conditionArgument(condition: Condition | undefined): string | Buffer | undefined {
   if (condition === undefined) return "any"
   if ("absent" in condition) return "absent"
   return /^[0-9a-f]{48}$/.test(condition.version) ? Buffer.from(condition.version, "hex") : undefined
 }
 
-/** Does the work for all keys at once. A failure is that of its key alone, unless there is no backend any more. */
+/** Runs the requests of all keys concurrently. A failure is an error of its key, except `CLOSED`, which rejects. */
 async function eachEntry<Item, Result>(
   items: ReadonlyMap<string, Item>,
   work: (key: string, item: Item) => Promise<Result | undefined>,

@@ -6,9 +6,9 @@ import type { ClientTiming, RedisSettings } from "./settings.ts"
 export type RedisClient = Redis | Cluster
 type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster">
 
-/** How long a connection may be idle before the first TCP keep-alive probe, ms: less than any load balancer's patience. */
+/** Idle time of a connection before the first TCP keep-alive probe, ms: shorter than the idle time-out of load balancers. */
 const KEEP_ALIVE_MS = 10_000
-/** How long a connection that is closed, with nothing under way, may take to say goodbye, ms. */
+/** Longest time of a graceful close of an idle connection, ms. */
 const DISCONNECT_MS = 100
 
 export async function loadIoRedis(): Promise<IoRedis> {
@@ -24,8 +24,8 @@ export async function loadIoRedis(): Promise<IoRedis> {
 }
 
 /**
- * A client, not connected yet, that never sends a command twice and never keeps one back for later: so the outcome of each is
- * known, or known to be unknown. It does not reconnect by itself: redis-connected.ts does that.
+ * Makes a client, not yet connected, that sends no command twice and queues no command while it is disconnected, so that a command whose
+ * outcome is unknown is known to be one. It does not reconnect; `keepConnected` does that.
  */
 export function newClient(sdk: IoRedis, settings: RedisSettings, timing: ClientTiming): RedisClient {
   if (settings.cluster) return new sdk.Cluster([...settings.nodes], clusterOptions(settings, timing))
@@ -44,7 +44,7 @@ function nodeOptions({ username, password, database, tls }: RedisSettings, { tim
     keepAlive: KEEP_ALIVE_MS,
     connectionName: "tiered-kv",
     disableClientInfo: true,
-    // After a failover behind one address, the next connection may lead to the new primary.
+    // After a failover behind one address, a new connection may reach the new primary.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
@@ -58,13 +58,13 @@ function clusterOptions(settings: RedisSettings, timing: ClientTiming) {
     redisOptions: nodeOptions(settings, timing),
     lazyConnect: true,
     clusterRetryStrategy: null,
-    // The connection to a node is made when a command needs it, which then waits for it.
+    // ioredis connects to a node when a command needs it; the command waits for the connection.
     enableOfflineQueue: true,
     slotsRefreshTimeout: timing.timeoutMs,
-    // Never sent again after the connection was lost; after a refusal (MOVED, ASK, TRYAGAIN) it is.
+    // A command is not sent again after a lost connection, but is after a refusal (MOVED, ASK, TRYAGAIN).
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    // The certificate of a node bears its name, not its address.
+    // The certificate of a node has its name, not its address.
     ...(settings.tls ? { dnsLookup } : {}),
   } satisfies ClusterOptions
 }

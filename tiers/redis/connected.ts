@@ -9,25 +9,25 @@ import { watchSilence } from "./silence.ts"
 /** A client of our own that is connected, or will be again: see {@link keepConnected}. */
 export interface Connected {
   readonly client: RedisClient
-  /** Resolves once commands can be sent; rejects when the time is up, or when waiting cannot mend what is wrong. */
+  /** Resolves when commands can be sent. Rejects after the time-out, or on a failure that waiting cannot repair. */
   ready(): Promise<void>
-  /** Why there is no connection at the moment. */
+  /** The reason why there is no connection now. */
   lastError(): unknown
-  /** A command is about to be sent: it leaves with the others of this turn of the event loop. */
+  /** Call it before a command is sent: the commands of one turn of the event loop are written together. */
   gather(): void
-  /** A command has been sent: until its {@link end}, the process waits for it. */
+  /** Call it after a command is sent: it keeps the process alive until {@link end}. */
   begin(): void
   end(): void
   disconnect(): void
 }
 
-/** The bound of the wait before the first attempt to reconnect, ms; it doubles with every further one. */
+/** Longest wait before the first attempt to reconnect, ms. Each further attempt doubles it. */
 const BACKOFF_BASE_MS = 100
 const BACKOFF_MAX_MS = 3_000
 
 /**
- * Connects the client, and again whenever it has lost its connection, after a jittered wait. ioredis could do so itself, but
- * its sockets and timers would keep a script alive for as long as there is a server, or none. Here only commands do.
+ * Connects the client, and reconnects it after a wait with jitter. ioredis could reconnect itself, but its sockets and timers would keep
+ * the process alive. Here only commands keep it alive.
  */
 export function keepConnected(client: RedisClient, timing: ClientTiming): Connected {
   const { runtime, connectTimeoutMs } = timing
@@ -52,7 +52,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     if (!isFatal(error)) return
     for (const { reject } of waiting) reject(connectionError(error, "open"))
     waiting.clear()
-    // ioredis would go on in database 0 if the one that was asked for could not be selected.
+    // ioredis would continue in database 0 if it cannot select the configured database.
     if (client.status !== "ready") client.disconnect()
   }
   client.on("error", note)
@@ -69,7 +69,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     reconnect = runtime.setTimer(connect, runtime.random() * bound)
   })
   forEachNode(client, (node) => {
-    // The socket is made a moment after the event.
+    // ioredis creates the socket one turn after the event.
     node.on("connecting", () => setImmediate(() => node.stream?.unref()))
   })
 
@@ -119,7 +119,7 @@ function forEachNode(client: RedisClient, visit: (node: Redis) => void): void {
   else visit(client)
 }
 
-/** Lets the commands of one turn of the event loop leave together: a system call for each would cost more than all else. */
+/** Writes the commands of one turn of the event loop together: one system call for each would take more time than everything else. */
 function gatherWrites(client: RedisClient): () => void {
   let gathering = false
   return () => {

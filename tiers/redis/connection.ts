@@ -14,9 +14,9 @@ export interface RedisConnection {
   open(): Promise<void>
   /** The client, for one command that it sends at once. Throws a `KvError` unless it is connected. */
   client(request: RedisRequest): RedisClient
-  /** What the command answers; whatever breaks it leaves as a `KvError`. To be called as soon as it has been sent. */
+  /** The answer to a command; failures are `KvError`s. Call it as soon as the command is sent. */
   answered<T>(request: RedisRequest, answer: Promise<T>): Promise<T>
-  /** Waits for what is under way. */
+  /** Waits for the commands under way. */
   close(): Promise<void>
 }
 
@@ -119,7 +119,7 @@ async function borrow(
   return { resource, async release() {} }
 }
 
-/** Refuses options that the contract of a backend cannot be kept under. */
+/** Refuses options of a client with which a backend cannot keep its contract. */
 function checkBorrowed(client: RedisClient): void {
   const refuse = (message: string) => {
     throw new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND })
@@ -139,7 +139,7 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   const sdk = await loadIoRedis()
   const clients = sharedClients.get(runtime) ?? new SharedResource((own: Connected) => own.disconnect())
   sharedClients.set(runtime, clients)
-  // Options of TLS may hold functions, of which JSON would know nothing: such a client is not shared.
+  // TLS options may hold functions, which JSON leaves out, so such a client is not shared.
   const identity = typeof settings.tls === "object" ? runtime.id() : identityOf(settings, timing)
   const connect = () => keepConnected(newClient(sdk, settings, timing), timing)
   const lease = await clients.acquire(identity, runtime, connect)

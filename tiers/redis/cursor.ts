@@ -2,23 +2,23 @@ import { createHash } from "node:crypto"
 import { KvError } from "../errors.ts"
 import { KIND } from "./errors.ts"
 
-/** Where a scan stands between two pages. */
+/** The state of a scan between two pages. */
 export interface ScanState {
   /** Which of the primaries, in the order of their ids. */
   primary: number
-  /** The cursor that its `SCAN` gave; "0" at its start. */
+  /** The cursor returned by its `SCAN`; "0" at the start. */
   position: string
-  /** Fingerprints of the keys that came last, oldest first. */
+  /** Fingerprints of the last keys, oldest first. */
   recent: readonly string[]
-  /** Keys that came with the page before and did not fit in. */
+  /** Keys that `SCAN` returned for the previous page and that did not fit into it. */
   pending: readonly string[]
 }
 
-/** What a cursor is good for. */
+/** What a cursor is bound to. */
 export interface ScanScope {
   /** Prefix of the store and prefix of the scan, together. */
   prefix: string
-  /** The run ids of the primaries, in order: a position means nothing to another server, or after a restart. */
+  /** The run ids of the primaries, in order: a cursor of `SCAN` is not valid on another server or after a restart. */
   servers: readonly string[]
 }
 
@@ -26,7 +26,7 @@ const FORMAT = 1
 const FINGERPRINT_CHARS = 8
 
 /**
- * 48 bits of its SHA-1: a key that never came is taken for one of the last 128 once in 2 × 10^12 keys.
+ * 48 bits of the SHA-1 of a key: a new key has the fingerprint of one of the last 128 keys once in 2 × 10^12 keys.
  */
 export function fingerprint(text: string): string {
   return createHash("sha1").update(text).digest("base64url").slice(0, FINGERPRINT_CHARS)
@@ -68,7 +68,7 @@ function fieldsOf(cursor: string): readonly unknown[] {
     const fields: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString())
     if (Array.isArray(fields)) return fields
   } catch {
-    // Not JSON: as foreign as any other text.
+    // Text that is not JSON is refused like any other foreign cursor.
   }
   return []
 }

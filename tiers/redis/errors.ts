@@ -1,26 +1,26 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
 
-/** What one command is, for its errors. */
+/** One command, as its errors describe it. */
 export interface RedisRequest {
   /** The method of the backend that sends it. */
   readonly operation: string
   readonly key?: string | undefined
-  /** Whether it may have changed something: then a lost reply leaves its outcome unknown. */
+  /** Whether the command may change something: then its outcome is unknown after a lost reply. */
   readonly effect: "read" | "write"
 }
 
 export const KIND = "redis"
 
-/** What a user of the server has to be allowed, in the words of `ACL SETUSER`, beside the keys of the store's prefix. */
+/** The permissions of the server's user, in the syntax of `ACL SETUSER`, besides the keys with the store's prefix. */
 export const DATA_COMMANDS = [
   ...["+get", "+mget", "+strlen", "+exists", "+getrange", "+set", "+setrange", "+time", "+unlink"],
   ...["+evalsha", "+eval", "+scan", "+info", "+select", "+client|setname", "+cluster|slots", "+cluster|info"],
 ] as const
 
 /**
- * What the server answers, by the word that its error begins with (a script's error has it further on). An answer is
- * never in doubt: a write that got one of these was not applied.
+ * The codes of the server's errors, by their first word (in the error of a script it is further on). A write that got one of these answers
+ * was not applied.
  */
 const ANSWERS: Readonly<Record<string, readonly [code: KvErrorCode, message: string]>> = {
   NOAUTH: ["ACCESS_DENIED", "the server wants a password: put it in the URL, redis://USER:PASSWORD@HOST"],
@@ -55,7 +55,7 @@ const ANSWERS: Readonly<Record<string, readonly [code: KvErrorCode, message: str
   CROSSSLOT: ["BINDING_INVALID", "the server is a node of a cluster: add ?cluster to the URL"],
 }
 
-/** Answers that begin with `ERR`, by what they say. */
+/** The codes of errors that begin with `ERR`, by their text. */
 const SENTENCES: readonly (readonly [RegExp, code: KvErrorCode, message: string])[] = [
   [/invalid (username-)?password|AUTH.*called without/i, "ACCESS_DENIED", "the server refused the password"],
   [/DB index is out of range/i, "STORE_NOT_FOUND", "the server has no database of this number"],
@@ -66,10 +66,10 @@ const SENTENCES: readonly (readonly [RegExp, code: KvErrorCode, message: string]
 
 const WORDS = new RegExp(`\\b(${Object.keys(ANSWERS).join("|")})\\b`)
 
-/** What ioredis says of a command that it never wrote to a socket. */
+/** Error texts of ioredis for commands that it did not write to a socket. */
 const NOT_SENT = /enableOfflineQueue options is false|None of startup nodes|Failed to refresh slots cache/
 
-/** Maps what ioredis, the server or the row codec threw: the one place where that is done. */
+/** Maps the errors of ioredis, of the server and of the row codec. No other place maps errors. */
 export function toKvError(cause: unknown, request: RedisRequest): KvError {
   if (cause instanceof KvError) return cause
   const failure = (code: KvErrorCode, message: string) =>
@@ -78,7 +78,7 @@ export function toKvError(cause: unknown, request: RedisRequest): KvError {
   if (cause instanceof CorruptRow)
     return failure("CORRUPT_ENTRY", `what lies under the key is no entry: ${cause.message}`)
   const text = textOf(cause)
-  // ioredis gives up redirecting: the last answer is known, but not what became of those before it.
+  // ioredis has given up redirecting. The last answer is known, the outcomes of the attempts before it are not.
   const answer = /Too many Cluster redirections/.test(text) ? undefined : answerOf(cause)
   if (answer !== undefined) return failure(...answer)
   if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
@@ -96,13 +96,13 @@ export function toKvError(cause: unknown, request: RedisRequest): KvError {
 const NO_CONNECTION = "there is no connection to Redis"
 const REMEDY = "Check that it runs, and the host, the port and redis:// or rediss:// of its URL"
 
-/** Why there is no connection, as far as the last error of the client tells. Whatever was asked was not sent. */
+/** The error of a command that was not sent for lack of a connection, from the last error of the client. */
 export function connectionError(cause: unknown, operation: string, key?: string): KvError {
   const [code, message] = answerOf(cause) ?? ["UNAVAILABLE" as const, notConnected(cause)]
   return new KvError(code, message, { operation, backend: KIND, key, cause })
 }
 
-/** Whether waiting will not mend it: the settings have to change. */
+/** Whether waiting cannot repair the failure, because the settings have to change. */
 export function isFatal(cause: unknown): boolean {
   const code = answerOf(cause)?.[0]
   return code === "ACCESS_DENIED" || code === "BINDING_INVALID" || code === "STORE_NOT_FOUND"

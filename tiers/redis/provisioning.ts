@@ -11,15 +11,15 @@ export { DATA_COMMANDS as REDIS_DATA_COMMANDS } from "./errors.ts"
 export interface RedisCheck {
   /** Number of the database, as for the backend. */
   database?: number
-  /** Time one question to the server may take, ms. @default 3_000 */
+  /** Longest time of one command, ms. @default 3_000 */
   timeoutMs?: number
   /** Clock and timers. @default the system's */
   runtime?: Runtime
 }
 
 /**
- * Looks at a Redis server, or at every primary of a cluster, and says what a store on it should not be surprised by.
- * Creates and changes nothing: a store needs no preparation there.
+ * Checks a Redis server, or every primary of a cluster, and reports settings that may lose entries or writes. It creates and changes nothing:
+ * a store on Redis needs no preparation.
  *
  * Rejects as opening the backend does: `BINDING_INVALID`, `ACCESS_DENIED`, `UNAVAILABLE`, …
  */

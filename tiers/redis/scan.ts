@@ -7,37 +7,36 @@ import type { RedisConnection } from "./connection.ts"
 import { decodeCursor, encodeCursor, fingerprint } from "./cursor.ts"
 
 export interface ScannedStore {
-  /** What every key on the server starts with. */
+  /** The prefix of every key of the store on the server. */
   prefix: string
   connection: RedisConnection
   /** Reads any number of keys. */
   read(keys: readonly string[]): Promise<Map<string, StoredEntry | KvError>>
 }
 
-/** `COUNT` of a `SCAN`: elements to look at, which are more than those that match. Ten is Redis's own default. */
+/** `COUNT` of a `SCAN`: the number of elements that it checks, matching or not. The default of Redis is 10. */
 const LEAST_COUNT = 10
 const MOST_COUNT = 1_000
-/** Elements to look at for one page: a sparse prefix gives empty pages rather than slow ones. */
+/** Elements checked for one page, at most: a sparse prefix gives empty pages, not slow ones. */
 const MOST_LOOKED_AT = 10_000
-/** Keys that a cursor may carry because they did not fit in their page. */
+/** Maximum number of keys in a cursor that did not fit into their page. */
 const MOST_PENDING = 50
-/** Keys whose fingerprints a cursor carries. */
+/** Number of fingerprints in a cursor. */
 const MOST_RECENT = 128
 
 const REQUEST = { operation: "scan", effect: "read" } as const
 
 /**
- * One page: `SCAN` of one primary after the other, and a read of the keys that it gave.
+ * Reads one page: `SCAN` of one primary after the other, and a read of the keys that it returns.
  *
- * That every key which is there throughout comes, is `SCAN`'s own promise. That it comes once, is not: when the server's
- * hash table shrinks under a scan, the bucket where the scan stands is gone through again, and with it the elements of
- * the buckets that were merged into it. They are among the last that came, because `SCAN` goes through the buckets in the
- * reversed order of their bits, in which those that will be merged are neighbours. So the cursor carries fingerprints
- * of the last {@link MOST_RECENT} keys, and what comes again is left out. (Growing brings nothing twice.) A key could
- * still come twice if the table shrank by more than so many times between two pages: if nearly all of a database were deleted
- * under the scan.
+ * `SCAN` promises that every key that is present during the whole scan comes at least once, but not that it comes only once. When the
+ * hash table of the server shrinks during a scan, `SCAN` repeats its current bucket, with the elements of the buckets that were merged
+ * into it. These are among the last elements that it returned, because `SCAN` visits the buckets in the order of their reversed bits, in
+ * which the buckets to be merged are neighbours. So the cursor has fingerprints of the last {@link MOST_RECENT} keys, and the
+ * repeated keys are left out. (A growing table repeats nothing.) A key can still come twice if the table shrinks by a larger factor
+ * between two pages, that is if nearly all keys of the database are deleted during the scan.
  *
- * On a cluster, slots that move to another node during a scan can make it miss keys or give them twice.
+ * On a cluster, slots that move to another node during a scan can make it miss keys or return them twice.
  */
 export async function scanRedis(
   store: ScannedStore,
@@ -71,7 +70,7 @@ export async function scanRedis(
     lookedAt += asked
     const found = names.map((name) => name.slice(store.prefix.length)).filter((key) => isKey(key, prefix))
     if (found.length > room + MOST_PENDING && count > LEAST_COUNT) {
-      // After a stretch without matches, one that is dense: go through it in smaller steps.
+      // A dense part after a part without matches: continue in smaller steps.
       count = LEAST_COUNT
       continue
     }
@@ -92,12 +91,12 @@ export async function scanRedis(
 
 const START = { primary: 0, position: "0", recent: [], pending: [] } as const
 
-/** Whether a client of this package may have written the key; any other under the prefix is another program's, and no entry. */
+/** Whether the key is legal in a store. Another program wrote any other key under the prefix. */
 function isKey(key: string, prefix: string): boolean {
   return key.startsWith(prefix) && KEY_FORM.test(key)
 }
 
-/** Whether the key has not come of late; from now on it has. */
+/** Whether the key is not among the recent keys; adds it to them. */
 function isNew(recent: Set<string>, key: string): boolean {
   const { size } = recent
   return recent.add(fingerprint(key)).size > size
@@ -128,10 +127,10 @@ async function primariesOf(client: RedisClient): Promise<Primary[]> {
   return primaries.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** By connection: another one may lead to another server. */
+/** Cached by connection, because another connection may reach another server. */
 const runIds = new WeakMap<object, string>()
 
-/** What the server calls itself since it was started; its address where it may not be asked. */
+/** The run id of the server; its address if `INFO` is not permitted. */
 async function runIdOf(node: Redis): Promise<string> {
   const known = runIds.get(node.stream ?? node)
   if (known !== undefined) return known

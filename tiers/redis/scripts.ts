@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto"
 import type { Cluster, Redis } from "ioredis"
 
-/** A script, sent by its digest; its text goes over the wire only where the server does not know it yet. */
+/** A script. It is sent by its digest; the text is sent only if the server does not have it. */
 export interface Script {
   readonly text: string
   readonly sha: string
 }
 
 /**
- * What every script begins with: reads the header of the row under `KEYS[1]` at the time `ARGV[1]`, Unix ms. The layout
- * is that of row.ts; Lua counts from 1. It never touches the value: Lua copies every string that it is handed.
+ * The beginning of every script: reads the header of the row under `KEYS[1]`, at the time `ARGV[1]`, Unix ms. The layout is that of
+ * `tiers/util/binary-row.ts`; Lua counts from 1. It does not read the value, because Lua copies every string that it gets.
  */
 const READ_HEADER = `
 -- Redis hands Lua a string; ioredis-mock hands it a JavaScript buffer, which counts from 0.
@@ -43,14 +43,14 @@ end
 `
 
 /**
- * Writes the row `ARGV[2]`, for the server to remove after `ARGV[3]` ms (empty: never), under the condition `ARGV[4]`:
- * `any`, `absent`, or the 24 bytes of a version.
+ * Writes the row `ARGV[2]`, which the server removes after `ARGV[3]` ms (empty: never), under the condition `ARGV[4]`: `any`, `absent`, or
+ * the 24 bytes of a version.
  *
- * Replies with the sequence of the row that now lies there, 0 if the condition did not hold, or -1 if that cannot be
- * decided because what lies there is no row. A row that bears its id already is this very write, delivered before.
+ * Replies with the sequence of the row that the key has afterwards, 0 if the condition did not hold, or -1 if the condition cannot be
+ * decided because the key holds no row. If the row has the id of this write already, the write was delivered before.
  *
- * The sequence is the server's time in µs, or one more than that of the row there if that is not lower: so the versions
- * of a key are in the order of its writes, without a counter for all keys, which on a cluster would lie on another node.
+ * The sequence is the server's time in µs, or the sequence of the previous row plus one if that is higher. So the versions of a key are in
+ * the order of its writes, without a counter for all keys, which on a cluster would be on another node.
  */
 export const WRITE = script(`${READ_HEADER}
 local row, ttl, condition = ARGV[2], ARGV[3], ARGV[4]
@@ -79,8 +79,8 @@ return sequence
 `)
 
 /**
- * Looks at the header alone. Replies with -1 if what lies there is no row, else with the sum of 1 if a live row is
- * there, and 2 if a row, live or not, is there that bears the id `ARGV[2]` (empty: none).
+ * Reads only the header. Replies with -1 if the key holds no row, else with the sum of 1 if the row is live, and 2 if the row, live or
+ * expired, has the id `ARGV[2]` (empty: none).
  */
 export const PROBE = script(`${READ_HEADER}
 if exists and not sound then return -1 end
@@ -104,7 +104,7 @@ export async function runScript(
   try {
     return Number(await client.evalsha(sha, 1, key, ...args))
   } catch (error) {
-    // A server that was restarted, or a node that just joined: it knows the text from now on.
+    // A server that was restarted, or a new node, does not have the script. `EVAL` stores it.
     if (!(error instanceof Error && error.message.includes("NOSCRIPT"))) throw error
     return Number(await client.eval(text, 1, key, ...args))
   }

@@ -2,17 +2,17 @@ import type { ConnectionOptions } from "node:tls"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 
-/** Where the server is, and how to log in. */
+/** Location of the server, and credentials. */
 export interface RedisSettings {
-  /** One server, or any nodes of a cluster to learn the others from. */
+  /** One server, or some nodes of a cluster, from which the others are discovered. */
   nodes: readonly RedisNode[]
-  /** Whether the nodes are of a cluster. @default whether there are several */
+  /** Whether the nodes belong to a cluster. @default `true` if there are several */
   cluster?: boolean
   username?: string
   password?: string
-  /** Number of the database; a cluster has 0 alone. @default 0 */
+  /** Number of the database; a cluster has only 0. @default 0 */
   database?: number
-  /** TLS, and how: certificates that the system does not know, a server name. @default false */
+  /** Whether to use TLS, or options for it: certificates that the system does not trust, a server name. @default false */
   tls?: boolean | ConnectionOptions
 }
 
@@ -78,7 +78,7 @@ export function checkSettings(
   return { ...settings, cluster, database }
 }
 
-/** `host:port` of every node: what may be shown of the settings. */
+/** `host:port` of every node and the database, without credentials. */
 export function describeSettings({ nodes, database }: RedisSettings): string {
   const hosts = nodes.map(({ host, port = DEFAULT_PORT }) => `${host}:${port}`).join(",")
   return database ? `${hosts}/${database}` : hosts

@@ -2,9 +2,9 @@ import type { Redis } from "ioredis"
 import type { Timer } from "../runtime.ts"
 import type { ClientTiming } from "./settings.ts"
 
-/** Looks at the connections so many times within the time that a command may take. */
+/** Number of checks within the longest time of a command. */
 const CHECKS = 8
-/** A connection that showed no sign of life at so many checks in a row is given up. */
+/** A connection that received no byte between this number of consecutive checks is closed. */
 const SILENT_CHECKS = 3
 
 interface LifeSign {
@@ -14,9 +14,8 @@ interface LifeSign {
 }
 
 /**
- * Replaces connections that have gone dead without being closed: a command waits on them, and not a byte comes. Without
- * it every later command would wait for the kernel to give up, which takes a quarter of an hour. Looks only while there
- * are `connections` to look at; `watch` makes it look again.
+ * Closes connections that are dead but not closed: a command waits, and no byte arrives. Otherwise every later command would wait until the
+ * kernel gives up, about 15 minutes. Checks only while `connections` returns any; `watch` starts the checks again.
  */
 export function watchSilence(
   { runtime, timeoutMs }: ClientTiming,

@@ -20,7 +20,7 @@ export interface RedisTarget {
   place: Place
 }
 
-/** What a backend is to talk to, from the forms that its caller may give it in. Throws `BINDING_INVALID`. */
+/** The target of a backend, from a URL, settings or a client. Throws `BINDING_INVALID`. */
 export function resolveTarget(
   target: RedisClient | RedisSettings | string,
   { prefix, database }: { prefix?: string; database?: number },
