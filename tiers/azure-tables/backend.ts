@@ -34,23 +34,23 @@ export interface AzureTablesOptions {
    */
   timeoutMs?: number
   /**
-   * Time between two passes of the sweep, ms, give or take half. Azure removes no expired rows, so each pass looks for them
-   * in one of the table's 16 partitions. 0 turns it off, for processes that leave it to others.
+   * Mean time between two passes of the sweep, ms. Azure does not remove expired rows; each pass removes those of one of the table's 16
+   * partitions. 0: no sweep, for a process that leaves it to others.
    * @default 300_000 (5 minutes)
    */
   sweepIntervalMs?: number
-  /** Clocks, timers and chance. @default the system's */
+  /** Clocks, timers and random numbers. @default those of the system */
   runtime?: Runtime
 }
 
-/** Times that a conditional write may find the row changed under it; each means that another writer got ahead. */
+/** Maximum number of attempts of a conditional write; each attempt fails only if another writer has changed the row meanwhile. */
 const MAX_ROUNDS = 8
 
 /**
- * Azure Table Storage as a backend, over a client of the caller's for the same table, which stays open, or over one that
- * is made on demand and shared by every backend of this process with the same settings.
+ * A backend over Azure Table Storage. It uses a client of the caller for the same table, which stays open, or makes a client on demand,
+ * which all backends of this process with the same settings share.
  *
- * Deleting under a condition leaves an expired row until the sweep takes it away, see `tombstoneOf`.
+ * A conditional delete leaves an expired row, which the sweep removes: see `tombstoneOf`.
  */
 export function azureTables(client: TableClient | AzureTablesSettings, options: AzureTablesOptions): Backend {
   const { table, timeoutMs = 3_000, sweepIntervalMs = 300_000, runtime = systemRuntime } = options
@@ -75,7 +75,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     return entry
   }
 
-  /** Puts `entity`, written as `id`, in the place of what the condition expects: no row, or a row under its ETag. */
+  /** Writes `entity`, whose identity is `id`, if the key holds what the condition expects: no row, or the row with its ETag. */
   async function writeIf(
     operation: string,
     key: string,
@@ -90,7 +90,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
         return create ? !live : live && versionOf(row) === condition.version
       })
 
-    // A create expects no row, so it tries before it looks.
+    // A create usually finds no row, so it inserts before it reads.
     let row = create ? undefined : await requests.read(operation, key, HEAD)
     for (let round = 0; round < MAX_ROUNDS; round++) {
       if (row !== undefined && idOf(row) === id) return { applied: true, version: versionOf(row) }

@@ -7,18 +7,18 @@ import type { TableRequests } from "./requests.ts"
 import { entityOf, partitionOf, resultOf } from "./row.ts"
 
 /**
- * Keys in one `putMany` or `deleteMany`. They fall into 16 partitions, 25 each on average: few enough that all of them at
- * their largest, 13 MB, are sent within seconds.
+ * Keys in one `putMany` or `deleteMany`. They are spread over 16 partitions, 25 each on average. With the largest values they are 13 MB,
+ * which are sent within seconds.
  */
 export const MAX_WRITE_BATCH = 400
-/** The service's limit of entities. Its other, 4 MiB, is not reached: 100 of the largest entries take 3.5 MB. */
+/** The service's limit of entities in a transaction. Its limit of 4 MiB is not reached: 100 of the largest entries are 3.5 MB. */
 const MAX_TRANSACTION = 100
-/** Requests at once. */
+/** Maximum number of concurrent requests. */
 const PARALLEL = 8
 
 type Results<T> = Map<string, T | KvError>
 
-/** One transaction for each partition that the keys fall into, or each hundred of its keys: all of them or none are written. */
+/** Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. */
 export function putMany(
   requests: TableRequests,
   writes: ReadonlyMap<string, Write>,
@@ -38,7 +38,7 @@ export function putMany(
   })
 }
 
-/** As {@link putMany}. An absent key undoes the whole of a transaction; its keys are then deleted one by one. */
+/** Like {@link putMany}. An absent key undoes its whole transaction, whose keys are then deleted one by one. */
 export function deleteMany(
   requests: TableRequests,
   removals: ReadonlyMap<string, unknown>,
@@ -59,7 +59,7 @@ export function deleteMany(
   })
 }
 
-/** What `ask` gives for each key, or the error with which it failed. */
+/** The result of `ask` for each key, or its error. */
 export async function eachKey<T>(
   keys: Iterable<string>,
   ask: (key: string) => Promise<T>,
@@ -76,7 +76,7 @@ export async function eachKey<T>(
   return results
 }
 
-/** What `write` gives for the keys of each group, or the error with which it failed, for each of them. */
+/** The results of `write` for the keys of each group, or its error for each key of the group. */
 async function eachGroup<Item>(
   items: ReadonlyMap<string, Item>,
   write: (group: readonly (readonly [key: string, item: Item])[]) => Promise<Results<WriteResult>>,
@@ -93,7 +93,7 @@ async function eachGroup<Item>(
   return results
 }
 
-/** Splits the items by partition, and into what one transaction holds. */
+/** Splits the items by partition, and into groups that fit into a transaction. */
 function groupsOf<Item>(items: ReadonlyMap<string, Item>): (readonly [string, Item])[][] {
   const open = new Map<string, (readonly [string, Item])[]>()
   const groups: (readonly [string, Item])[][] = []

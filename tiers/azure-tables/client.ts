@@ -18,16 +18,16 @@ import {
 /** A client made here. */
 interface OwnClient {
   readonly client: TableClient
-  /** Gives up what the client shares with others. */
+  /** Releases what the client shares with others. */
   close(): Promise<void>
 }
 
-/** One for all users of an account and a table. */
+/** The clients made here that are in use, by account and table. */
 const clients = new SharedResource<OwnClient>((own) => own.close())
 
 /**
- * A client for a table, which sends every request once, over connections that are kept alive. Rejects with
- * `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
+ * Makes a client for a table that sends each request once, over connections that are kept alive. Rejects with `DEPENDENCY_MISSING`,
+ * `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`.
  */
 export async function leaseClient(
   settings: AzureTablesSettings,
@@ -42,9 +42,9 @@ export async function leaseClient(
 }
 
 /**
- * The caller's client, which is not ours to close. If it retries, then one with its pipeline, so its credential and its
- * policies, less the retries; a custom `httpClient` is beyond reach, and stays in use only if the caller has removed the
- * policy `defaultRetryPolicy` from the pipeline.
+ * The client of the caller, which the backend does not close. If it retries, a client with its pipeline, that is with its credential and
+ * policies, but without retries. That client cannot take over a custom `httpClient`: to keep one, the caller has to remove the policy
+ * `defaultRetryPolicy` from the pipeline.
  */
 export async function borrowClient(client: TableClient, table: string): Promise<Lease<TableClient>> {
   if (client.tableName !== table) {
@@ -93,12 +93,12 @@ async function openClient(target: Target, table: string, runtime: Runtime): Prom
   }
 }
 
-/** They would hide that an earlier attempt may still land. */
+/** The policies that retry. They would hide that the service may still apply an earlier attempt. */
 const RETRIES = "defaultRetryPolicy"
 
 /**
- * What the SDK does to every request that this backend has no use for: forms and redirects do not occur, and spans of their
- * own nobody asked for. Without them a read costs the client a tenth less.
+ * The policies that this backend does not need: it sends no forms, gets no redirects, and has its own spans. Without them a read takes a
+ * tenth less CPU.
  */
 const NEEDLESS_POLICIES: readonly string[] = [
   RETRIES,
@@ -114,7 +114,7 @@ function tune(client: TableClient, agent: Agent): TableClient {
     {
       name: "agentPolicy",
       sendRequest(request, next) {
-        // A proxy from the environment has been set as an agent by now.
+        // A proxy from the environment is set as an agent before.
         request.agent ??= agent
         return next(request)
       },
@@ -124,15 +124,15 @@ function tune(client: TableClient, agent: Agent): TableClient {
   return client
 }
 
-/** What Azure asks a token for when it is to be used on storage. */
+/** The scope of tokens for Azure Storage. */
 const STORAGE_SCOPE = "https://storage.azure.com/.default"
-/** DefaultAzureCredential tries one way of signing in after the other, some of them by starting a program. */
+/** Longest time of a sign-in, ms. `DefaultAzureCredential` tries several ways, some of which start a program. */
 const SIGN_IN_TIMEOUT_MS = 30_000
 
-/** One credential for all clients. */
+/** The credential, shared by all clients. */
 const credentials = new SharedResource<DefaultAzureCredential>(() => {})
 
-/** Gets a token at once, so that a missing sign-in fails the opening, and no request waits for it. */
+/** Gets a token when the backend opens, so that a missing sign-in fails `open`, and no request waits for a token. */
 async function signIn(runtime: Runtime): Promise<DefaultAzureCredential> {
   const identity = await load("@azure/identity", () => import("@azure/identity"))
   try {
@@ -162,12 +162,12 @@ async function load<Module>(name: string, importModule: () => Promise<Module>): 
   }
 }
 
-/** Connections at once to one host: a burst of point reads queues for them instead of opening one each. */
+/** Maximum number of connections to one host. A burst of point reads waits for them. */
 const MAX_SOCKETS = 128
-/** `keepAlive` probes idle connections as well, so that no load balancer on the way forgets them. */
+/** `keepAlive` also sends probes on idle connections, so that a load balancer does not drop them. */
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS }
 
-/** One for each protocol: it pools the connections to each host by themselves, and idle ones keep no process alive. */
+/** One agent for each protocol. It has a pool for each host; idle connections do not keep the process alive. */
 const agents = new SharedResource<Agent>((agent) => agent.destroy())
 
 function newAgent(protocol: string): Agent {

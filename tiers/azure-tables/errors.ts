@@ -3,18 +3,18 @@ import { CorruptRow } from "../util/binary-row.ts"
 
 export const KIND = "azure-tables"
 
-/** One request, as its errors need to know it. */
+/** One request, as its errors describe it. */
 export interface Request {
-  /** The backend's method that sends it. */
+  /** The method of the backend that sends it. */
   readonly operation: string
   readonly key?: string
-  /** Whether the request, left unanswered, may have changed something. */
+  /** Whether the request may have changed something if it got no answer. */
   readonly effect: "read" | "write"
 }
 
 /**
- * What the service says that is no failure: no entity is there, one is there already, or it is not the one expected.
- * `ResourceNotFound` counts only in the JSON of the Table service: in XML it speaks of the account, not of an entity.
+ * The answers of the service that are no failure: the entity does not exist, it exists already, or it has another ETag.
+ * `ResourceNotFound` counts only in the JSON of the Table service: in XML it refers to the account, not to an entity.
  */
 export type Refusal = "absent" | "exists" | "changed"
 
@@ -31,14 +31,14 @@ export function refusalOf(error: unknown): Refusal | undefined {
   return REFUSALS[`${error.statusCode} ${tableCode(error)}`]
 }
 
-/** No answer came within the time for one request. */
+/** The request got no answer before its deadline. */
 export class RequestTimedOut extends Error {
   constructor(timeoutMs: number) {
     super(`no answer within ${timeoutMs} ms`)
   }
 }
 
-/** The service's errors, the network's and the credential's, each as the one error of the store. */
+/** Maps the errors of the service, of the network and of the credential. */
 export function toKvError(error: unknown, { operation, key, effect }: Request): KvError {
   if (error instanceof KvError) return error
   const { code, message } = reading(error, effect)
@@ -46,7 +46,7 @@ export function toKvError(error: unknown, { operation, key, effect }: Request): 
   return new KvError(code, message, { operation, backend: KIND, key, cause: error })
 }
 
-/** What `decode` makes of the row under `key`; a row that it cannot read is `CORRUPT_ENTRY`. */
+/** The result of `decode`, whose `CorruptRow` becomes `CORRUPT_ENTRY`. */
 export function decoding<T>(operation: string, key: string, decode: () => T): T {
   try {
     return decode()
@@ -76,7 +76,7 @@ function reading(error: unknown, effect: Request["effect"]): Reading {
   return refusal(error.statusCode, serviceCode(error), effect)
 }
 
-/** What `@azure/identity` throws; told by name, so that the package need not be there. */
+/** The errors of `@azure/identity`, recognised by name, so that the package need not be installed. */
 const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
   "CredentialUnavailableError",
   "AuthenticationError",
@@ -84,7 +84,7 @@ const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
   "AggregateAuthenticationError",
 ])
 
-/** Codes of Node's that say that no connection came about, so that the request was never sent. */
+/** Codes of Node that mean that no connection was made, so that the request was not sent. */
 const NOT_CONNECTED =
   /^(ECONNREFUSED|ENOTFOUND|EAI_|CERT_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/
 
@@ -102,7 +102,7 @@ function networkFailure({ code = "", message }: RestErrorLike, effect: Request["
   return unanswered(effect, "UNAVAILABLE", `the connection to Azure Tables failed (${code})`)
 }
 
-/** An answer that says no. Of the 5xx, only `ServerBusy` says for certain that nothing was done. */
+/** The code for an error answer. Of the 5xx, only `ServerBusy` means for certain that nothing was done. */
 function refusal(status: number, code: string, effect: Request["effect"]): Reading {
   const answer = `Azure Tables answered ${status} ${code}`.trimEnd()
   if (status === 404 || code === "TableBeingDeleted") {
@@ -138,7 +138,7 @@ function unanswered(effect: Request["effect"], readCode: KvErrorCode, message: s
   return { code: "OUTCOME_UNKNOWN", message: `${message}; the write may have been applied, or may yet be` }
 }
 
-/** What is read of the SDK's `RestError`; told by name, so that the SDK need not be loaded. */
+/** The used part of the SDK's `RestError`, recognised by name, so that the SDK need not be loaded. */
 interface RestErrorLike extends Error {
   statusCode?: number
   code?: string
@@ -147,9 +147,9 @@ interface RestErrorLike extends Error {
   response?: { headers: { get(name: string): string | undefined } }
 }
 
-/** Takes what is nobody's business out of an error that becomes a `cause`, since loggers print all of it: the value and the signature that were sent. */
+/** Removes the value and the signature of the request from an error that becomes a `cause`, because loggers print it. */
 function redact(error: RestErrorLike): void {
-  // The SDK quotes the body of the answer, and with it the value.
+  // The SDK quotes the body of the answer, which contains the value.
   if (error.code === "PARSE_ERROR") error.message = "the body of the answer could not be parsed"
   const { request } = error
   if (request === undefined) return
@@ -169,7 +169,7 @@ function tableCode(error: RestErrorLike): string | undefined {
   return text(property(property(error.details, "odataError"), "code"))
 }
 
-/** The code in whatever way the service, or a front end of it, says it. */
+/** The code, in any of the forms that the service and its front ends use. */
 function serviceCode(error: RestErrorLike): string {
   return (
     tableCode(error) ??

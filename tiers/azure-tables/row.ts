@@ -5,7 +5,7 @@ import { CorruptRow } from "../util/binary-row.ts"
 import { BUCKETS, bucketOf } from "../util/bucket.ts"
 
 /**
- * How an entry lies in a table, as Alien's clients lay it:
+ * The row format, which Alien's clients share:
  *
  * | property | holds |
  * | --- | --- |
@@ -14,16 +14,16 @@ import { BUCKETS, bucketOf } from "../util/bucket.ts"
  * | `Value` | the bytes in standard base64, Edm.String; read as Edm.Binary too. 24,576 bytes fill the 32,768 characters that a string property holds |
  * | `ExpiresAt` | RFC 3339; absent: the entry does not expire. Any offset and precision is read, milliseconds are written |
  * | `Version` | identity of the write, 32 hex digits; absent in rows of other clients |
- * | `CreatedAt` | RFC 3339, when it was written; for others |
+ * | `CreatedAt` | RFC 3339, time of the write; for other programs |
  *
- * An entry's version is the time in the row's ETag, a slash, and `Version`, if the row has one: the service gives a row
- * a new ETag on every change, also by a client that does not know of `Version`, and orders them by its own clock.
+ * The version of an entry is the time in the row's ETag, a slash, and `Version`, if the row has one. The service gives a row a new ETag on
+ * every change, also by a client that does not know `Version`, and orders ETags by its own clock.
  */
 export type Row = TableEntityResult<Record<string, unknown>>
 
-/** Enough to judge a row without its value. */
+/** The properties needed to decide whether a row is live, and which write left it. */
 export const HEAD: readonly string[] = ["ExpiresAt", "Version"]
-/** Enough to read an entry off a page of rows. */
+/** The properties needed to read an entry from a page of rows. */
 export const KEYED_ENTRY: readonly string[] = ["RowKey", "Value", ...HEAD]
 
 export const PARTITIONS: readonly string[] = Array.from({ length: BUCKETS }, (_, bucket) => `p${bucket}`)
@@ -43,7 +43,7 @@ export function entityOf(key: string, { value, id, expiresAt }: Write, now: numb
   }
 }
 
-/** What a conditional delete leaves: an expired row that carries its id until the sweep takes it away. */
+/** The row that a conditional delete leaves: expired, with the id of the delete. The sweep removes it. */
 export function tombstoneOf(key: string, id: string, now: number): TableEntity {
   return entityOf(key, { value: new Uint8Array(0), id, expiresAt: 0 }, now)
 }
@@ -62,7 +62,7 @@ export function isLive(row: Row, now: number): boolean {
   return expiresAt === undefined || expiresAt > now
 }
 
-/** Identity of the write that left the row, if it was one of ours. */
+/** Identity of the write that left the row; `undefined` if another client wrote it. */
 export function idOf(row: Row): string | undefined {
   return typeof row.Version === "string" && IDENTITY.test(row.Version) ? row.Version : undefined
 }
@@ -77,7 +77,7 @@ function makeVersion(etag: string, id = ""): string {
   return `${timeOfEtag(etag) ?? etag}/${id}`
 }
 
-/** The result of a write that was applied: its version is known where the answer held the row's new ETag. */
+/** The result of an applied write. Its version is known if the answer has the new ETag. */
 export function resultOf({ etag }: { etag?: string }, id: string): WriteResult {
   return etag === undefined ? { applied: true } : { applied: true, version: makeVersion(etag, id) }
 }
@@ -117,7 +117,7 @@ export function expiryOf({ ExpiresAt: at }: Row): number | undefined {
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 function timestamp(ms: number): string {
-  // RFC 3339 ends with it, too.
+  // The latest time that RFC 3339 can represent.
   return new Date(Math.min(ms, LATEST_EXPIRY)).toISOString()
 }
 
@@ -127,7 +127,7 @@ function bytesOf({ Value: value }: Row): Uint8Array {
   if (value.length % 4 !== 0) throw new CorruptRow("the row's Value is not base64")
   const padding = value.endsWith("==") ? 2 : value.endsWith("=") ? 1 : 0
   const { buffer, byteOffset, length } = Buffer.from(value, "base64")
-  // The decoder skips what is no base64, so a length that is short tells.
+  // The decoder skips characters that are no base64, so a short result means that there were some.
   if (length !== (value.length / 4) * 3 - padding) throw new CorruptRow("the row's Value is not base64")
   return new Uint8Array(buffer, byteOffset, length)
 }

@@ -4,12 +4,12 @@ import { KIND } from "./errors.ts"
 import type { TableRequests } from "./requests.ts"
 import { KEYED_ENTRY, PARTITIONS, type Row, rangeFilter } from "./row.ts"
 
-/** Rows that one query is to bring; those of more than one page's worth are asked for in parallel. */
+/** Target number of rows for one query; larger pages are read by queries in parallel. */
 const ROWS_A_QUERY = 500
-/** A page ends after so many rounds of queries, however little they found: a table of expired rows holds up nobody. */
+/** Maximum number of rounds of queries for one page, so that a table of expired rows does not delay it. */
 const MAX_ROUNDS = 4
 
-/** Where a scan stands: partitions are begun in order, and those begun but not finished have a continuation each. */
+/** The position of a scan. Partitions are begun in order; each one that is begun but not finished has a continuation. */
 interface Position {
   /** The partitions from here on have not been begun. */
   next: number
@@ -17,8 +17,8 @@ interface Position {
 }
 
 /**
- * One page over the partitions. A request costs as much as a hundred rows, so that few partitions are asked for many: first
- * as many as a full table needs, then, as long as the page is not half full, as many more as those before let expect.
+ * Reads one page over the partitions. A request costs as much as 100 rows, so the scan queries few partitions for many rows: first as many
+ * partitions as a full table needs; then, while the page is less than half full, as many more as the earlier answers suggest.
  */
 export async function scanPage(
   requests: TableRequests,

@@ -1,7 +1,7 @@
 import { KvError } from "../errors.ts"
 import { KIND } from "./errors.ts"
 
-/** Which storage account, and how to be let in. Everything left out comes from the environment. */
+/** Storage account and credentials. Settings that are left out come from the environment. */
 export interface AzureTablesSettings {
   /** Name of the storage account. @default `AZURE_STORAGE_ACCOUNT`, or the one in the connection string */
   account?: string
@@ -17,7 +17,7 @@ export interface AzureTablesSettings {
   connectionString?: string
 }
 
-/** Where to send requests, and what to sign them with. */
+/** The address for requests, and the credential that signs them. */
 export interface Target {
   endpoint: string
   signing: { account: string; key: string } | { signature: string } | "identity"
@@ -43,7 +43,7 @@ export function resolveTarget(settings: AzureTablesSettings, env: NodeJS.Process
   return { endpoint: endpoint.replace(/\/+$/, ""), signing }
 }
 
-/** What the environment's connection string says, unless the settings are of another account than it. */
+/** The connection string of the environment, unless the settings name another account. */
 function targetOfEnvironment(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target | undefined {
   const { AZURE_STORAGE_CONNECTION_STRING: connectionString } = env
   if (!connectionString) return undefined
@@ -52,7 +52,7 @@ function targetOfEnvironment(settings: AzureTablesSettings, env: NodeJS.ProcessE
   if (account === undefined || account === accountOf(target)) {
     return { ...target, endpoint: settings.endpoint ?? target.endpoint }
   }
-  // An emulator's stands in for whatever account there is in production.
+  // The connection string of an emulator replaces any account.
   return settings.endpoint === undefined && isEmulator(target.endpoint) ? target : undefined
 }
 

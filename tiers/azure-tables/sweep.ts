@@ -5,36 +5,36 @@ import { tableRequests } from "./requests.ts"
 import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.ts"
 
 /**
- * How long a row is left alone after it was written and after it expired, ms. Until then it answers whether a write
- * whose reply was lost has been applied, and a clock that runs ahead removes nothing that is live to others.
+ * Time for which a sweep leaves a row after its write and after its expiry, ms. Until then the row answers whether a write whose reply was
+ * lost was applied, and a process whose clock is ahead removes nothing that is live for others.
  */
 const GRACE_MS = 60_000
-/** Rows removed in one pass at most. */
+/** Maximum number of rows removed in one pass. */
 const MOST_REMOVALS = 1_000
-/** Rows known to have expired that wait for the next pass at most; the passes find the rest. */
+/** Maximum number of expired rows remembered for the next pass. The passes find the others. */
 const MOST_WAITING = 1_000
-/** The service searches for up to 5 s before it ends a page. */
+/** Longest time of one query, ms. The service searches for up to 5 s before it ends a page. */
 const TIMEOUT_MS = 10_000
-/** Deletes at once. */
+/** Maximum number of concurrent deletes. */
 const PARALLEL = 4
 /**
- * Wait before each delete, ms. It leaves most of a partition's 2,000 operations a second to the store itself, and, its
- * timer being none that keeps a process alive, lets a script that has nothing else to do end in the middle of a pass.
+ * Wait before each delete, ms. It leaves most of the 2,000 operations a second of a partition to the store. Its timer does not keep the
+ * process alive, so that a script can end during a pass.
  */
 const PAUSE_MS = 5
 
-/** Takes expired rows away in the background, each under its ETag, so that a value written meanwhile survives. */
+/** Removes expired rows in the background, each under its ETag, so that a value written meanwhile survives. */
 export interface ExpirySweep {
-  /** An expired row that was come across. */
+  /** Adds an expired row that a read found. */
   offer(key: string, row: Row): void
   /** Ends the pass under way after the requests that it has sent. */
   stop(): Promise<void>
 }
 
 /**
- * Every `intervalMs`, give or take half, a pass removes the rows that were come across, and the expired ones of one
- * partition; a pass that found more than it may remove is followed by the next in a tenth of that time. Every process
- * sweeps; which partition it begins with is left to chance. 0 turns the sweep off.
+ * About every `intervalMs` (from half of it to one and a half), a pass removes the expired rows that reads found, and those of one partition.
+ * If a pass finds more rows than it may remove, the next one follows after a tenth of that time. Each process sweeps, and begins with a
+ * random partition. 0: no sweep.
  */
 export function startExpirySweep(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
   const requests = tableRequests(() => client, runtime, TIMEOUT_MS)
@@ -49,7 +49,7 @@ export function startExpirySweep(client: TableClient, runtime: Runtime, interval
   const schedule = (delayMs: number) => {
     timer = runtime.setTimer(() => {
       pass = sweepOnce()
-        // Whatever failed, a later pass comes across the same rows again.
+        // A later pass finds the same rows again.
         .catch(nextPartition)
         .then((more) => {
           if (!stopped) schedule(jittered(more ? intervalMs / 10 : intervalMs))

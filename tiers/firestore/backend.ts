@@ -26,12 +26,12 @@ export interface FirestoreOptions {
   runtime?: Runtime
 }
 
-/** Documents in one `BatchGetDocuments`. The service names no limit; in larger ones a document gets no cheaper. */
+/** Documents in one `BatchGetDocuments`. The service has no documented limit; larger batches are not cheaper per document. */
 const MAX_READ_BATCH = 300
 /** Writes in one `Commit`, the number that the service was long limited to. */
 const MAX_WRITE_BATCH = 500
 
-/** What one request is, for its errors. */
+/** One request, as its errors describe it. */
 interface Request {
   /** The method of the backend that makes it. */
   operation: string
@@ -49,12 +49,11 @@ interface Request {
 /**
  * A collection of a Firestore database in native mode as a backend.
  *
- * Settings serve it better than a client: the connection made of them, which all backends of this process on the same
- * project share, sends each request once, under its deadline, and takes half the processor time. A client passed in stays
- * open, but repeats requests on its own, for minutes: a write without an answer may land that late.
+ * Prefer settings to a client. A connection made from settings, which all backends of this process on the same project share, sends each
+ * request once, with its deadline, and takes half the CPU. A client that is passed in stays open, but repeats requests for minutes, so that
+ * a write without an answer may take effect that much later.
  *
- * Deleting under a condition leaves a row that expired in 1970 and bears the identity of the delete, until the database's
- * TTL policy takes it away.
+ * A conditional delete leaves a row that expired in 1970, with the identity of the delete. The TTL policy of the database removes it.
  */
 export function firestore(client: Firestore | FirestoreSettings, options: FirestoreOptions): Backend {
   const { collection, timeoutMs = 3_000, runtime = systemRuntime } = options

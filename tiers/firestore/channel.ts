@@ -6,15 +6,15 @@ import { KIND, toKvError } from "./errors.ts"
 import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./settings.ts"
 import type { CommitResponse, DocumentResponse } from "./wire.ts"
 
-/** A gRPC connection to the service. The backends of a process that ask the same project at one place share it. */
+/** A gRPC connection to the service. Backends of this process with the same project and endpoint share it. */
 export interface Channel {
   readonly stub: FirestoreStub
   newMetadata(): Metadata
-  /** Whether it goes to an emulator, which asks for no credentials. */
+  /** Whether it is connected to an emulator, which needs no credentials. */
   readonly emulator: boolean
 }
 
-/** Of the stub that the SDK's `v1.FirestoreClient` makes: the calls that are used here. */
+/** The used calls of the stub that the SDK's `v1.FirestoreClient` makes. */
 interface FirestoreStub {
   batchGetDocuments(request: object, metadata: Metadata, options: CallOptions): ResponseStream
   runQuery(request: object, metadata: Metadata, options: CallOptions): ResponseStream
@@ -35,7 +35,7 @@ export interface ResponseStream {
 }
 
 export interface CallOptions {
-  /** Unix ms by the real clock, gRPC's own. The service is told, and gives up then, too. */
+  /** Unix ms on the system clock, which gRPC uses. The request carries it, and the service stops at it too. */
   deadline: number
 }
 
@@ -60,7 +60,7 @@ export async function leaseChannel(
   }
 }
 
-/** The search for credentials may hang. A channel that comes too late is closed. */
+/** Bounds `open`, because the search for credentials may hang. A channel that is ready too late is closed. */
 async function openInTime(
   settings: FirestoreSettings,
   runtime: Runtime,
@@ -77,7 +77,7 @@ async function openInTime(
 async function openChannel(settings: FirestoreSettings): Promise<Channel> {
   const { sdk, gax } = await loadSdk()
   const client = new sdk.v1.FirestoreClient(clientOptions(settings, gax), gax)
-  // Not the methods of the client: they repeat what failed, for up to ten minutes, and do not tell.
+  // Not the methods of the client: they repeat failed calls for up to ten minutes without reporting it.
   const stub = await stubOf(client)
   return {
     stub: stub as FirestoreStub,

@@ -4,23 +4,23 @@ import { KIND } from "./errors.ts"
 import type { FirestoreWrite, Instant } from "./requests.ts"
 import { applied, encodeRow, isLive, parseVersion, type Row } from "./row.ts"
 
-/** The row under one key, as conditional writes meet it. */
+/** The row under one key, for conditional writes. */
 export interface RowAccess {
   readonly operation: string
   readonly key: string
   now(): number
-  /** Writes it under a precondition: the time of the commit, or `undefined` if the precondition does not hold. */
+  /** Writes the row under a precondition. Returns the time of the commit, or `undefined` if the precondition does not hold. */
   commitIf(fields: FirestoreWrite["fields"], precondition: "absent" | Instant): Promise<Instant | undefined>
-  /** Looks at it after a refusal, expired or not. */
+  /** Reads the row after a refusal, expired or not. */
   reread(): Promise<Row | undefined>
 }
 
-/** How often a create looks at what is there before it gives up against writers that come and go. */
+/** Maximum number of attempts of a create while other writers change the row. */
 const MAX_CREATE_ATTEMPTS = 6
 
 /**
- * Puts a row where no live one is. One that has expired is taken over under its update time, so that one of many wins.
- * Meeting the own row counts as put: it was, and the reply was lost.
+ * Writes a row if the key has no live one. It replaces an expired row under the update time of that row, so that one of several writers
+ * wins. If the key already has the row of this write, an earlier attempt was applied.
  */
 export async function create(row: RowAccess, write: Write): Promise<WriteResult> {
   let precondition: "absent" | Instant = "absent"
@@ -37,7 +37,7 @@ export async function create(row: RowAccess, write: Write): Promise<WriteResult>
   throw new KvError("THROTTLED", message, { operation: row.operation, backend: KIND, key: row.key })
 }
 
-/** Puts a row in place of the live one whose version is `expected`. Meeting the own row counts as put. */
+/** Replaces the live row whose version is `expected`. If the key already has the row of this write, an earlier attempt was applied. */
 export async function replace(
   row: RowAccess,
   fields: FirestoreWrite["fields"],

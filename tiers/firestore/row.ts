@@ -3,14 +3,14 @@ import { KEY_FORM, LATEST_EXPIRY } from "../limits.ts"
 import type { FieldValue, FirestoreDocument, Instant } from "./requests.ts"
 
 /**
- * How an entry lies in Firestore: a document of the collection, its id the key, with these fields.
+ * The row format: a document of the collection, whose id is the key, with these fields.
  *
  * | field | holds |
  * | --- | --- |
  * | `value` | string: the bytes in standard base64. A bytes field is read, too |
  * | `expires_at` | timestamp: the expiry, exact to the ms; a TTL policy on it cleans up. Absent: no expiry |
  * | `version` | string: identity of the write, 32 hex digits. Rows of other writers have none |
- * | `created_at` | timestamp: when the row was written |
+ * | `created_at` | timestamp: time of the write |
  */
 export interface Row {
   /** Identity of the write that left the row; empty if another program wrote it. */
@@ -20,17 +20,17 @@ export interface Row {
   updateTime: Instant
 }
 
-/** All that tells whether a row is live. */
+/** The fields needed to decide whether a row is live. */
 export const LIVENESS_FIELDS: readonly string[] = ["expires_at"]
 
-/** A document that is no row. The backend's edge makes it `CORRUPT_ENTRY`. */
+/** The document is no row. The backend maps it to `CORRUPT_ENTRY`. */
 export class CorruptRow extends Error {
   override get name(): string {
     return "CorruptRow"
   }
 }
 
-/** All that tells which write left a row, and whether it is live. */
+/** The fields needed to decide which write left a row, and whether it is live. */
 export const IDENTITY_FIELDS: readonly string[] = ["version", "expires_at"]
 
 const WRITE_ID = /^[0-9a-f]{32}$/
@@ -44,7 +44,7 @@ export function encodeRow({ value, id, expiresAt }: Write, now: number): Record<
   }
 }
 
-/** What a conditional delete leaves: a row that expired in 1970 and bears the identity of the delete. */
+/** The row that a conditional delete leaves: it expired in 1970 and has the identity of the delete. */
 export function encodeTombstone(id: string, now: number): Record<string, string | Instant> {
   return { value: "", version: id, created_at: toInstant(now), expires_at: toInstant(0) }
 }
@@ -80,9 +80,8 @@ export function applied(
 }
 
 /**
- * A version: the update time of the document, the identity of the write and the expiry. The time alone tells the writes
- * of a key apart and puts them in order; as a precondition, together with the expiry, it spares the read before a
- * compare-and-set.
+ * A version: the update time of the document, the identity of the write and the expiry. The time alone distinguishes and orders the writes
+ * of a key. With the time as a precondition and the expiry, a compare-and-set needs no read before it.
  */
 function makeVersion({ seconds, nanos }: Instant, writeId: string, expiresAt: number | undefined): string {
   const time = `${String(seconds).padStart(10, "0")}.${String(nanos).padStart(9, "0")}`
@@ -96,7 +95,7 @@ export interface VersionParts {
   expiresAt: number | undefined
 }
 
-/** What a version says, or `undefined` if no backend of this kind gave it. */
+/** The parts of a version; `undefined` if it is no version of this kind of backend. */
 export function parseVersion(version: string): VersionParts | undefined {
   const [, seconds, nanos, expiresAt] = VERSION.exec(version) ?? []
   if (seconds === undefined || nanos === undefined) return undefined
@@ -130,7 +129,7 @@ export function toKey(id: string): string | undefined {
 }
 
 function toInstant(ms: number): Instant {
-  // Firestore's timestamps end with it, too.
+  // The latest time that Firestore's timestamps can represent.
   const within = Math.min(ms, LATEST_EXPIRY)
   const seconds = Math.floor(within / 1_000)
   return { seconds, nanos: (within - seconds * 1_000) * 1_000_000 }

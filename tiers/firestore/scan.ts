@@ -4,18 +4,18 @@ import { KIND, toKvError } from "./errors.ts"
 import type { FirestoreDocument, FirestoreRequests, IdRange } from "./requests.ts"
 import { isReserved, liveEntry, toKey } from "./row.ts"
 
-/** Documents asked for at a time, at most, to get past expired rows. */
+/** Maximum number of documents in one query that skips expired rows. */
 const MAX_SKIP = 500
-/** No key holds it, so that a cursor is never mistaken for one of another backend. */
+/** The first character of a cursor. No key contains it. */
 const CURSOR_MARK = ">"
-/** Comes before every character of a key but itself. */
+/** The lowest character of a key. */
 const LEAST = "-"
-/** Comes after every character of a key, and begins the ids of reserved ones. */
+/** Sorts after every character of a key. The ids of reserved keys begin with it. */
 const ESCAPE = "~"
 
 /**
- * One page of the keys with this prefix, in the order of their document ids; behind expired rows it looks on until it has
- * found something or seen all. Rejects with `INVALID_CURSOR` if no scan of this prefix gave the cursor.
+ * Reads one page of the keys with this prefix, in the order of their document ids. After expired rows it continues until it finds a live row
+ * or the end. Rejects with `INVALID_CURSOR` if no scan of this prefix returned the cursor.
  */
 export async function scanPage(
   requests: FirestoreRequests,
@@ -42,7 +42,7 @@ export async function scanPage(
   return { entries: [] }
 }
 
-/** The live entry in a document, if it is one of this store. */
+/** The live entry in a document; `undefined` if the document is no row of this store. */
 function toFound(document: FirestoreDocument, now: number): { id: string; entry: KeyedEntry }[] {
   const { id } = document
   const key = toKey(id)

@@ -20,10 +20,10 @@ import type {
 import { loadSdk, type Sdk } from "./settings.ts"
 
 /**
- * The requests over a client that the caller passed in, by its public methods. Those repeat on their own what fails, for
- * minutes, and cannot be told not to: after `timeoutMs` the answer is no longer waited for, but a write without one may
- * still land much later. A failed read is repeated for seven seconds whatever the failure was, unless the client was
- * made with `gaxServerStreamingRetries: true`. Settings in place of a client avoid both.
+ * The requests over a client that the caller passed in, by its public methods. They repeat failed requests for minutes, and have no option
+ * against that: after `timeoutMs` the backend stops waiting, but a write without an answer may still take effect much later. A failed
+ * read is repeated for seven seconds after any failure, unless the client was made with `gaxServerStreamingRetries: true`. Settings
+ * instead of a client avoid both.
  */
 export async function sdkRequests(
   client: Firestore,
@@ -90,7 +90,7 @@ interface TimestampParts {
   readonly nanoseconds: number
 }
 
-/** By shape and not by class, which differs between two copies of the SDK. */
+/** Checks the shape, not the class, because two copies of the SDK have different classes. */
 function isTimestamp(value: unknown): value is TimestampParts {
   if (typeof value !== "object" || value === null || !("seconds" in value && "nanoseconds" in value))
     return false

@@ -2,7 +2,7 @@ import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
 import { KIND } from "./errors.ts"
 
-/** Where a database is, and who asks. */
+/** Location of a database, and credentials. */
 export interface FirestoreSettings {
   /** Id of the Google Cloud project. */
   projectId: string
@@ -27,7 +27,7 @@ type ClientOptions = NonNullable<ClientParameters[0]>
 /** `google-gax`, the SDK's transport; of its two kinds the one over gRPC. */
 export type Gax = Extract<ClientParameters[1], { grpc: unknown }>
 
-/** Loads the SDK. `DEPENDENCY_MISSING` if it is not installed. */
+/** Loads the SDK. Rejects with `DEPENDENCY_MISSING` if it is not installed. */
 export async function loadSdk(
   load: () => Promise<{ default: Sdk }> = () => import("@google-cloud/firestore"),
 ): Promise<{ sdk: Sdk; gax: Gax }> {
@@ -81,13 +81,13 @@ export async function stubOf(client: { initialize(): Promise<unknown> }): Promis
 }
 
 const CHANNEL_OPTIONS = {
-  // A connection that has gone dead is found out by pings while calls wait on it; the service allows one in 30 s.
+  // Pings detect a dead connection while calls wait; the service allows one in 30 s.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 5_000,
-  // From 1 s to 2 min by default, in which every call fails though the service may be back.
+  // The default is 1 s to 2 min, during which every call fails even if the service is reachable again.
   "grpc.initial_reconnect_backoff_ms": 200,
   "grpc.max_reconnect_backoff_ms": 2_000,
-  // Node's 64 KiB would stall every batch of values once a round trip.
+  // With the default of 64 KiB, a batch of values would wait for a round trip per 64 KiB.
   "grpc-node.flow_control_window": 1_048_576,
 }
 
