@@ -3,7 +3,7 @@ import type { BackendTraits, Callers } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { CallObserver, ObservedCall, Operation, Subject } from "../tiers/wrappers/resilience/observer.ts"
 import { type Capacity, metering } from "./capacity.ts"
-import { type DbRequest, dbRequestsOf } from "./db-attributes.ts"
+import { type DbCall, dbCallsOf } from "./db-attributes.ts"
 import { errorType } from "./error-type.ts"
 import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
@@ -16,12 +16,12 @@ const SUPPRESS_TRACING = createContextKey("OpenTelemetry SDK Context Key SUPPRES
 /** The spans, durations and capacity of the calls to one store's backend, by the conventions for databases. */
 export class BackendCalls implements CallObserver {
   readonly answered: CallObserver["answered"]
-  /** OpenTelemetry's own function, without one of ours around it: the requests of every call go through it. */
+  /** OpenTelemetry's own function, without one of ours around it: the attempts of every call go through it. */
   readonly run = context.with.bind(context)
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
-  readonly #requests: Readonly<Partial<Record<Operation, DbRequest>>>
+  readonly #calls: Readonly<Partial<Record<Operation, DbCall>>>
 
   constructor(
     traits: BackendTraits,
@@ -33,22 +33,22 @@ export class BackendCalls implements CallObserver {
     this.#spans = spans
     this.#metrics = metrics
     this.#runtime = runtime
-    this.#requests = dbRequestsOf(traits)
+    this.#calls = dbCallsOf(traits)
     this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
   }
 
   begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {
-    const request = this.#requests[operation]
-    if (request === undefined) return undefined
+    const call = this.#calls[operation]
+    if (call === undefined) return undefined
     const duration = this.#metrics?.instruments?.dbDuration
-    const started = this.#spans?.tracer && this.#start(request, keysOf(subject), callers)
+    const started = this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
     if (started === undefined && duration === undefined) return undefined
     const scope = this.#spans?.entersContexts ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
-    return new BackendCall(request, this.#runtime, started, scope, duration)
+    return new BackendCall(call, this.#runtime, started, scope, duration)
   }
 
   /** A call made for several callers belongs to the first, and links to the others. */
-  #start({ spanName, attributes }: DbRequest, keys: number, callers: Callers): Spanned | undefined {
+  #start({ spanName, attributes }: DbCall, keys: number, callers: Callers): Spanned | undefined {
     return this.#spans?.start(() => {
       const [first] = callers
       const parent = isContext(first) ? first : context.active()
@@ -66,7 +66,7 @@ export class BackendCalls implements CallObserver {
 /** One call to the backend, with its span, if it has one, and its duration. */
 class BackendCall implements ObservedCall {
   readonly scope: Context | undefined
-  readonly #request: DbRequest
+  readonly #call: DbCall
   readonly #runtime: Runtime
   readonly #started: Spanned | undefined
   readonly #duration: Histogram | undefined
@@ -74,14 +74,14 @@ class BackendCall implements ObservedCall {
   #retries = 0
 
   constructor(
-    request: DbRequest,
+    call: DbCall,
     runtime: Runtime,
     started: Spanned | undefined,
     scope: Context | undefined,
     duration: Histogram | undefined,
   ) {
     this.scope = scope
-    this.#request = request
+    this.#call = call
     this.#runtime = runtime
     this.#started = started
     this.#duration = duration
@@ -106,7 +106,7 @@ class BackendCall implements ObservedCall {
 
   /** Tells of the end of the call; `error` is `undefined` if it has none. */
   #tell(error: unknown): void {
-    const { attributes } = this.#request
+    const { attributes } = this.#call
     const told = error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
     recordDuration(this.#duration, this.#runtime.monotonic() - this.#startedAt, told)
     if (this.#started === undefined) return

@@ -3,19 +3,15 @@ import type { BackendOperation, BackendTraits, Place } from "../tiers/backend.ts
 import { ATTRIBUTE } from "./names.ts"
 
 /** What every span and every duration of one kind of call says. */
-export interface DbRequest {
+export interface DbCall {
   /** `GetItem TABLE`, or the call alone where the service has no tables. */
   readonly spanName: string
   readonly attributes: Attributes
 }
 
-export function dbRequestsOf({
-  system,
-  calls,
-  place = {},
-}: BackendTraits): Record<BackendOperation, DbRequest> {
+export function dbCallsOf({ system, calls, place = {} }: BackendTraits): Record<BackendOperation, DbCall> {
   const { collection } = place
-  const request = (operation: BackendOperation): DbRequest => {
+  const callOf = (operation: BackendOperation): DbCall => {
     const call = calls[operation]
     return {
       spanName: collection === undefined ? call : `${call} ${collection}`,
@@ -27,14 +23,14 @@ export function dbRequestsOf({
     }
   }
   return {
-    get: request("get"),
-    getMany: request("getMany"),
-    exists: request("exists"),
-    put: request("put"),
-    putMany: request("putMany"),
-    delete: request("delete"),
-    deleteMany: request("deleteMany"),
-    scan: request("scan"),
+    get: callOf("get"),
+    getMany: callOf("getMany"),
+    exists: callOf("exists"),
+    put: callOf("put"),
+    putMany: callOf("putMany"),
+    delete: callOf("delete"),
+    deleteMany: callOf("deleteMany"),
+    scan: callOf("scan"),
   }
 }
 

@@ -25,7 +25,7 @@ import {
 import { OpenOnce } from "../util/open-once.ts"
 import { ROWS_A_TURN, TurnTaking } from "../util/turn-taking.ts"
 import { leaseEnvironment } from "./environment.ts"
-import { KIND, type LmdbCall, toKvError } from "./errors.ts"
+import { KIND, type LmdbAccess, toKvError } from "./errors.ts"
 import { sweepExpired } from "./sweep.ts"
 import type { WriteTransaction } from "./writer.ts"
 
@@ -91,11 +91,11 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
     }
   }
 
-  async function change<T>(call: LmdbCall, apply: (transaction: WriteTransaction) => T): Promise<T> {
+  async function change<T>(access: LmdbAccess, apply: (transaction: WriteTransaction) => T): Promise<T> {
     try {
-      return await store.use(call.operation, call.key).environment.write(apply, patience)
+      return await store.use(access.operation, access.key).environment.write(apply, patience)
     } catch (error) {
-      throw toKvError(error, call)
+      throw toKvError(error, access)
     }
   }
 

@@ -5,8 +5,9 @@ import { CommitInDoubt, FileReplaced, NotBegun } from "./writer.ts"
 
 export const KIND = "lmdb"
 
-/** The call that met an error. */
-export interface LmdbCall {
+/** What was done to the file, for its errors. */
+export interface LmdbAccess {
+  /** The method of the backend that did it. */
   readonly operation: string
   readonly key?: string | undefined
   /** Whether it may have changed something. */
@@ -24,26 +25,26 @@ const MDB_INVALID = -30793
 const MDB_MAP_FULL = -30792
 const MDB_READERS_FULL = -30790
 
-type Answer = readonly [code: KvErrorCode, message: string]
+type Verdict = readonly [code: KvErrorCode, message: string]
 
-const DENIED: Answer = [
+const DENIED: Verdict = [
   "ACCESS_DENIED",
   "the directory or its files may not be written: check their owner and mode",
 ]
-const NO_DIRECTORY: Answer = [
+const NO_DIRECTORY: Verdict = [
   "BINDING_INVALID",
   "the path cannot be a directory: give one that can be created",
 ]
-const NO_ROOM: Answer = [
+const NO_ROOM: Verdict = [
   "UNAVAILABLE",
   "no room is left for the write on the disk or in the quota; nothing was written",
 ]
-const NOT_LMDB: Answer = [
+const NOT_LMDB: Verdict = [
   "BINDING_INVALID",
   "data.mdb in the directory is no file that this LMDB reads: give another path, or restore the file from a copy",
 ]
-const DAMAGED: Answer = ["CORRUPT_ENTRY", "the file of the store is damaged: restore it from a copy"]
-const NO_HANDLES: Answer = ["UNAVAILABLE", "the process or the system has no file handle or memory left"]
+const DAMAGED: Verdict = ["CORRUPT_ENTRY", "the file of the store is damaged: restore it from a copy"]
+const NO_HANDLES: Verdict = ["UNAVAILABLE", "the process or the system has no file handle or memory left"]
 
 const IN_DOUBT: Readonly<Record<CommitInDoubt["reason"], string>> = {
   failed: "the disk failed in the last step of the commit: close the store and open it anew",
@@ -59,7 +60,7 @@ const LOCKED =
   "another process holds the write lock of the store, perhaps because it is stopped: resume or end it; nothing was written"
 
 /** Errors by number: `errno`, positive, or LMDB's own, negative. */
-const ANSWERS: ReadonlyMap<number, Answer> = new Map([
+const VERDICTS: ReadonlyMap<number, Verdict> = new Map([
   [EACCES, DENIED],
   [EPERM, DENIED],
   [EROFS, DENIED],
@@ -85,9 +86,9 @@ const ANSWERS: ReadonlyMap<number, Answer> = new Map([
 ])
 
 /** Maps the errors of LMDB, of the file system and of the row codec. No other place maps errors. */
-export function toKvError(error: unknown, call: LmdbCall): KvError {
+export function toKvError(error: unknown, access: LmdbAccess): KvError {
   if (error instanceof KvError) return error
-  const { operation, key } = call
+  const { operation, key } = access
   const details = { operation, backend: KIND, key, cause: error }
   if (error instanceof CorruptRow) {
     return new KvError(
@@ -102,11 +103,11 @@ export function toKvError(error: unknown, call: LmdbCall): KvError {
   if (error instanceof CommitInDoubt) return new KvError("OUTCOME_UNKNOWN", IN_DOUBT[error.reason], details)
   if (error instanceof FileReplaced) return new KvError("STORE_NOT_FOUND", REPLACED, details)
   if (error instanceof NotBegun) return new KvError("TIMEOUT", LOCKED, details)
-  const [code, message] = ANSWERS.get(numberOf(error)) ?? unnamed(call)
+  const [code, message] = VERDICTS.get(numberOf(error)) ?? unnamed(access)
   return new KvError(code, message, details)
 }
 
-function unnamed({ operation, effect }: LmdbCall): Answer {
+function unnamed({ operation, effect }: LmdbAccess): Verdict {
   if (operation === "open") return ["UNAVAILABLE", "the store cannot be opened; see the error's cause"]
   if (operation === "close") return ["UNAVAILABLE", "the store did not close; see the error's cause"]
   if (effect === "read") return ["UNAVAILABLE", "the store cannot be read; see the error's cause"]
