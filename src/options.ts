@@ -13,6 +13,7 @@ import {
   oneOf,
   optional,
   rule,
+  runtimeOption,
   show,
   wholeNumber,
 } from "../tiers/util/checks.ts"
@@ -113,7 +114,7 @@ const KV_CHECKS: Checks = {
   telemetry: optional(optionsOrFalse("telemetry", TELEMETRY_CHECKS)),
   timeoutMs: optional(wholeNumber("timeoutMs", 1)),
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
-  runtime: optional(() => {}),
+  runtime: runtimeOption,
 }
 
 export interface KvSettings {

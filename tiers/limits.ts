@@ -30,6 +30,10 @@ export const DEFAULTS = {
   l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
   /** Longest time of a call to a backend over a network, all attempts included, ms. */
   timeoutMs: 5_000,
+  /** The retries of such a call. With these it waits 0.8 s between its attempts on average, 1.6 s at most. */
+  maxAttempts: 6,
+  backoffBaseMs: 50,
+  backoffMaxMs: 1_000,
   /** Longest time of one request of a backend over a network, ms. */
   requestTimeoutMs: 3_000,
   quarantineMs: 30_000,

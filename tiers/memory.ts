@@ -2,6 +2,7 @@ import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry } from 
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 import { compareVersions, makeVersion } from "./util/binary-row.ts"
+import { type Checks, checkOptions, isObject, optional, rule, runtimeOption } from "./util/checks.ts"
 import { TurnTaking } from "./util/turn-taking.ts"
 
 export interface MemoryOptions {
@@ -33,6 +34,11 @@ export function memoryStore(): MemoryStore {
   return { rows: new Map(), sequence: 0, sortedKeys: undefined, sweep: undefined }
 }
 
+const OPTIONS: Checks = {
+  runtime: runtimeOption,
+  store: optional(rule("store", (value) => isObject(value) && "rows" in value, "what memoryStore() gives")),
+}
+
 const BATCH = 1_000
 /** How long an expired row stays, ms. A write whose reply was lost is settled by its row, expired or not. */
 const EXPIRED_STAYS_MS = 60_000
@@ -50,6 +56,7 @@ const CURSOR_MARK = ">"
  * twice the number of entries that are live or expired within the last minute. Without writes nothing is removed.
  */
 export function memory(options: MemoryOptions = {}): Backend {
+  checkOptions(options, OPTIONS, "open")
   const runtime = options.runtime ?? systemRuntime
   const store = options.store ?? memoryStore()
   const { rows } = store

@@ -187,7 +187,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
 await requireServer("firestore", startFirestoreEmulator, (server) => {
   test("every operation has its calls as spans, durations and billed units", async () => {
     const settings = { projectId: "demo-tiered-kv", databaseId: "kv", endpoint: server.url }
-    const backend = firestore(settings, { collection: "telemetry", timeoutMs: TIMEOUT_MS })
+    const backend = firestore(settings, { collection: "telemetry", requestTimeoutMs: TIMEOUT_MS })
     await everyOperation(backend, {
       get: "BatchGetDocuments",
       getMany: "BatchGetDocuments",

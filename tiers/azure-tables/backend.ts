@@ -1,7 +1,17 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
 import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import {
+  type Checks,
+  checkAllOptions,
+  isObject,
+  optional,
+  runtimeOption,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
 import { borrowClient, leaseClient } from "./client.ts"
@@ -20,7 +30,7 @@ import {
   versionOf,
 } from "./row.ts"
 import { scanPage } from "./scan.ts"
-import type { AzureTablesSettings } from "./settings.ts"
+import { type AzureTablesSettings, checkAzureSettings } from "./settings.ts"
 import { startExpirySweep } from "./sweep.ts"
 
 export type { AzureTablesSettings } from "./settings.ts"
@@ -32,7 +42,7 @@ export interface AzureTablesOptions {
    * Time one request may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
    * @default 3_000
    */
-  timeoutMs?: number
+  requestTimeoutMs?: number
   /**
    * Mean time between two passes of the sweep, ms. Azure does not remove expired rows; each pass removes those of one of the table's 16
    * partitions. 0: no sweep, for a process that leaves it to others.
@@ -43,6 +53,15 @@ export interface AzureTablesOptions {
   runtime?: Runtime
 }
 
+const DEFAULT_SWEEP_INTERVAL_MS = 300_000
+
+const OPTIONS: Checks = {
+  table: text("table", 0),
+  requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
+  sweepIntervalMs: optional(wholeNumber("sweepIntervalMs", 0)),
+  runtime: runtimeOption,
+}
+
 /** Maximum number of attempts of a conditional write; each attempt fails only if another writer has changed the row meanwhile. */
 const MAX_ROUNDS = 8
 
@@ -51,9 +70,18 @@ const MAX_ROUNDS = 8
  * which all backends of this process with the same settings share.
  *
  * A conditional delete leaves an expired row, which the sweep removes: see `tombstoneOf`.
+ *
+ * @throws {KvError} `INVALID_OPTION` if a setting or an option is unknown or has no legal value
  */
 export function azureTables(client: TableClient | AzureTablesSettings, options: AzureTablesOptions): Backend {
-  const { table, timeoutMs = 3_000, sweepIntervalMs = 300_000, runtime = systemRuntime } = options
+  if (!isClient(client)) checkAzureSettings(client)
+  checkAllOptions(options, OPTIONS, "open")
+  const {
+    table,
+    requestTimeoutMs = DEFAULTS.requestTimeoutMs,
+    sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS,
+    runtime = systemRuntime,
+  } = options
   const connection = new OpenOnce(KIND, async () => {
     const lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
     const sweep = startExpirySweep(lease.resource, runtime, sweepIntervalMs)
@@ -66,7 +94,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   const requests = tableRequests(
     ({ operation, key }) => connection.use(operation, key).client,
     runtime,
-    timeoutMs,
+    requestTimeoutMs,
   )
 
   function entryOf(operation: string, key: string, row: Row): StoredEntry | undefined {
@@ -171,8 +199,8 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   }
 }
 
-function isClient(source: TableClient | AzureTablesSettings): source is TableClient {
-  return "getEntity" in source
+function isClient(source: unknown): source is TableClient {
+  return isObject(source) && "getEntity" in source
 }
 
 function traitsOf(table: string): BackendTraits {

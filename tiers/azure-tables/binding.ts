@@ -26,6 +26,6 @@ export const azureTablesDescription: BackendDescription<AzureTablesPlace> = {
   },
   async make({ table, ...settings }, { runtime, timeoutMs }) {
     const { azureTables } = await import("./backend.ts")
-    return azureTables(settings, { table, runtime, timeoutMs })
+    return azureTables(settings, { table, runtime, requestTimeoutMs: timeoutMs })
   },
 }

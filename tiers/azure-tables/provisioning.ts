@@ -1,11 +1,12 @@
 import type { TableClient } from "@azure/data-tables"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { within } from "../util/deadline.ts"
 import { leaseClient } from "./client.ts"
 import { RequestTimedOut, toKvError } from "./errors.ts"
 import { tryOldTls, tryPlainHttp, type Verdict } from "./provisioning-transport.ts"
-import { type AzureTablesSettings, isEmulator } from "./settings.ts"
+import { type AzureTablesSettings, checkAzureSettings, isEmulator } from "./settings.ts"
 
 export interface AzureTablesProvisioning {
   /** 3 to 63 letters and digits, a letter first. */
@@ -16,17 +17,29 @@ export interface AzureTablesProvisioning {
   runtime?: Runtime
 }
 
+const DEFAULT_TIMEOUT_MS = 30_000
+
+const OPTIONS: Checks = {
+  table: text("table", 0),
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  runtime: runtimeOption,
+}
+
 /** The role that a service that reads and writes a store needs on the account; it lets provision, too. */
 export const AZURE_TABLES_ROLE = "Storage Table Data Contributor"
 
 /**
  * Makes the table of a store in an account that is there, and looks at what can be seen of the account's transport from
  * outside: that it refuses plain http, and TLS below 1.2. A table that is there already is left as it is.
+ *
+ * Rejects as opening the backend does, and with `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
  */
 export async function provisionAzureTables(
   settings: AzureTablesSettings,
   options: AzureTablesProvisioning,
 ): Promise<ProvisioningReport> {
+  checkAzureSettings(settings)
+  checkAllOptions(options, OPTIONS, "provision")
   const { table } = options
   const lease = await leaseClient(settings, table, options.runtime)
   try {
@@ -40,7 +53,7 @@ export async function provisionAzureTables(
 
 async function ensureTable(
   client: TableClient,
-  { timeoutMs = 30_000, runtime = systemRuntime }: AzureTablesProvisioning,
+  { timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime }: AzureTablesProvisioning,
 ): Promise<ProvisioningStep> {
   const controller = new AbortController()
   let status = 0

@@ -54,12 +54,12 @@ interface Sent extends Request {
 
 /**
  * @param clientFor gives the client for a request, or throws if there is none
- * @param timeoutMs that one request may take
+ * @param requestTimeoutMs that one request may take
  */
 export function tableRequests(
   clientFor: (request: Request) => TableClient,
   runtime: Runtime,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): TableRequests {
   type Ask<T> = (client: TableClient, abortSignal: AbortSignal) => Promise<T>
   async function send<T>(request: Sent, ask: Ask<T>): Promise<T>
@@ -76,9 +76,9 @@ export function tableRequests(
     const client = clientFor(request)
     signal?.addEventListener("abort", stop)
     try {
-      return await within(runtime, ask(client, controller.signal), timeoutMs, () => {
+      return await within(runtime, ask(client, controller.signal), requestTimeoutMs, () => {
         stop()
-        return new RequestTimedOut(timeoutMs)
+        return new RequestTimedOut(requestTimeoutMs)
       })
     } catch (error) {
       if (signal?.aborted) throw signal.reason

@@ -1,4 +1,5 @@
 import { KvError } from "../errors.ts"
+import { type Checks, checkAllOptions, optional, text } from "../util/checks.ts"
 import { KIND } from "./errors.ts"
 
 /** Storage account and credentials. Settings that are left out come from the environment. */
@@ -15,6 +16,17 @@ export interface AzureTablesSettings {
    * @default `AZURE_STORAGE_CONNECTION_STRING`, if it is of the same account, or an emulator's
    */
   connectionString?: string
+}
+
+const SETTINGS: Checks = {
+  account: optional(text("account", 0)),
+  endpoint: optional(text("endpoint", 0)),
+  connectionString: optional(text("connectionString", 0)),
+}
+
+/** Throws `INVALID_OPTION`. */
+export function checkAzureSettings(settings: AzureTablesSettings): void {
+  checkAllOptions(settings, SETTINGS, "open")
 }
 
 /** The address for requests, and the credential that signs them. */

@@ -1,7 +1,9 @@
 import type { DynamoDBClient, WriteRequest } from "@aws-sdk/client-dynamodb"
 import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
 import { isConditionFailure, KIND } from "./errors.ts"
@@ -37,9 +39,15 @@ export interface DynamoDbOptions {
    * again is for what wraps the backend.
    * @default 3_000
    */
-  timeoutMs?: number
+  requestTimeoutMs?: number
   /** Clock and timers. @default the system's */
   runtime?: Runtime
+}
+
+const OPTIONS: Checks = {
+  table: text("table"),
+  requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /** The limits of `BatchGetItem` and `BatchWriteItem`, in items. Entries are too small to reach the limits in bytes. */
@@ -51,10 +59,13 @@ const MAX_WRITE_BATCH = 25
  * demand, which all backends of this process with the same settings share.
  *
  * A conditional delete leaves an expired row, which the TTL of the table removes: see `tombstoneOf`.
+ *
+ * @throws {KvError} `INVALID_OPTION` if a setting or an option is unknown or has no legal value
  */
 export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: DynamoDbOptions): Backend {
-  const { table, timeoutMs = 3_000, runtime = systemRuntime } = options
-  const { open, request, close } = dynamodbRequests(client, { table, timeoutMs, runtime })
+  checkAllOptions(options, OPTIONS, "open")
+  const { table, requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime } = options
+  const { open, request, close } = dynamodbRequests(client, { table, requestTimeoutMs, runtime })
 
   function getItem(key: string, projection?: Projection) {
     const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }

@@ -18,6 +18,6 @@ export const dynamodbDescription: BackendDescription<DynamoDbPlace> = {
   },
   async make({ table, ...settings }, { runtime, timeoutMs }) {
     const { dynamodb } = await import("./backend.ts")
-    return dynamodb(settings, { table, runtime, timeoutMs })
+    return dynamodb(settings, { table, runtime, requestTimeoutMs: timeoutMs })
   },
 }

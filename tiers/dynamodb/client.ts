@@ -1,6 +1,7 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
+import { type Checks, checkAllOptions, isObject, optional, text, withTexts } from "../util/checks.ts"
 import { SharedResource } from "../util/shared-resource.ts"
 import { KIND } from "./errors.ts"
 
@@ -14,6 +15,17 @@ export interface DynamoDbSettings {
   endpoint?: string
   /** @default the SDK's chain: environment, profile, SSO, web identity, container, instance */
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
+}
+
+const SETTINGS: Checks = {
+  region: optional(text("region")),
+  endpoint: optional(text("endpoint")),
+  credentials: optional(withTexts("credentials", ["accessKeyId", "secretAccessKey"])),
+}
+
+/** Throws `INVALID_OPTION` unless it is a client, or settings that are all known and legal. */
+export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
+  if (!isClient(target)) checkAllOptions(target, SETTINGS, "open")
 }
 
 export interface DynamoDbConnection {
@@ -35,7 +47,7 @@ export interface RequestTime {
 
 export interface DynamoDbConnectOptions {
   /** Time one request may take, ms. */
-  timeoutMs: number
+  requestTimeoutMs: number
   runtime: Runtime
 }
 
@@ -63,8 +75,8 @@ async function loadSdk(): Promise<DynamoDbSdk> {
   }
 }
 
-function isClient(target: DynamoDBClient | DynamoDbSettings): target is DynamoDBClient {
-  return "send" in target
+function isClient(target: unknown): target is DynamoDBClient {
+  return isObject(target) && "send" in target
 }
 
 /**
@@ -74,7 +86,7 @@ function isClient(target: DynamoDBClient | DynamoDbSettings): target is DynamoDB
 function overClient(
   sdk: DynamoDbSdk,
   client: DynamoDBClient,
-  { timeoutMs, runtime }: DynamoDbConnectOptions,
+  { requestTimeoutMs, runtime }: DynamoDbConnectOptions,
 ): DynamoDbConnection {
   const middlewareStack = client.middlewareStack.clone()
   middlewareStack.add((next) => next, {
@@ -89,7 +101,7 @@ function overClient(
     begin(signal) {
       const controller = new AbortController()
       const abort = () => controller.abort()
-      const timer = runtime.setTimer(abort, timeoutMs)
+      const timer = runtime.setTimer(abort, requestTimeoutMs)
       signal?.addEventListener("abort", abort, { once: true })
       return {
         options: { abortSignal: controller.signal },
@@ -112,14 +124,14 @@ const CONNECT_TIMEOUT_MS = 2_000
 async function overSharedClient(
   sdk: DynamoDbSdk,
   settings: DynamoDbSettings,
-  { timeoutMs, runtime }: DynamoDbConnectOptions,
+  { requestTimeoutMs, runtime }: DynamoDbConnectOptions,
 ): Promise<DynamoDbConnection> {
   const { region, endpoint, credentials } = settings
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/i.test(endpoint))) {
     throw invalid("the endpoint of DynamoDB is not an http or https URL; give one as http://localhost:8000")
   }
-  const identity = JSON.stringify([region, endpoint, credentials, timeoutMs])
-  const open = () => openClient(sdk, settings, timeoutMs)
+  const identity = JSON.stringify([region, endpoint, credentials, requestTimeoutMs])
+  const open = () => openClient(sdk, settings, requestTimeoutMs)
   const { resource: client, release } = await sharedClients.acquire(identity, runtime, open)
   return {
     sdk,
@@ -132,9 +144,9 @@ async function overSharedClient(
 async function openClient(
   sdk: DynamoDbSdk,
   settings: DynamoDbSettings,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<DynamoDBClient> {
-  const client = makeClient(sdk, settings, timeoutMs)
+  const client = makeClient(sdk, settings, requestTimeoutMs)
   try {
     await client.config.region()
     return client
@@ -150,7 +162,7 @@ async function openClient(
 function makeClient(
   sdk: DynamoDbSdk,
   { region, endpoint, credentials }: DynamoDbSettings,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): DynamoDBClient {
   const client = new sdk.DynamoDBClient({
     ...(region === undefined ? {} : { region }),
@@ -160,8 +172,8 @@ function makeClient(
     // The SDK then builds its middleware chain once, not for each request: that saves a fifth of the CPU of a request.
     cacheMiddleware: true,
     requestHandler: {
-      connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
-      requestTimeout: timeoutMs,
+      connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, requestTimeoutMs),
+      requestTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
     },
   })

@@ -2,6 +2,17 @@ import type { DynamoDBClient, TableDescription } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { ProvisioningOutcome, ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import {
+  bool,
+  type Checks,
+  checkAllOptions,
+  isObject,
+  optional,
+  rule,
+  runtimeOption,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 import type { DynamoDbSettings } from "./client.ts"
 import { PROVISION, type TableControl, tableControl } from "./control-plane.ts"
 import { causedBy, KIND } from "./errors.ts"
@@ -17,6 +28,17 @@ export interface DynamoDbProvisioning {
   timeoutMs?: number
   /** Clock and timers. @default the system's */
   runtime?: Runtime
+}
+
+const DEFAULT_TIMEOUT_MS = 120_000
+const MAX_REQUEST_TIMEOUT_MS = 10_000
+
+const OPTIONS: Checks = {
+  table: text("table"),
+  deletionProtection: optional(bool("deletionProtection")),
+  tags: optional(rule("tags", isObject, "an object of texts")),
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /** What the policy of a service that reads and writes a store has to allow. */
@@ -46,14 +68,17 @@ export const DYNAMODB_PROVISIONING_ACTIONS = [
  * DynamoDB, on-demand billing and deletion protection. On a table that is there already it turns on TTL and recovery
  * where they are off, sets the tags, and reports what else differs; where nothing does, it changes nothing.
  *
- * Rejects with `BINDING_INVALID` if the table has other keys: they cannot be changed, so it can hold no store.
+ * Rejects with `BINDING_INVALID` if the table has other keys: they cannot be changed, so it can hold no store; with
+ * `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
  */
 export async function provisionDynamodb(
   client: DynamoDBClient | DynamoDbSettings,
   options: DynamoDbProvisioning,
 ): Promise<ProvisioningReport> {
-  const { table, tags = {}, timeoutMs = 120_000, runtime = systemRuntime } = options
-  const requests = dynamodbRequests(client, { table, timeoutMs: Math.min(timeoutMs, 10_000), runtime })
+  checkAllOptions(options, OPTIONS, PROVISION)
+  const { table, tags = {}, timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime } = options
+  const requestTimeoutMs = Math.min(timeoutMs, MAX_REQUEST_TIMEOUT_MS)
+  const requests = dynamodbRequests(client, { table, requestTimeoutMs, runtime })
   const control = tableControl(requests, table, { runtime, deadline: runtime.monotonic() + timeoutMs })
   await requests.open()
   try {

@@ -7,6 +7,7 @@ import type {
 } from "@aws-sdk/client-dynamodb"
 import { OpenOnce } from "../util/open-once.ts"
 import {
+  checkTarget,
   connectDynamodb,
   type DynamoDbConnectOptions,
   type DynamoDbSdk,
@@ -42,11 +43,12 @@ export interface DynamoDbRequests {
   close(): Promise<void>
 }
 
-/** The requests of one backend to one table, from when it opens until it closes. */
+/** The requests of one backend to one table, from when it opens until it closes. Throws `INVALID_OPTION`. */
 export function dynamodbRequests(
   target: DynamoDBClient | DynamoDbSettings,
   { table, ...options }: DynamoDbConnectOptions & { table: string },
 ): DynamoDbRequests {
+  checkTarget(target)
   const connection = new OpenOnce(KIND, () => connectDynamodb(target, options))
 
   return {

@@ -49,7 +49,7 @@ interface Operation {
 export async function openAdmin(
   settings: FirestoreSettings,
   collection: string,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<FirestoreAdmin> {
   const { sdk, gax } = await loadSdk()
   const client = new sdk.v1.FirestoreAdminClient(clientOptions(settings, gax), gax)
@@ -63,7 +63,7 @@ export async function openAdmin(
     const metadata = new gax.grpc.Metadata()
     metadata.set("x-goog-request-params", route)
     return new Promise((resolve, reject) => {
-      send.call(stub, request, metadata, { deadline: Date.now() + timeoutMs }, (error, response) => {
+      send.call(stub, request, metadata, { deadline: Date.now() + requestTimeoutMs }, (error, response) => {
         if (error === null) resolve(response)
         else reject(error)
       })

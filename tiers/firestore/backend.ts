@@ -1,7 +1,17 @@
 import type { Firestore } from "@google-cloud/firestore"
 import type { Backend, BackendTraits, StoredEntry, Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import {
+  type Checks,
+  checkAllOptions,
+  isObject,
+  optional,
+  runtimeOption,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 import { ofKey } from "../util/key-error.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { bySize } from "./commits.ts"
@@ -12,7 +22,7 @@ import * as rows from "./row.ts"
 import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
 import { sdkRequests } from "./sdk.ts"
-import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
+import { checkFirestoreSettings, DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { tariff } from "./tariff.ts"
 
 export type { FirestoreSettings } from "./settings.ts"
@@ -21,9 +31,15 @@ export interface FirestoreOptions {
   /** The collection whose documents are the entries. */
   collection: string
   /** Time one request may take, ms. Trying again is for what wraps the backend. @default 3_000 */
-  timeoutMs?: number
+  requestTimeoutMs?: number
   /** Clock and timers; the deadline of a request is on gRPC's own clock. @default the system's */
   runtime?: Runtime
+}
+
+const OPTIONS: Checks = {
+  collection: text("collection"),
+  requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /** Documents in one `BatchGetDocuments`. The service has no documented limit; larger batches are not cheaper per document. */
@@ -54,15 +70,19 @@ interface Request {
  * a write without an answer may take effect that much later.
  *
  * A conditional delete leaves a row that expired in 1970, with the identity of the delete. The TTL policy of the database removes it.
+ *
+ * @throws {KvError} `INVALID_OPTION` if a setting or an option is unknown or has no legal value
  */
 export function firestore(client: Firestore | FirestoreSettings, options: FirestoreOptions): Backend {
-  const { collection, timeoutMs = 3_000, runtime = systemRuntime } = options
+  if (!isClient(client)) checkFirestoreSettings(client)
+  checkAllOptions(options, OPTIONS, "open")
+  const { collection, requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime } = options
   const database = databaseOf(client)
   const target = `${database}/${collection}`
   const connection = new OpenOnce(KIND, () =>
     isClient(client)
-      ? sdkRequests(client, collection, runtime, timeoutMs)
-      : rpcRequests(client, collection, runtime, timeoutMs),
+      ? sdkRequests(client, collection, runtime, requestTimeoutMs)
+      : rpcRequests(client, collection, runtime, requestTimeoutMs),
   )
 
   /** The SDK repeats commits unasked: one that was refused may have been sent, and applied, before. */
@@ -260,8 +280,8 @@ const TRAITS: Omit<BackendTraits, "target" | "place"> = {
   },
 }
 
-function isClient(client: Firestore | FirestoreSettings): client is Firestore {
-  return "getAll" in client
+function isClient(client: unknown): client is Firestore {
+  return isObject(client) && "getAll" in client
 }
 
 /** A client does not say which project it is for. */

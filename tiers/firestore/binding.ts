@@ -20,6 +20,6 @@ export const firestoreDescription: BackendDescription<FirestorePlace> = {
   },
   async make({ collection, ...settings }, { runtime, timeoutMs }) {
     const { firestore } = await import("./backend.ts")
-    return firestore(settings, { collection, runtime, timeoutMs })
+    return firestore(settings, { collection, runtime, requestTimeoutMs: timeoutMs })
   },
 }

@@ -49,12 +49,12 @@ const channels = new SharedResource<Channel>(({ stub }) => stub.close())
 export async function leaseChannel(
   settings: FirestoreSettings,
   runtime: Runtime,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<Lease<Channel>> {
   const { projectId, keyFilename, credentials } = settings
   const identity = JSON.stringify([endpointOf(settings), projectId, keyFilename, credentials])
   try {
-    return await channels.acquire(identity, runtime, () => openInTime(settings, runtime, timeoutMs))
+    return await channels.acquire(identity, runtime, () => openInTime(settings, runtime, requestTimeoutMs))
   } catch (error) {
     throw toKvError(error, { operation: "open", effect: "read" })
   }
@@ -64,14 +64,14 @@ export async function leaseChannel(
 async function openInTime(
   settings: FirestoreSettings,
   runtime: Runtime,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<Channel> {
   const opening = openChannel(settings)
   const late = () => {
     opening.then(({ stub }) => stub.close()).catch(() => {})
-    return credentialsLate(timeoutMs)
+    return credentialsLate(requestTimeoutMs)
   }
-  return within(runtime, opening, timeoutMs, late)
+  return within(runtime, opening, requestTimeoutMs, late)
 }
 
 async function openChannel(settings: FirestoreSettings): Promise<Channel> {
@@ -86,10 +86,10 @@ async function openChannel(settings: FirestoreSettings): Promise<Channel> {
   }
 }
 
-function credentialsLate(timeoutMs: number): KvError {
+function credentialsLate(requestTimeoutMs: number): KvError {
   return new KvError(
     "UNAVAILABLE",
-    `Google's credentials could not be found within ${timeoutMs} ms; set GOOGLE_APPLICATION_CREDENTIALS, or run ` +
+    `Google's credentials could not be found within ${requestTimeoutMs} ms; set GOOGLE_APPLICATION_CREDENTIALS, or run ` +
       "`gcloud auth application-default login`",
     { operation: "open", backend: KIND },
   )

@@ -1,9 +1,18 @@
 import { KvError } from "../errors.ts"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import {
+  bool,
+  type Checks,
+  checkAllOptions,
+  optional,
+  runtimeOption,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
 import { GRPC, KIND, statusOf, toKvError } from "./errors.ts"
-import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
+import { checkFirestoreSettings, DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 
 export interface FirestoreProvisioning {
   collection: string
@@ -19,6 +28,17 @@ export interface FirestoreProvisioning {
   timeoutMs?: number
   /** Clock and timers. @default the system's */
   runtime?: Runtime
+}
+
+const DEFAULT_TIMEOUT_MS = 120_000
+const MAX_REQUEST_TIMEOUT_MS = 30_000
+
+const OPTIONS: Checks = {
+  collection: text("collection"),
+  location: optional(text("location")),
+  deletionProtection: optional(bool("deletionProtection")),
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /** The role of a service that reads and writes a store. */
@@ -41,18 +61,21 @@ const UNINDEXED = ["value", "version", "created_at"] as const
  * `expires_at` of the collection, and exempts `value`, `version` and `created_at` from indexing. Where something else was
  * set up by hand it reports that, and changes nothing.
  *
- * Rejects with `BINDING_INVALID` if the database is one in Datastore mode, or if there is none and no `location` either.
+ * Rejects with `BINDING_INVALID` if the database is one in Datastore mode, or if there is none and no `location` either;
+ * with `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
  */
 export async function provisionFirestore(
   settings: FirestoreSettings,
   options: FirestoreProvisioning,
 ): Promise<ProvisioningReport> {
-  const { collection, timeoutMs = 120_000, runtime = systemRuntime } = options
+  checkFirestoreSettings(settings)
+  checkAllOptions(options, OPTIONS, PROVISION)
+  const { collection, timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime } = options
   const { projectId, databaseId = DEFAULT_DATABASE } = settings
   const target = `${projectId}/${databaseId}/${collection}`
   const patience = { runtime, deadline: runtime.monotonic() + timeoutMs }
   try {
-    const admin = await openAdmin(settings, collection, Math.min(timeoutMs, 30_000))
+    const admin = await openAdmin(settings, collection, Math.min(timeoutMs, MAX_REQUEST_TIMEOUT_MS))
     try {
       const steps = await ensureDatabase(admin, options, patience)
       steps.push(...(await ensureTimeToLive(admin, patience)))

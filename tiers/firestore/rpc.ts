@@ -5,16 +5,16 @@ import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { type DocumentResponse, toDocument, toInstant, toWireQuery, toWireWrite } from "./wire.ts"
 
 /**
- * The requests, straight over gRPC: each is sent once and has `timeoutMs` to be answered. A lone read takes about half the
+ * The requests, straight over gRPC: each is sent once and has `requestTimeoutMs` to be answered. A lone read takes about half the
  * processor time of the SDK's `doc.get()`.
  */
 export async function rpcRequests(
   settings: FirestoreSettings,
   collection: string,
   runtime: Runtime,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<FirestoreRequests> {
-  const { resource: channel, release } = await leaseChannel(settings, runtime, timeoutMs)
+  const { resource: channel, release } = await leaseChannel(settings, runtime, requestTimeoutMs)
   const { stub } = channel
   const database = `projects/${settings.projectId}/databases/${settings.databaseId ?? DEFAULT_DATABASE}`
   const root = `${database}/documents`
@@ -25,7 +25,7 @@ export async function rpcRequests(
   metadata.set("x-goog-request-params", `database=${encodeURIComponent(database)}`)
   // Tells the emulator that its security rules do not bind this caller.
   if (channel.emulator) metadata.set("authorization", "Bearer owner")
-  const options = () => ({ deadline: Date.now() + timeoutMs })
+  const options = () => ({ deadline: Date.now() + requestTimeoutMs })
 
   return {
     async read(ids, fields) {

@@ -21,7 +21,7 @@ import { loadSdk, type Sdk } from "./settings.ts"
 
 /**
  * The requests over a client that the caller passed in, by its public methods. They repeat failed requests for minutes, and have no option
- * against that: after `timeoutMs` the backend stops waiting, but a write without an answer may still take effect much later. A failed
+ * against that: after `requestTimeoutMs` the backend stops waiting, but a write without an answer may still take effect much later. A failed
  * read is repeated for seven seconds after any failure, unless the client was made with `gaxServerStreamingRetries: true`. Settings
  * instead of a client avoid both.
  */
@@ -29,11 +29,12 @@ export async function sdkRequests(
   client: Firestore,
   collection: string,
   runtime: Runtime,
-  timeoutMs: number,
+  requestTimeoutMs: number,
 ): Promise<FirestoreRequests> {
   const { sdk } = await loadSdk()
   const rows = client.collection(collection)
-  const inTime = <T>(answer: Promise<T>) => within(runtime, answer, timeoutMs, () => new NoAnswer(timeoutMs))
+  const inTime = <T>(answer: Promise<T>) =>
+    within(runtime, answer, requestTimeoutMs, () => new NoAnswer(requestTimeoutMs))
 
   return {
     async read(ids, fields) {
@@ -66,8 +67,8 @@ export async function sdkRequests(
 class NoAnswer extends Error {
   readonly code = GRPC.DEADLINE_EXCEEDED
 
-  constructor(timeoutMs: number) {
-    super(`the Firestore client gave no answer within ${timeoutMs} ms`)
+  constructor(requestTimeoutMs: number) {
+    super(`the Firestore client gave no answer within ${requestTimeoutMs} ms`)
   }
 }
 

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
+import { type Checks, checkAllOptions, optional, text, withTexts } from "../util/checks.ts"
 import { KIND } from "./errors.ts"
 
 /** Location of a database, and credentials. */
@@ -17,6 +18,19 @@ export interface FirestoreSettings {
   keyFilename?: string
   /** A service account's key itself. */
   credentials?: { client_email: string; private_key: string }
+}
+
+const SETTINGS: Checks = {
+  projectId: text("projectId"),
+  databaseId: optional(text("databaseId")),
+  endpoint: optional(text("endpoint", 0)),
+  keyFilename: optional(text("keyFilename")),
+  credentials: optional(withTexts("credentials", ["client_email", "private_key"])),
+}
+
+/** Throws `INVALID_OPTION`. */
+export function checkFirestoreSettings(settings: FirestoreSettings): void {
+  checkAllOptions(settings, SETTINGS, "open")
 }
 
 export const DEFAULT_DATABASE = "(default)"

@@ -22,6 +22,7 @@ import {
   rowVersion,
   setRowSequence,
 } from "../util/binary-row.ts"
+import { type Checks, checkOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { ROWS_A_TURN, TurnTaking } from "../util/turn-taking.ts"
 import { leaseEnvironment } from "./environment.ts"
@@ -47,6 +48,13 @@ export interface LmdbOptions {
 }
 
 const DEFAULT_SWEEP_INTERVAL_MS = 60_000
+
+const OPTIONS: Checks = {
+  sweepIntervalMs: optional(wholeNumber("sweepIntervalMs", 0)),
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  runtime: runtimeOption,
+}
+
 /** Maximum number of keys in one call. Reads are synchronous and block the event loop for one or two microseconds each. */
 const BATCH = 1_000
 /** Expired rows that a page may pass over; with more of them it comes back short. */
@@ -62,12 +70,14 @@ const CURSOR_MARK = ">"
  *
  * Reads answer without a promise, and throw if they fail. A row that cannot be decoded is `CORRUPT_ENTRY` to reads of its key, to conditions,
  * and to scans that include it; an unconditional write or delete repairs it.
+ *
+ * @throws {KvError} `INVALID_OPTION` if an option is unknown or has no legal value
  */
 export function lmdb(path: string, options: LmdbOptions = {}): Backend {
+  text("path")(path, "open")
+  checkOptions(options, OPTIONS, "open")
   const { runtime = systemRuntime } = options
   const { sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS, timeoutMs = DEFAULTS.timeoutMs } = options
-  checkMs("sweepIntervalMs", sweepIntervalMs, 0)
-  checkMs("timeoutMs", timeoutMs, 1)
   const patience = { runtime, timeoutMs }
   const directory = resolve(path)
   const turns = new TurnTaking()
@@ -251,15 +261,6 @@ async function failingAs<T>(operation: "open" | "close", answer: Promise<T>): Pr
   } catch (error) {
     throw toKvError(error, { operation, effect: "read" })
   }
-}
-
-function checkMs(name: string, found: number, min: number): void {
-  if (Number.isSafeInteger(found) && found >= min) return
-  throw new KvError(
-    "INVALID_OPTION",
-    `${name} is a whole number of milliseconds of at least ${min}; it was ${found}`,
-    { operation: "open", backend: KIND },
-  )
 }
 
 function traitsOf(directory: string): BackendTraits {

@@ -9,8 +9,10 @@ import type {
   WriteResult,
 } from "../backend.ts"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { CorruptRow, compareVersions, decodeRow, encodeRow, makeVersion } from "../util/binary-row.ts"
+import { type Checks, checkOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { chunksOf } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { RedisClient } from "./client.ts"
@@ -35,11 +37,21 @@ export interface RedisOptions {
    * Time one command may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
    * @default 3_000
    */
-  timeoutMs?: number
+  requestTimeoutMs?: number
   /** Longest time that `open` waits for the first connection, ms. @default 5_000 */
   connectTimeoutMs?: number
   /** Clock, timers and chance. @default the system's */
   runtime?: Runtime
+}
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 5_000
+
+const OPTIONS: Checks = {
+  prefix: optional(text("prefix", 0)),
+  database: optional(wholeNumber("database", 0)),
+  requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
+  connectTimeoutMs: optional(wholeNumber("connectTimeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /**
@@ -65,12 +77,18 @@ const MAX_BATCH = 100
  * - A client of the caller should have `autoResendUnfulfilledCommands: false`, and on a cluster `retryDelayOnFailover: 0`. By default
  *   ioredis resends commands after a lost connection, so that a write may take effect twice.
  *
- * @throws {KvError} `BINDING_INVALID` if the URL or the settings are not valid
+ * @throws {KvError} `INVALID_OPTION` if a setting or an option is unknown or has no legal value; `BINDING_INVALID` if the URL is
+ * not valid, or the settings contradict each other
  */
 export function redis(target: RedisClient | RedisSettings | string, options: RedisOptions = {}): Backend {
-  const { runtime = systemRuntime, timeoutMs = 3_000, connectTimeoutMs = 5_000 } = options
+  checkOptions(options, OPTIONS, "open")
+  const {
+    runtime = systemRuntime,
+    requestTimeoutMs = DEFAULTS.requestTimeoutMs,
+    connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS,
+  } = options
   const { source, prefix, description, place, cluster } = resolveTarget(target, options)
-  const connection = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs })
+  const connection = redisConnection(source, { runtime, requestTimeoutMs, connectTimeoutMs })
   const nameOf = (key: string) => prefix + key
   /** Whether the keys of one command may be in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)

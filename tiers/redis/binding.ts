@@ -28,7 +28,7 @@ export const redisDescription: BackendDescription<RedisPlace> = {
     return redis(settings, {
       ...(prefix === undefined ? {} : { prefix }),
       runtime,
-      timeoutMs,
+      requestTimeoutMs: timeoutMs,
       connectTimeoutMs: timeoutMs,
     })
   },

@@ -1,5 +1,6 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from "ioredis"
 import { KvError } from "../errors.ts"
+import { isObject } from "../util/checks.ts"
 import { KIND } from "./errors.ts"
 import type { ClientTiming, RedisSettings } from "./settings.ts"
 
@@ -32,14 +33,17 @@ export function newClient(sdk: IoRedis, settings: RedisSettings, timing: ClientT
   return new sdk.Redis({ ...settings.nodes[0], ...nodeOptions(settings, timing), retryStrategy: null })
 }
 
-function nodeOptions({ username, password, database, tls }: RedisSettings, { timeoutMs }: ClientTiming) {
+function nodeOptions(
+  { username, password, database, tls }: RedisSettings,
+  { requestTimeoutMs }: ClientTiming,
+) {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: timeoutMs,
+    connectTimeout: requestTimeoutMs,
     disconnectTimeout: DISCONNECT_MS,
     keepAlive: KEEP_ALIVE_MS,
     connectionName: "tiered-kv",
@@ -60,7 +64,7 @@ function clusterOptions(settings: RedisSettings, timing: ClientTiming) {
     clusterRetryStrategy: null,
     // ioredis connects to a node when a command needs it; the command waits for the connection.
     enableOfflineQueue: true,
-    slotsRefreshTimeout: timing.timeoutMs,
+    slotsRefreshTimeout: timing.requestTimeoutMs,
     // A command is not sent again after a lost connection, but is after a refusal (MOVED, ASK, TRYAGAIN).
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
@@ -81,8 +85,8 @@ export function primaryNodes(client: RedisClient): Redis[] {
   return isCluster(client) ? client.nodes("master") : [client]
 }
 
-export function isClient(target: RedisClient | RedisSettings): target is RedisClient {
-  return !("nodes" in target) || typeof target.nodes === "function"
+export function isClient(target: unknown): target is RedisClient {
+  return isObject(target) && "evalsha" in target
 }
 
 export function isCluster(client: RedisClient): client is Cluster {

@@ -22,7 +22,7 @@ export interface RedisConnection {
 
 /** Over the caller's client, which stays open, or over one that all backends with the same settings share. */
 export function redisConnection(target: RedisClient | RedisSettings, timing: ClientTiming): RedisConnection {
-  const { runtime, timeoutMs } = timing
+  const { runtime, requestTimeoutMs } = timing
   const connection = new OpenOnce(KIND, async () =>
     drained(await (isClient(target) ? borrow(target, timing) : share(target, timing))),
   )
@@ -41,7 +41,7 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
       const { begin, end } = connection.use(request.operation, request.key)
       begin()
       try {
-        return await within(runtime, answer, timeoutMs, () => late(request, timeoutMs))
+        return await within(runtime, answer, requestTimeoutMs, () => late(request, requestTimeoutMs))
       } catch (error) {
         throw toKvError(error, request)
       } finally {
@@ -81,9 +81,9 @@ function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close
   }
 }
 
-function late({ operation, key, effect }: RedisRequest, timeoutMs: number): KvError {
+function late({ operation, key, effect }: RedisRequest, requestTimeoutMs: number): KvError {
   const code = effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
-  return new KvError(code, `the server did not answer within ${timeoutMs} ms`, {
+  return new KvError(code, `the server did not answer within ${requestTimeoutMs} ms`, {
     operation,
     backend: KIND,
     key,
@@ -152,6 +152,6 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   }
 }
 
-function identityOf(settings: RedisSettings, { timeoutMs, connectTimeoutMs }: ClientTiming): string {
-  return JSON.stringify([settings, timeoutMs, connectTimeoutMs])
+function identityOf(settings: RedisSettings, { requestTimeoutMs, connectTimeoutMs }: ClientTiming): string {
+  return JSON.stringify([settings, requestTimeoutMs, connectTimeoutMs])
 }

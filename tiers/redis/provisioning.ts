@@ -1,6 +1,8 @@
 import type { Redis } from "ioredis"
+import { DEFAULTS } from "../limits.ts"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import { type Checks, checkOptions, optional, runtimeOption, wholeNumber } from "../util/checks.ts"
 import { primaryNodes, type RedisClient } from "./client.ts"
 import { redisConnection } from "./connection.ts"
 import type { RedisSettings } from "./settings.ts"
@@ -12,23 +14,35 @@ export interface RedisCheck {
   /** Number of the database, as for the backend. */
   database?: number
   /** Longest time of one command, ms. @default 3_000 */
-  timeoutMs?: number
+  requestTimeoutMs?: number
   /** Clock and timers. @default the system's */
   runtime?: Runtime
+}
+
+const OPTIONS: Checks = {
+  database: optional(wholeNumber("database", 0)),
+  requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
+  runtime: runtimeOption,
 }
 
 /**
  * Checks a Redis server, or every primary of a cluster, and reports settings that may lose entries or writes. It creates and changes nothing:
  * a store on Redis needs no preparation.
  *
- * Rejects as opening the backend does: `BINDING_INVALID`, `ACCESS_DENIED`, `UNAVAILABLE`, …
+ * Rejects as opening the backend does: `INVALID_OPTION`, `BINDING_INVALID`, `ACCESS_DENIED`, `UNAVAILABLE`, …
  */
 export async function checkRedis(
   target: RedisClient | RedisSettings | string,
-  { timeoutMs = 3_000, runtime = systemRuntime, ...settings }: RedisCheck = {},
+  options: RedisCheck = {},
 ): Promise<ProvisioningReport> {
+  checkOptions(options, OPTIONS, "provision")
+  const { requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime, ...settings } = options
   const { source, description } = resolveTarget(target, settings)
-  const connection = redisConnection(source, { runtime, timeoutMs, connectTimeoutMs: timeoutMs })
+  const connection = redisConnection(source, {
+    runtime,
+    requestTimeoutMs,
+    connectTimeoutMs: requestTimeoutMs,
+  })
   await connection.open()
   try {
     const request = { operation: "provision", effect: "read" } as const

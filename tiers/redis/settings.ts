@@ -1,6 +1,18 @@
 import type { ConnectionOptions } from "node:tls"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
+import {
+  bool,
+  type Checks,
+  checkAllOptions,
+  describe,
+  invalidOption,
+  isObject,
+  optional,
+  rule,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 
 /** Location of the server, and credentials. */
 export interface RedisSettings {
@@ -25,7 +37,7 @@ export interface RedisNode {
 export interface ClientTiming {
   runtime: Runtime
   /** Time one command may take, ms. A connection that stays silent for half of it while one waits is replaced. */
-  timeoutMs: number
+  requestTimeoutMs: number
   /** Time the first connection may take, ms. */
   connectTimeoutMs: number
 }
@@ -63,17 +75,35 @@ export function parseRedisUrl(url: string): { settings: RedisSettings; prefix: s
   return { settings: checkSettings(settings), prefix: parameters.get("prefix") ?? undefined }
 }
 
-/** The settings with their defaults filled in. Throws `BINDING_INVALID`. */
+const NODE: Checks = {
+  host: text("nodes.host"),
+  port: optional(wholeNumber("nodes.port", 1, 65_535)),
+}
+
+const SETTINGS: Checks = {
+  nodes(value, operation) {
+    if (!Array.isArray(value) || value.length === 0) {
+      throw invalidOption(`nodes is a list of at least one node; got ${describe(value)}`, operation)
+    }
+    for (const node of value) checkAllOptions(node, NODE, operation)
+  },
+  cluster: optional(bool("cluster")),
+  username: optional(text("username", 0)),
+  password: optional(text("password", 0)),
+  database: optional(wholeNumber("database", 0)),
+  tls: optional(
+    rule("tls", (value) => typeof value === "boolean" || isObject(value), "true, false or options of TLS"),
+  ),
+}
+
+/** The settings with their defaults filled in. Throws `INVALID_OPTION`, or `BINDING_INVALID` if they contradict each other. */
 export function checkSettings(
   settings: RedisSettings,
 ): RedisSettings & { cluster: boolean; database: number } {
+  checkAllOptions(settings, SETTINGS, "open")
   const { nodes, cluster = nodes.length > 1, database = 0 } = settings
-  if (nodes.length === 0) throw invalid("the Redis settings name no node")
   if (nodes.length > 1 && !cluster)
     throw invalid("several Redis nodes are a cluster; `cluster: false` wants one")
-  if (!Number.isSafeInteger(database) || database < 0) {
-    throw invalid(`the Redis database is a number from 0, not ${database}`)
-  }
   if (cluster && database !== 0) throw invalid(`a Redis cluster has database 0 alone, not ${database}`)
   return { ...settings, cluster, database }
 }

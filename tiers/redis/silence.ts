@@ -18,7 +18,7 @@ interface LifeSign {
  * kernel gives up, about 15 minutes. Checks only while `connections` returns any; `watch` starts the checks again.
  */
 export function watchSilence(
-  { runtime, timeoutMs }: ClientTiming,
+  { runtime, requestTimeoutMs }: ClientTiming,
   connections: () => readonly Redis[],
 ): { watch(): void; stop(): void } {
   let timer: Timer | undefined
@@ -45,7 +45,7 @@ export function watchSilence(
     watch()
   }
   const watch = () => {
-    timer ??= runtime.setTimer(check, timeoutMs / CHECKS)
+    timer ??= runtime.setTimer(check, requestTimeoutMs / CHECKS)
   }
   return { watch, stop: () => timer?.cancel() }
 }

@@ -20,7 +20,7 @@ export interface RedisTarget {
   place: Place
 }
 
-/** The target of a backend, from a URL, settings or a client. Throws `BINDING_INVALID`. */
+/** The target of a backend, from a URL, settings or a client. Throws `BINDING_INVALID` or `INVALID_OPTION`. */
 export function resolveTarget(
   target: RedisClient | RedisSettings | string,
   { prefix, database }: { prefix?: string; database?: number },

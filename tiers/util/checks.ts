@@ -9,9 +9,7 @@ export type Checks = Readonly<Record<string, Check>>
 /** Throws unless every given option is listed in `checks` and has a legal value: `INVALID_OPTION`, or the error of a check. */
 export function checkOptions(options: unknown, checks: Checks, operation: string): void {
   if (options === undefined) return
-  if (typeof options !== "object" || options === null) {
-    throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
-  }
+  if (!isObject(options)) throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
   // Inherited options count too: reading `options.name` does not distinguish them.
   for (const name in options) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
@@ -27,6 +25,13 @@ export function checkOptions(options: unknown, checks: Checks, operation: string
   for (const [name, check] of Object.entries(checks)) {
     if (name in options) check(Reflect.get(options, name), operation)
   }
+}
+
+/** As {@link checkOptions}, but what was left out is checked as well, so that only an {@link optional} one may be. */
+export function checkAllOptions(options: unknown, checks: Checks, operation: string): void {
+  if (!isObject(options)) throw invalidOption(`Options are an object; got ${describe(options)}`, operation)
+  checkOptions(options, checks, operation)
+  for (const [name, check] of Object.entries(checks)) check(Reflect.get(options, name), operation)
 }
 
 export function invalidOption(message: string, operation: string): KvError {
@@ -61,6 +66,34 @@ export function wholeNumber(name: string, min: number, max = Number.MAX_SAFE_INT
   const holds = (value: unknown) =>
     typeof value === "number" && Number.isSafeInteger(value) && value >= min && value <= max
   return rule(name, holds, `a whole number ${range}`)
+}
+
+export function text(name: string, minLength = 1): Check {
+  const holds = (value: unknown) => typeof value === "string" && value.length >= minLength
+  return rule(name, holds, minLength === 0 ? "a text" : `a text of at least ${minLength} character`)
+}
+
+/** An object with these methods, whatever else it has. */
+export function withMethods(name: string, methods: readonly string[]): Check {
+  const holds = (value: unknown) =>
+    isObject(value) && methods.every((method) => typeof Reflect.get(value, method) === "function")
+  return rule(name, holds, `an object with the methods ${methods.join(", ")}`)
+}
+
+/** An object with these fields, all texts, whatever else it has. */
+export function withTexts(name: string, fields: readonly string[]): Check {
+  const holds = (value: unknown) =>
+    isObject(value) && fields.every((field) => typeof Reflect.get(value, field) === "string")
+  return rule(name, holds, `an object with the texts ${fields.join(", ")}`)
+}
+
+/** The option `runtime`, which everything that reads a clock has. */
+export const runtimeOption = optional(
+  withMethods("runtime", ["now", "monotonic", "random", "id", "setTimer"]),
+)
+
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null
 }
 
 /** Describes a value for a message without showing it, because it may be secret. */

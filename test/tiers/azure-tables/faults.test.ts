@@ -165,7 +165,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const { port } = proxy
       const impatient = azureTables(
         { connectionString: azuriteConnectionString(port) },
-        { table, runtime, timeoutMs: 700 },
+        { table, runtime, requestTimeoutMs: 700 },
       )
       await impatient.open()
       for (const [call, code] of [
@@ -192,7 +192,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const runtime = testRuntime()
       const impatient = azureTables(
         { connectionString: azuriteConnectionString(proxy.port) },
-        { table, runtime, timeoutMs: 700 },
+        { table, runtime, requestTimeoutMs: 700 },
       )
       await impatient.open()
       const late = proxy.inject({ kind: "late" })

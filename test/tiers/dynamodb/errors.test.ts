@@ -174,7 +174,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       ],
     ])("a black hole ends at the deadline, with %s", async (_, target) => {
       const client = target()
-      const patient = dynamodb(client, { table, timeoutMs: DEADLINE })
+      const patient = dynamodb(client, { table, requestTimeoutMs: DEADLINE })
       await patient.open()
       proxy.inject({ kind: "black-hole", times: 3 })
       const start = performance.now()

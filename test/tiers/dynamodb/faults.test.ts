@@ -141,7 +141,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
 
     test("and that lands late is in doubt first, and found afterwards", async () => {
-      const hasty = dynamodb(localSettings(proxy.port), { table, timeoutMs: DEADLINE })
+      const hasty = dynamodb(localSettings(proxy.port), { table, requestTimeoutMs: DEADLINE })
       await hasty.open()
       const { key } = await storedKey()
       const id = newId()

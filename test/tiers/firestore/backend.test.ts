@@ -24,7 +24,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     describeConformance(name, {
       createStore(runtime) {
         const collection = `store-${systemRuntime.id()}`
-        return { connect: () => firestore(source, { collection, runtime, timeoutMs: PATIENT_MS }) }
+        return { connect: () => firestore(source, { collection, runtime, requestTimeoutMs: PATIENT_MS }) }
       },
     })
   }

@@ -22,15 +22,15 @@ const collection = `faults-${systemRuntime.id()}`
 await requireServer("firestore", startFirestoreEmulator, (server) => {
   // It would lead the SDK past the endpoints that the tests name.
   vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
-  const direct = firestore({ projectId, endpoint: server.url }, { collection, timeoutMs: PATIENT_MS })
+  const direct = firestore({ projectId, endpoint: server.url }, { collection, requestTimeoutMs: PATIENT_MS })
   const opened: Backend[] = []
   let proxy: FaultProxy
   let backend: Backend
   let keys = 0
   const newKey = () => `key:${++keys}`
 
-  const connect = async (endpoint: string, timeoutMs = PATIENT_MS) => {
-    const made = firestore({ projectId, endpoint }, { collection, timeoutMs })
+  const connect = async (endpoint: string, requestTimeoutMs = PATIENT_MS) => {
+    const made = firestore({ projectId, endpoint }, { collection, requestTimeoutMs })
     opened.push(made)
     await made.open()
     return made
@@ -145,7 +145,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
 
   test("a client that was passed in repeats what it lost, and the row tells whose it is", async () => {
     const client = new Firestore({ projectId, host: `127.0.0.1:${proxy.port}`, ssl: false })
-    const passed = firestore(client, { collection, timeoutMs: PATIENT_MS })
+    const passed = firestore(client, { collection, requestTimeoutMs: PATIENT_MS })
     await passed.open()
     const key = newKey()
     await passed.get(key)

@@ -18,7 +18,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
   // It would lead the SDK past the endpoints that the tests name.
   vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
   const client = new Firestore({ projectId, host: `127.0.0.1:${server.port}`, ssl: false })
-  const backend = firestore({ projectId, endpoint: server.url }, { collection, timeoutMs: PATIENT_MS })
+  const backend = firestore({ projectId, endpoint: server.url }, { collection, requestTimeoutMs: PATIENT_MS })
   const rows = client.collection(collection)
   let key: string
   beforeAll(() => backend.open())
@@ -185,7 +185,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
 
   describe("connections", () => {
     const settings = { projectId, endpoint: server.url }
-    const options = { collection, timeoutMs: PATIENT_MS }
+    const options = { collection, requestTimeoutMs: PATIENT_MS }
 
     test("are shared, and closed with the last backend on them", async () => {
       const [one, two] = [firestore(settings, options), firestore(settings, options)]

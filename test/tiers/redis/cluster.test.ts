@@ -116,7 +116,7 @@ await requireServer("redis cluster", startRedisCluster, ({ url, nodes }) => {
 
   describe("a primary that goes away", () => {
     test("takes its own keys with it, as errors, until it is back", async () => {
-      const backend = await open(url, { timeoutMs: 1_000 })
+      const backend = await open(url, { requestTimeoutMs: 1_000 })
       for (const key of KEYS) await put(backend, key)
       const { next: cursor = "" } = await backend.scan("", { limit: 5 })
       await nodes[2]?.halt()

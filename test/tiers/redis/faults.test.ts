@@ -117,7 +117,7 @@ await requireServer("redis", startRedisServer, (server) => {
     test("ends every call within its time, and is left behind", async () => {
       const proxy = await faultProxy(server.port, "chunks")
       proxies.push(proxy)
-      const backend = await open(`redis://127.0.0.1:${proxy.port}`, { timeoutMs: 400 })
+      const backend = await open(`redis://127.0.0.1:${proxy.port}`, { requestTimeoutMs: 400 })
       await put(backend, "hole")
       proxy.inject({ kind: "black-hole" })
       const started = performance.now()
@@ -131,7 +131,7 @@ await requireServer("redis", startRedisServer, (server) => {
     test("in the handshake of a new connection is left behind, too", async () => {
       const proxy = await faultProxy(server.port, "chunks")
       proxies.push(proxy)
-      const backend = await open(`redis://127.0.0.1:${proxy.port}`, { timeoutMs: 400 })
+      const backend = await open(`redis://127.0.0.1:${proxy.port}`, { requestTimeoutMs: 400 })
       await put(backend, "handshake")
       const hole = proxy.inject({ kind: "black-hole", when: (request) => request.includes("info") })
       proxy.cut()
@@ -195,7 +195,7 @@ await requireServer("redis", startRedisServer, (server) => {
   test("a server that is slow is waited for", async () => {
     const proxy = await faultProxy(server.port, "chunks")
     proxies.push(proxy)
-    const backend = await open(`redis://127.0.0.1:${proxy.port}`, { timeoutMs: 1_000 })
+    const backend = await open(`redis://127.0.0.1:${proxy.port}`, { requestTimeoutMs: 1_000 })
     await put(backend, "slow")
     proxy.inject({ kind: "delay-reply", delayMs: 300, when: (request) => request.includes("get") })
     expect(await backend.get("slow")).toMatchObject({ value: VALUE })
@@ -235,7 +235,7 @@ describe("a server", () => {
   })
 
   test("that hangs does not hang its callers", async () => {
-    const backend = await open(server.url, { timeoutMs: 400 })
+    const backend = await open(server.url, { requestTimeoutMs: 400 })
     const version = (await put(backend, "key")).version ?? ""
     server.freeze()
     try {

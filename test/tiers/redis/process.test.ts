@@ -21,7 +21,7 @@ await requireServer("redis", startRedisServer, (server) => {
         import { Redis } from "ioredis"
         import { redis } from ${JSON.stringify(built.file("tiers/redis/backend.js"))}
         setTimeout(() => process.exit(99), 5_000).unref()
-        const backend = redis(${JSON.stringify(url)}, { connectTimeoutMs: 300, timeoutMs: 1_000 })
+        const backend = redis(${JSON.stringify(url)}, { connectTimeoutMs: 300, requestTimeoutMs: 1_000 })
         await backend.open()
         ${body}
         console.log("through")`

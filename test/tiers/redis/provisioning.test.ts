@@ -66,7 +66,7 @@ await requireServer("redis provisioning", startRedisServer, ({ url, port, versio
   })
 
   test("checkRedis rejects where there is no server", async () => {
-    const check = checkRedis(`redis://127.0.0.1:${await freePort()}`, { timeoutMs: 200 })
+    const check = checkRedis(`redis://127.0.0.1:${await freePort()}`, { requestTimeoutMs: 200 })
     await expect(check).rejects.toMatchObject({ code: "UNAVAILABLE" })
   })
 })

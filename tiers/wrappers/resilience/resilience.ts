@@ -1,6 +1,16 @@
 import type { Backend, Callers, MaybePromise, ScanRequest } from "../../backend.ts"
+import { DEFAULTS } from "../../limits.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
 import { abortable } from "../../util/abort.ts"
+import {
+  type Checks,
+  checkOptions,
+  isObject,
+  optional,
+  rule,
+  runtimeOption,
+  wholeNumber,
+} from "../../util/checks.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
@@ -28,13 +38,15 @@ export interface ResilienceOptions {
   runtime?: Runtime
 }
 
-/** The defaults of {@link ResilienceOptions}. With them a call waits 0.8 s between its attempts on average, 1.6 s at most. */
-export const RESILIENCE_DEFAULTS = {
-  timeoutMs: 5_000,
-  maxAttempts: 6,
-  backoffBaseMs: 50,
-  backoffMaxMs: 1_000,
-} as const
+const OPTIONS: Checks = {
+  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  attemptTimeoutMs: optional(wholeNumber("attemptTimeoutMs", 1)),
+  maxAttempts: optional(wholeNumber("maxAttempts", 1)),
+  backoffBaseMs: optional(wholeNumber("backoffBaseMs", 0)),
+  backoffMaxMs: optional(wholeNumber("backoffMaxMs", 0)),
+  observer: optional(rule("observer", isObject, "an observer")),
+  runtime: runtimeOption,
+}
 
 /**
  * Gives every call to `backend` a deadline, and sends it again after retryable errors.
@@ -50,6 +62,7 @@ export const RESILIENCE_DEFAULTS = {
  * An answer without a promise is passed on without a promise.
  */
 export function resilient(backend: Backend, options: ResilienceOptions = {}): Backend {
+  checkOptions(options, OPTIONS, "open")
   const policy = policyOf(backend, options)
   const { observer } = policy
   const answered = observer?.answered ?? {}
@@ -183,14 +196,14 @@ async function finishRead<A extends CallArguments, T>(
 }
 
 function policyOf(backend: Backend, options: ResilienceOptions): CallPolicy {
-  const timeoutMs = options.timeoutMs ?? RESILIENCE_DEFAULTS.timeoutMs
+  const timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs
   return {
     backend: backend.traits.kind,
     timeoutMs,
     attemptTimeoutMs: options.attemptTimeoutMs ?? timeoutMs / 2,
-    maxAttempts: options.maxAttempts ?? RESILIENCE_DEFAULTS.maxAttempts,
-    backoffBaseMs: options.backoffBaseMs ?? RESILIENCE_DEFAULTS.backoffBaseMs,
-    backoffMaxMs: options.backoffMaxMs ?? RESILIENCE_DEFAULTS.backoffMaxMs,
+    maxAttempts: options.maxAttempts ?? DEFAULTS.maxAttempts,
+    backoffBaseMs: options.backoffBaseMs ?? DEFAULTS.backoffBaseMs,
+    backoffMaxMs: options.backoffMaxMs ?? DEFAULTS.backoffMaxMs,
     observer: options.observer,
     runtime: options.runtime ?? systemRuntime,
   }

@@ -1,13 +1,10 @@
 import { describe, expect, test } from "vitest"
 import type { Backend, Write, WriteResult } from "../../../../tiers/backend.ts"
 import { KvError, type KvErrorCode } from "../../../../tiers/errors.ts"
+import { DEFAULTS } from "../../../../tiers/limits.ts"
 import { memory, memoryStore } from "../../../../tiers/memory.ts"
 import type { CallObserver, Retry } from "../../../../tiers/wrappers/resilience/observer.ts"
-import {
-  RESILIENCE_DEFAULTS,
-  type ResilienceOptions,
-  resilient,
-} from "../../../../tiers/wrappers/resilience/resilience.ts"
+import { type ResilienceOptions, resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
 import { describeConformance } from "../../../support/conformance/run.ts"
 import { type Fault, type GatedOperation, gatedBackend } from "../../../support/gated-backend.ts"
 import { remoteMemory } from "../../../support/remote-memory.ts"
@@ -53,11 +50,7 @@ function hearing(retries: Retry[]): CallObserver {
 }
 
 /** Moves time until the call has ended. Fails the test if it does not within its deadline. */
-async function ended<T>(
-  runtime: TestRuntime,
-  call: T | Promise<T>,
-  withinMs: number = RESILIENCE_DEFAULTS.timeoutMs,
-) {
+async function ended<T>(runtime: TestRuntime, call: T | Promise<T>, withinMs: number = DEFAULTS.timeoutMs) {
   let outcome: { value: T } | { error: unknown } | undefined
   Promise.resolve(call).then(
     (value) => {
@@ -272,7 +265,7 @@ describe("retries", () => {
     const ending = await failure(ended(runtime, backend.put("a", write("v"))))
     expect(ending).toMatchObject({ code: "UNAVAILABLE", operation: "put", key: "a", cause: UNAVAILABLE })
     expect(ending.message).toMatch(/^put failed after 6 attempts in \d+ ms; last: scripted UNAVAILABLE$/)
-    expect(gate.count("put")).toBe(RESILIENCE_DEFAULTS.maxAttempts)
+    expect(gate.count("put")).toBe(DEFAULTS.maxAttempts)
   })
 
   test("wait with full jitter: uniformly up to a bound that doubles and is capped", async () => {
