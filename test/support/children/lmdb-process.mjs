@@ -7,6 +7,12 @@ import { open } from "lmdb"
 const [built, directory, job] = process.argv.slice(2)
 const { lmdb } = await import(join(built, "tiers", "lmdb", "backend.js"))
 const backend = lmdb(directory)
+if (job === "tryToOpen") {
+  const startedAt = performance.now()
+  const error = await backend.open().catch((error) => error)
+  writeSync(1, JSON.stringify({ code: error?.code, message: error?.message, ms: performance.now() - startedAt }))
+  process.exit()
+}
 await backend.open()
 
 const put = (key, text, condition) =>
@@ -63,6 +69,13 @@ const jobs = {
     })
     await db.close()
     await backend.close()
+  },
+
+  /** Keeps the store open until it is killed. */
+  async stay() {
+    backend.get("key")
+    say("open")
+    setInterval(() => {}, 60_000)
   },
 
   /** Leaves the store open, with a write that nobody waits for. */

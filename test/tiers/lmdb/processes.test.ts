@@ -1,4 +1,4 @@
-import { type ChildProcess, fork, spawn } from "node:child_process"
+import { type ChildProcess, fork, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
@@ -8,6 +8,11 @@ import { failureOf } from "../../support/failures.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 const SCRIPT = fileURLToPath(new URL("../../support/children/lmdb-process.mjs", import.meta.url))
+
+/** Whether tests may make namespaces of their own, and mount in them: on Linux, as root. */
+const mayUnshare = spawnSync("unshare", ["--mount", "--pid", "--fork", "--mount-proc", "true"]).status === 0
+
+const NO_NAMESPACES = "namespaces and mounts need Linux, and root"
 
 let built: Built
 let fixture: LmdbFixture
@@ -186,6 +191,43 @@ describe("a process with an LMDB store", () => {
     const backend = await fixture.openStore()
     expect(await textOf(backend, "awaited")).toBe("value")
     expect(await textOf(backend, "not awaited")).toBe("value")
+  })
+
+  test.runIf(mayUnshare)(
+    "is refused a store that a process with its id has open in another container",
+    async () => {
+      const inContainer = ["--pid", "--fork", "--kill-child", "--mount-proc", process.execPath, SCRIPT]
+      const other = spawn("unshare", [...inContainer, built.file("."), fixture.directory, "stay"], {
+        stdio: ["ignore", "pipe", "inherit"],
+      })
+      children.push(other)
+      await once(other.stdout, "data")
+      const attempt = `unshare --pid --fork --kill-child --mount-proc ${command("tryToOpen")}`
+      const { code, message, ms } = JSON.parse((await shell(attempt, built.folder)).stdout)
+      expect(code).toBe("UNAVAILABLE")
+      expect(message).toContain("another process with the process id 1")
+      // Without the check the package lmdb blocks the event loop for 10 s.
+      expect(ms).toBeLessThan(8_000)
+      await ended(other)
+      expect(JSON.parse((await shell(attempt, built.folder)).stdout).code).toBeUndefined()
+    },
+  )
+
+  test("is refused a new store on a full tmpfs, and lives on", async ({ skip }) => {
+    skip(!mayUnshare, NO_NAMESPACES)
+    const mounted = (size: string, fill: string) =>
+      `unshare --mount bash -c "mount -t tmpfs -o size=${size} tmpfs '${fixture.directory}' && ${fill} && ` +
+      `exec ${command("tryToOpen")}"`
+    const full = `head -c 65536 /dev/zero > '${fixture.directory}/fill'`
+    const refused = await shell(mounted("64k", full), built.folder)
+    expect(refused).toMatchObject({ code: 0, signal: null })
+    const { code, message } = JSON.parse(refused.stdout)
+    expect(code).toBe("UNAVAILABLE")
+    expect(message).toContain("needs 131072 bytes, and its file system has 0 left")
+    // What the message names is enough.
+    const opened = await shell(mounted("132k", "true"), built.folder)
+    expect(opened).toMatchObject({ code: 0, signal: null })
+    expect(JSON.parse(opened.stdout).code).toBeUndefined()
   })
 
   test("says UNAVAILABLE when the disk is full, keeps what it acknowledged, and goes on once there is room", async () => {

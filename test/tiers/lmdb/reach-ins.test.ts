@@ -39,6 +39,19 @@ describe("lmdb", () => {
     await db.close()
   })
 
+  test("begins a read transaction with nativeAddon.Txn", async () => {
+    expect(lmdb, changed("lmdb's nativeAddon.Txn")).toHaveProperty("nativeAddon.Txn", expect.any(Function))
+    const db = lmdb.open<Buffer, string>({ path: directory, noSubdir: false, encoding: "binary" })
+    expect(db, changed("lmdb's env")).toHaveProperty("env")
+    const { Txn } = Reflect.get(lmdb, "nativeAddon")
+    const readers = () => db.readerList().split("\n").length
+    const before = readers()
+    const transaction = new Txn(Reflect.get(db, "env"), 0x20000)
+    expect(readers(), changed("lmdb's nativeAddon.Txn")).toBeGreaterThan(before)
+    transaction.abort()
+    await db.close()
+  })
+
   test("gives the reason of a failed commit as commitError", async () => {
     const program = `
       import { open } from "lmdb"
