@@ -10,13 +10,13 @@ import { ATTRIBUTE } from "./names.ts"
 import { report } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
 
-/** The SDK's own key: keys of one description are one key, so it takes no import to name it. */
+/** The key that `@opentelemetry/core` uses. Keys with the same description are equal, so no import is needed. */
 const SUPPRESS_TRACING = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
 
-/** The spans, durations and capacity of the calls to one store's backend, by the conventions for databases. */
+/** Records the spans, durations and capacity of the calls to the backend of one store, by the database conventions. */
 export class BackendCalls implements CallObserver {
   readonly answered: CallObserver["answered"]
-  /** OpenTelemetry's own function, without one of ours around it: the attempts of every call go through it. */
+  /** The function of OpenTelemetry itself, without a wrapper, because every attempt calls it. */
   readonly run = context.with.bind(context)
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
@@ -47,7 +47,7 @@ export class BackendCalls implements CallObserver {
     return new BackendCall(call, this.#runtime, started, scope, duration)
   }
 
-  /** A call made for several callers belongs to the first, and links to the others. */
+  /** The span of a call for several callers is a child of the first caller's span, and has links to the others. */
   #start({ spanName, attributes }: DbCall, keys: number, callers: Callers): Spanned | undefined {
     return this.#spans?.start(() => {
       const [first] = callers
@@ -63,7 +63,7 @@ export class BackendCalls implements CallObserver {
   }
 }
 
-/** One call to the backend, with its span, if it has one, and its duration. */
+/** One call to the backend, with its duration and, if it is traced, its span. */
 class BackendCall implements ObservedCall {
   readonly scope: Context | undefined
   readonly #call: DbCall
@@ -104,7 +104,7 @@ class BackendCall implements ObservedCall {
     }
   }
 
-  /** Tells of the end of the call; `error` is `undefined` if it has none. */
+  /** Records the end of the call; `error` is `undefined` after a success. */
   #tell(error: unknown): void {
     const { attributes } = this.#call
     const told = error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
@@ -116,13 +116,13 @@ class BackendCall implements ObservedCall {
   }
 }
 
-/** How many keys a call is about; a scan is one call for one prefix. */
+/** The number of keys of a call; 1 for a scan. */
 function keysOf(subject: Subject): number {
   if (typeof subject === "string") return 1
   return "size" in subject ? subject.size : subject.length
 }
 
-/** The first error of the keys of a batch: whoever asked for that key sees it. */
+/** The error of the first failed key in a batch. */
 function errorIn(answer: unknown): unknown {
   if (!(answer instanceof Map)) return undefined
   for (const result of answer.values()) if (result instanceof Error) return result

@@ -6,11 +6,11 @@ import { report } from "./safely.ts"
 export interface Capacity {
   read: number
   write: number
-  /** Only where deletes are billed apart from writes. */
+  /** Present only if deletes are billed separately from writes. */
   delete?: number
 }
 
-/** What nothing has been read from or written to yet; `undefined` where the backend declares no tariff. */
+/** The counters at 0; `undefined` if the backend declares no tariff. */
 export function capacityOf(tariff: Tariff | undefined): Capacity | undefined {
   return tariff && { read: 0, write: 0, ...(tariff.billsDeletesApart ? { delete: 0 } : {}) }
 }
@@ -51,7 +51,7 @@ export function metering(tariff: Tariff, capacity: Capacity): NonNullable<CallOb
   }
 }
 
-/** As `count`, but what a tariff throws is reported, and thrown at nobody. */
+/** Calls `count`. An error of the tariff goes to `diag` and is not thrown. */
 function reported<A, T>(count: (args: A, answer: T) => void): (args: A, answer: T) => void {
   return (args, answer) => {
     try {

@@ -2,9 +2,9 @@ import type { Attributes } from "@opentelemetry/api"
 import type { BackendOperation, BackendTraits, Place } from "../tiers/backend.ts"
 import { ATTRIBUTE } from "./names.ts"
 
-/** What every span and every duration of one kind of call says. */
+/** The attributes of every span and every duration of one kind of call. */
 export interface DbCall {
-  /** `GetItem TABLE`, or the call alone where the service has no tables. */
+  /** `GetItem TABLE`, or only the call if the service has no tables. */
   readonly spanName: string
   readonly attributes: Attributes
 }

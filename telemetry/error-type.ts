@@ -1,12 +1,12 @@
-/** What `error.type` says of an error that is not worth a name of its own. */
+/** `error.type` of errors without a name of their own. */
 const OTHER = "_OTHER"
-/** Names of errors that are not ours, told apart at most. They come from loaders, so nobody else bounds them. */
+/** Maximum number of distinct names of foreign errors. They come from loaders, so nothing else bounds their number. */
 const MAX_NAMES = 64
 
 const NAME = /^[A-Za-z_$][\w$.]{0,63}$/
 const names = new Set<string>()
 
-/** The code of a `KvError`, the name of any other error. Of few values, because it tells metrics apart. */
+/** The code of a `KvError`, the name of any other error. It has few values, because it is an attribute of metrics. */
 export function errorType(error: unknown): string {
   if (!(error instanceof Error)) return OTHER
   if (isKvError(error)) return error.code

@@ -3,7 +3,7 @@ import type { ShownKeys } from "./options.ts"
 
 const HASH_DIGITS = 16
 
-/** What `keys` lets a span show of `key`. May throw what the user's function throws. */
+/** The part of `key` that the option `keys` allows. Throws what the function of the user throws. */
 export function shownKey(keys: ShownKeys, key: string): string | undefined {
   if (typeof keys === "function") return keys(key)
   switch (keys) {

@@ -3,7 +3,7 @@ import type { BegunOperation, Caller, Outcome } from "../src/listener.ts"
 import type { MaybePromise } from "../tiers/backend.ts"
 import { runIn, safely } from "./safely.ts"
 
-/** What is done at the end of an operation that is observed. Either may throw: that goes to `diag`. */
+/** The callbacks at the end of an observed operation. Their errors go to `diag`. */
 export interface Ends {
   done(outcome: Outcome): void
   failed(error: unknown): void
@@ -12,7 +12,7 @@ export interface Ends {
 /** An operation or a load under way, observed until its end. */
 export class Observation implements BegunOperation {
   readonly caller: Caller
-  /** Of its span, which what it runs belongs to; `undefined` without a span. */
+  /** The context of its span, in which it runs; `undefined` without a span. */
   readonly #context: Context | undefined
   readonly #ends: Ends
 
@@ -22,7 +22,7 @@ export class Observation implements BegunOperation {
     this.#ends = ends
   }
 
-  /** The listeners come first, so a span has ended before its caller goes on; the caller gets the very same promise. */
+  /** The callbacks are attached first, so that the span ends before the caller continues. Returns the same promise. */
   ends<T>(answer: MaybePromise<T>, describe: (value: T) => Outcome): MaybePromise<T> {
     const done = (value: T) => void safely(() => this.#ends.done(describe(value)))
     if (answer instanceof Promise) answer.then(done, (error: unknown) => this.#failed(error))

@@ -1,34 +1,34 @@
 import type { MeterProvider, TracerProvider } from "@opentelemetry/api"
 
 /**
- * How much of a key a span shows as `cache.key`. Keys are often personal data, so nothing by default.
+ * The part of a key that spans have as `cache.key`. Keys are often personal data.
  *
- * `"prefix"`: up to and including the first `:`, nothing of a key without one. `"hash"`: the first 16 hex digits of its
- * SHA-256, which tells keys apart but can be undone by trying keys. `"full"`: all of it. Or what a function makes of it.
+ * `"off"`: nothing. `"prefix"`: the key up to and including the first `:`, nothing of a key without one. `"hash"`: the first 16
+ * hexadecimal digits of its SHA-256, which can be reversed by trying keys. `"full"`: the whole key. A function: its result.
  */
 export type ShownKeys = "off" | "prefix" | "hash" | "full" | ((key: string) => string)
 
 export interface TelemetrySpanOptions {
   /**
-   * What an L1 hit leaves behind under an active, recording span: a span of its own, its number in the attribute
-   * `tiered_kv.l1.hits` of that span, or nothing. Without such a span a hit leaves nothing, whatever this says.
+   * What an L1 hit records under an active, recording span. `"span"`: a child span. `"attribute"`: the number of hits, as
+   * `tiered_kv.l1.hits` of the active span. `"off"`: nothing. Without such a span a hit records nothing.
    * @default "span"
    */
   l1Hits?: "span" | "attribute" | "off"
-  /** How much of a key spans show. @default "off" */
+  /** The part of a key that spans have. @default "off" */
   keys?: ShownKeys
-  /** Whether spans are made only under an active one, so that work outside of any request makes no traces. @default false */
+  /** `true`: spans are made only under an active span, so that work outside of a request makes no traces. @default false */
   requireParent?: boolean
 }
 
-/** What a store tells OpenTelemetry. Without a registered SDK it tells nothing, and a hit costs nothing more. */
+/** What a store reports to OpenTelemetry. Without a registered SDK it reports nothing. */
 export interface TelemetryOptions {
-  /** `false` makes no spans. @default {} */
+  /** Options of spans; `false`: no spans. @default {} */
   spans?: TelemetrySpanOptions | false
-  /** `false` makes no metrics. @default true */
+  /** `false`: no metrics. @default true */
   metrics?: boolean
-  /** Where spans go. @default the one that is registered, whenever it is */
+  /** Makes the tracer of the store. @default the registered provider, at any time */
   tracerProvider?: TracerProvider
-  /** Where metrics go. @default the one that is registered, whenever it is */
+  /** Makes the meter of the store. @default the registered provider, at any time */
   meterProvider?: MeterProvider
 }

@@ -11,19 +11,19 @@ import {
   trace,
 } from "@opentelemetry/api"
 
-/** Tells the active context, if there is one. */
+/** Returns the active context, if there is one. */
 export interface ContextSource {
   active(): Context | undefined
 }
 
-/** What is registered with the API. */
+/** The providers that are registered with the API. */
 interface Registered {
   readonly trace?: object
   readonly metrics?: object
   readonly context?: ContextManager
 }
 
-/** Where every copy of the API, of major version 1, looks up what was registered with any of them. */
+/** The global in which all copies of the API of major version 1 store what is registered. */
 const REGISTRY = Symbol.for("opentelemetry.js.api.1")
 
 const NOTHING: Registered = {}
@@ -32,11 +32,11 @@ function registered(): Registered {
   return (globalThis as { [REGISTRY]?: Registered })[REGISTRY] ?? NOTHING
 }
 
-/** Notices that an SDK was registered or taken away, for the price of three comparisons. */
+/** Detects that an SDK was registered or removed, by three comparisons. */
 export class Registration {
   #last: Registered | undefined
 
-  /** Whether anything changed since this was last asked; at first, whatever there is has. */
+  /** Whether anything changed since the last call. The first call returns `true`. */
   hasChanged(): boolean {
     const { trace, metrics, context } = registered()
     const last = this.#last
@@ -46,25 +46,25 @@ export class Registration {
   }
 }
 
-/** What the API's proxy stands for as long as no SDK is registered. */
+/** The provider behind the API's proxy while no SDK is registered. */
 const NO_PROVIDER = new ProxyTracerProvider().getDelegate()
 
-/** The tracer provider of the SDK that is registered now. */
+/** The tracer provider of the currently registered SDK. */
 export function registeredTracerProvider(): TracerProvider | undefined {
   const provider = trace.getTracerProvider()
   const actual = provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider
   return actual === NO_PROVIDER ? undefined : actual
 }
 
-/** The meter provider that is registered now; without an SDK, one whose meters do nothing. */
+/** The currently registered meter provider; without an SDK, one whose meters do nothing. */
 export function registeredMeterProvider(): MeterProvider {
   return metrics.getMeterProvider()
 }
 
 /**
- * Tells the active context, for hits; without a context manager no span is ever active. The API looks its manager up anew
- * and checks its version every time it is asked, and the SDK's manager goes the long way round when there is none. A hit
- * asks the storage that the manager keeps its contexts in, if it keeps them in one, and else the manager.
+ * Returns a function for the active context, for hits; without a context manager no span is active. The API looks up its manager and checks
+ * its version on each call, and the look-up of the SDK's manager is slow without an active context. So a hit reads the
+ * `AsyncLocalStorage` of the manager if it has one, and else asks the manager.
  */
 export function registeredContexts(): ContextSource | undefined {
   const manager = registered().context
@@ -75,7 +75,7 @@ export function registeredContexts(): ContextSource | undefined {
   return agrees ? { active: () => storage.getStore() } : manager
 }
 
-/** Whether to call something in a context is to call it: once, with its arguments, for what it returns. */
+/** Whether `with` of a context manager works: calls the function once, with its arguments, and returns its result. */
 export function contextsAreEntered(): boolean {
   const argument = {}
   let calls = 0

@@ -1,6 +1,6 @@
 import { type Context, context, diag } from "@opentelemetry/api"
 
-/** Does what belongs to somebody else and may throw: providers, processors, context managers. Its errors go to `diag`. */
+/** Calls code that may throw: providers, processors, context managers. Its errors go to `diag`. */
 export function safely<T>(call: () => T): T | undefined {
   try {
     return call()
@@ -14,11 +14,11 @@ export function report(error: unknown): void {
   try {
     diag.error("tiered-kv: telemetry failed, the store goes on", error)
   } catch {
-    // A logger that throws has nobody left to tell.
+    // The error of a throwing logger cannot be logged.
   }
 }
 
-/** As `context.with`, but `run` runs once whatever the context manager does. */
+/** Like `context.with`, but `run` runs exactly once, whatever the context manager does. */
 export function runIn<T>(active: Context, run: () => T): T {
   const result: { outcome?: { value: T } | { error: unknown } } = {}
   const once = () => {

@@ -26,7 +26,7 @@ import {
 } from "./providers.ts"
 import { report, safely } from "./safely.ts"
 
-/** A span under way, and the context in which what belongs to it runs. */
+/** A span that has not ended, and the context of its operation. */
 export interface Spanned {
   readonly span: Span
   readonly context: Context
@@ -37,9 +37,9 @@ const hitsUnder = new WeakMap<Span, number>()
 
 /** The spans of one store. */
 export class Spans {
-  /** The tracer of the SDK that is registered, if one is. */
+  /** The tracer of the registered SDK, if there is one. */
   tracer: Tracer | undefined
-  /** Whether the context manager that is registered does what it should, so that calls can be made in a context. */
+  /** Whether the registered context manager works, so that calls can run in a context. */
   entersContexts = false
   readonly #l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
   readonly #store: string
@@ -49,7 +49,7 @@ export class Spans {
   readonly #version: string | undefined
   #provider: TracerProvider | undefined
   #contexts: ContextSource | undefined
-  /** A context without a recording span, and one that stays so: contexts never change, and spans only stop recording. */
+  /** The last context found without a recording span. It stays so: contexts do not change, and spans only stop recording. */
   #unheard: Context = ROOT_CONTEXT
 
   constructor(
@@ -66,7 +66,7 @@ export class Spans {
     this.#version = version
   }
 
-  /** Finds the tracer and the context manager again, if an SDK was registered or taken away. */
+  /** Looks up the tracer and the context manager again after an SDK was registered or removed. */
   sync(): void {
     this.#contexts = safely(registeredContexts)
     this.entersContexts = safely(contextsAreEntered) ?? false
@@ -81,12 +81,12 @@ export class Spans {
     return this.start(() => this.#cacheSpan(OPERATION[name], key))
   }
 
-  /** The span of a load for a caller who waits for it. */
+  /** The span of a load that callers wait for. */
   load(key: string): Spanned | undefined {
     return this.start(() => this.#cacheSpan("load", key, "absent"))
   }
 
-  /** The span of a load in the background: a trace of its own, linked to what set it off. */
+  /** The span of a load in the background: a separate trace, with a link to the span that was active when it began. */
   refresh(key: string): Spanned | undefined {
     return this.start(() => {
       const cause = context.active()
@@ -95,7 +95,7 @@ export class Spans {
     })
   }
 
-  /** Starts a span, unless nobody traces, or it must belong to another and does not. */
+  /** Starts a span; returns `undefined` without a tracer, or if `requireParent` is set and no span is active. */
   start(describe: () => SpanStart): Spanned | undefined {
     const { tracer } = this
     if (tracer === undefined) return undefined
@@ -126,12 +126,12 @@ export class Spans {
     return this.tracer && safely(() => context.active())
   }
 
-  /** Whether a hit may leave something behind: there is a tracer, and a span can be active. */
+  /** Whether a hit may record something: there is a tracer, and a span can be active. */
   get hearsHits(): boolean {
     return this.tracer !== undefined && this.#contexts !== undefined && this.#l1Hits !== "off"
   }
 
-  /** Told of an answer from L1. On the hot path: without a recording span it looks that up and no more. */
+  /** Is called for each answer from L1, on the hot path: without a recording span it only looks for one. */
   readonly onHit = (
     operation: OperationName,
     key: string | undefined,
@@ -187,13 +187,13 @@ export interface SpanStart {
   links?: Link[]
 }
 
-/** Ends a span that came to something. */
+/** Ends a span without an error. */
 export function end({ span }: Spanned, attributes?: Attributes): void {
   if (attributes !== undefined && span.isRecording()) span.setAttributes(attributes)
   span.end()
 }
 
-/** Ends a span whose caller sees an error. A loader's own message may say anything, so only ours are shown. */
+/** Ends a span whose caller gets an error. The message of a loader's error may hold private data, so only a `KvError`'s message is recorded. */
 export function endFailed({ span }: Spanned, error: unknown, attributes: Attributes = {}): void {
   if (span.isRecording()) {
     span.setAttributes({ ...attributes, [ATTRIBUTE.errorType]: errorType(error) })
@@ -202,7 +202,7 @@ export function endFailed({ span }: Spanned, error: unknown, attributes: Attribu
   span.end()
 }
 
-/** Links the span of `caller` to that of `other`, which it waits for. */
+/** Links the span of `caller` to the span of `other`, for which it waits. */
 export function waitFor(caller: unknown, other: unknown): void {
   const waiting = isContext(caller) ? trace.getSpan(caller) : undefined
   if (!waiting?.isRecording()) return
@@ -210,7 +210,7 @@ export function waitFor(caller: unknown, other: unknown): void {
   waiting.addLinks(linksTo([other]))
 }
 
-/** A link to each span of these contexts, once, but for the one in `except`. */
+/** Links to the spans of these contexts, each once, except to the span in `except`. */
 export function linksTo(captured: readonly unknown[], except?: Context): Link[] {
   const seen = new Set<string>()
   const own = except && trace.getSpanContext(except)
@@ -229,7 +229,7 @@ export function isContext(captured: unknown): captured is Context {
   return typeof captured === "object" && captured !== null && "getValue" in captured
 }
 
-/** What a span says of an outcome. */
+/** The attributes of an outcome. */
 export function outcomeAttributes({ tier, result, hit, size, applied, keys }: Outcome): Attributes {
   const attributes: Attributes = { [ATTRIBUTE.tier]: tier }
   if (result !== undefined) attributes[ATTRIBUTE.result] = result

@@ -14,7 +14,7 @@ import { Registration } from "./providers.ts"
 import { safely } from "./safely.ts"
 import { end, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
-/** The telemetry of one store: hears what the store does, and tells OpenTelemetry if somebody registered an SDK. */
+/** The telemetry of one store: receives its events, and reports them to OpenTelemetry if an SDK is registered. */
 export class Telemetry implements Listener {
   onHit: HitListener | undefined = undefined
   readonly calls: BackendCalls
@@ -22,9 +22,9 @@ export class Telemetry implements Listener {
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #registration = new Registration()
-  /** Whether somebody traces or collects metrics. */
+  /** Whether an SDK traces or collects metrics. */
   #heard = false
-  /** What observes each operation while nobody does. */
+  /** The observation of each operation while no SDK traces or collects. */
   readonly #unheard = new Map<string, Observation>()
 
   constructor(store: string, backend: Backend, runtime: Runtime, options: TelemetryOptions) {
@@ -37,7 +37,7 @@ export class Telemetry implements Listener {
     this.calls = new BackendCalls(backend.traits, this.#spans, this.#metrics, runtime, capacity)
   }
 
-  /** From now on the store works; `stats` says what it has counted. */
+  /** Is called when the store is open. `stats` returns its counters. */
   opened(stats: () => StoreStats): void {
     this.#metrics?.open(stats)
     this.#sync()
@@ -75,7 +75,7 @@ export class Telemetry implements Listener {
     if (background) return this.#observe("refresh", true, this.#spans?.refresh(key)).run(run, describe)
     const started = this.#spans?.load(key)
     if (started === undefined) return run(this.#spans?.capture())
-    // Its time and its failure are in the metrics of the operations that wait for it.
+    // The operations that wait for the load record its time and its failure in their metrics.
     const ends = {
       done: (outcome: Outcome) => end(started, outcomeAttributes(outcome)),
       failed: (error: unknown) => endFailed(started, error),
@@ -92,7 +92,7 @@ export class Telemetry implements Listener {
     this.#sync()
   }
 
-  /** An SDK may be registered at any time, or taken away. */
+  /** Looks for another SDK: one may be registered or removed at any time. */
   #sync(): void {
     if (!this.#registration.hasChanged()) return
     this.#spans?.sync()
@@ -101,7 +101,7 @@ export class Telemetry implements Listener {
     this.#heard = this.#spans?.tracer !== undefined || this.#metrics?.instruments !== undefined
   }
 
-  /** The time, the outcome and the span of an operation. */
+  /** Records the time, the outcome and the span of an operation. */
   #observe(operation: string, loads: boolean, started: Spanned | undefined): Observation {
     const metrics = this.#metrics
     const startedAt = metrics?.instruments === undefined ? undefined : this.#runtime.monotonic()
@@ -120,7 +120,7 @@ export class Telemetry implements Listener {
     })
   }
 
-  /** Counts errors alone: they are counted though nobody collects them yet. */
+  /** Counts only errors. They are counted even while no SDK collects metrics. */
   #uncollected(operation: string): Observation {
     const known = this.#unheard.get(operation)
     if (known !== undefined) return known
@@ -131,7 +131,7 @@ export class Telemetry implements Listener {
   }
 }
 
-/** The version of this package, for the scope; not to be had where a bundler has made one file of it. */
+/** The version of this package, for the scope; `undefined` if a bundler has merged the files. */
 function packageVersion(): string | undefined {
   return safely(() => {
     const found: unknown = createRequire(import.meta.url)("tiered-kv/package.json")

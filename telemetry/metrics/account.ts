@@ -1,12 +1,12 @@
 import { COUNTED, type Reading, sum } from "./series.ts"
 
-/** A failed operation, as `errors` tells it apart. */
+/** A failed operation, by the attributes of `errors`. */
 export interface ErrorKind {
   readonly operation: string
   readonly type: string
 }
 
-/** How many errors of each kind there were. */
+/** The number of errors by kind. */
 export class ErrorCounts {
   readonly #counts = new Map<string, { kind: ErrorKind; count: number }>()
 
@@ -30,7 +30,7 @@ export class ErrorCounts {
 export interface Source {
   read(): Reading
   readonly errors: ErrorCounts
-  /** The durations of L1 hits taken since they were last asked for, s. */
+  /** The durations of L1 hits since the last call, s. */
   takeSamples(): Iterable<number>
 }
 
@@ -40,7 +40,7 @@ export interface Source {
  */
 export class Account {
   readonly #sources = new Set<Source>()
-  /** What the closed stores counted, in the order of {@link COUNTED}. */
+  /** The counts of the closed stores, in the order of {@link COUNTED}. */
   readonly #left: (number | undefined)[] = COUNTED.map(() => undefined)
   readonly #errorsLeft = new ErrorCounts()
 

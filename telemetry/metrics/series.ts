@@ -12,10 +12,10 @@ import {
 import type { Capacity } from "../capacity.ts"
 import { ATTRIBUTE, COUNTERS, LEVELS, type Metric } from "../names.ts"
 
-/** What a store has counted, at one moment. */
+/** The counts of a store at one time. */
 export interface Reading {
   readonly stats: StoreStats
-  /** Only where the service bills by units. */
+  /** Present only if the service bills by units. */
   readonly capacity: Capacity | undefined
 }
 
@@ -23,12 +23,12 @@ export interface Reading {
 export interface Series {
   readonly metric: Metric
   readonly attributes: Attributes
-  /** Where the number lies in `stats()`; absent if it is counted elsewhere. */
+  /** The path of the number in `stats()`; absent if it is counted elsewhere. */
   readonly path?: StatPath
   readonly read: (reading: Reading) => number | undefined
 }
 
-/** The time series that only grow. */
+/** The time series of counters. */
 export const COUNTED: readonly Series[] = [
   ...pathsOf("counter").flatMap((path) => {
     const [metric, labels] = STATS[path].series
@@ -39,7 +39,7 @@ export const COUNTED: readonly Series[] = [
   capacitySeries("delete"),
 ]
 
-/** The time series that go up and down. */
+/** The time series of current values. */
 export const CURRENT: readonly Series[] = pathsOf("level").flatMap((path) => {
   const [metric, labels] = STATS[path].series
   return metric === undefined ? [] : [statSeries(LEVELS[metric], labels, path)]

@@ -15,7 +15,7 @@ const MAX_SAMPLES = 1_024
 
 /** The metrics of one store. */
 export class StoreMetrics implements Source {
-  /** Where durations are recorded; `undefined` if nobody collects metrics. */
+  /** The instruments that record durations; `undefined` if no SDK collects metrics. */
   instruments: Instruments | undefined
   readonly errors = new ErrorCounts()
   readonly #store: string
@@ -41,7 +41,7 @@ export class StoreMetrics implements Source {
     this.#capacity = capacity
   }
 
-  /** Begins to report what `stats` says. */
+  /** Starts to report the counters that `stats` returns. */
   open(stats: () => StoreStats): void {
     this.#stats = stats
     this.sync()
@@ -53,7 +53,7 @@ export class StoreMetrics implements Source {
     this.#stats = undefined
   }
 
-  /** Finds the instruments anew after an SDK was registered or taken away: those made before record nothing, for ever. */
+  /** Makes the instruments again after an SDK was registered or removed: those made before never record anything. */
   sync(): void {
     if (this.#stats === undefined) return
     const provider = this.#given ?? registeredMeterProvider()
@@ -93,7 +93,7 @@ export class StoreMetrics implements Source {
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
-  /** Counts an error, whether or not anybody collects; gives its type. */
+  /** Counts an error, also while no SDK collects metrics; returns its type. */
   countError(operation: string, error: unknown): string {
     const type = errorType(error)
     this.errors.add({ operation, type })
@@ -112,12 +112,12 @@ export class StoreMetrics implements Source {
   }
 }
 
-/** Records a duration, ms. Throws nothing, whatever the histogram does. */
+/** Records a duration, ms. Never throws. */
 export function recordDuration(histogram: Histogram | undefined, ms: number, attributes: Attributes): void {
   if (histogram !== undefined) safely(() => histogram.record(seconds(ms), attributes))
 }
 
-/** At least 0, whatever clock the store was given: a histogram refuses negative durations. */
+/** Not below 0, even if the clock of the store runs backwards: a histogram refuses negative durations. */
 function seconds(ms: number): number {
   return Math.max(0, ms) / 1e3
 }
