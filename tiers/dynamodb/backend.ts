@@ -3,6 +3,7 @@ import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteR
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
+import type { BucketScan } from "../util/bucket-scan.ts"
 import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { ofKey } from "../util/key-error.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
@@ -26,7 +27,7 @@ import {
   primaryKey,
   tombstoneOf,
 } from "./row.ts"
-import { type BucketQuery, scanBuckets } from "./scan.ts"
+import { scanPage } from "./scan.ts"
 import { tariff } from "./tariff.ts"
 
 export type { DynamoDbSettings } from "./client.ts"
@@ -125,7 +126,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     return new KvError("THROTTLED", message, { operation, backend: KIND, key })
   }
 
-  function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketQuery {
+  function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketScan["query"] {
     return async (bucket, after, limit) => {
       const pk = partitionOf(bucket)
       const input = {
@@ -140,7 +141,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
         { operation: "scan", signal },
         (sdk) => new sdk.QueryCommand(input),
       )
-      return { entries: keyedEntries(Items, runtime.now()), last: LastEvaluatedKey?.sk?.S }
+      return { entries: keyedEntries(Items, runtime.now()), next: LastEvaluatedKey?.sk?.S }
     }
   }
 
@@ -218,7 +219,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       return writeBatch("deleteMany", new Map(requests), () => ({ applied: true }))
     },
 
-    scan: (prefix, page) => scanBuckets(queryBucket(prefix, page.signal), table, prefix, page),
+    scan: (prefix, page) => scanPage(queryBucket(prefix, page.signal), table, prefix, page),
 
     async wasWrittenBy(key, id) {
       const { Item } = await request({ operation: "wasWrittenBy", key }, getItem(key, IDENTITY_PROJECTION))

@@ -1,72 +1,27 @@
-import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
+import type { ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { BUCKETS, hashKey } from "../util/bucket.ts"
+import { type BucketScan, type Positions, scanBuckets } from "../util/bucket-scan.ts"
 import { KIND } from "./errors.ts"
 
-/** Reads up to `limit` rows of one bucket, in the order of their keys, from the key after `after` (`""`: the first). */
-export type BucketQuery = (bucket: number, after: string, limit: number) => Promise<BucketPage>
-
-export interface BucketPage {
-  /** The live ones among the rows read. */
-  entries: KeyedEntry[]
-  /** The key of the last row read, live or not, if there may be more after it. */
-  last: string | undefined
-}
-
-/** Target number of rows for one query; larger pages are read by queries in parallel. */
-const ROWS_A_QUERY = 250
-/** Maximum number of rounds of queries for one page, so that a table of expired rows does not delay it. */
-const ROUNDS = 6
-/** Rows one query reads at most. */
-const MAX_ROWS = 1_000
-
-/**
- * Reads one page of a scan over the buckets. A request costs as much as 100 rows, so the scan queries few buckets for many rows: first as
- * many buckets as a full table needs; then, while the page is less than half full, as many more as the earlier answers suggest. A
- * page that is not the last is empty only after thousands of expired rows.
- */
-export async function scanBuckets(
-  query: BucketQuery,
+/** Reads one page of a scan of the table. `query` reads rows in the order of their keys; a position is the key of the last row read. */
+export function scanPage(
+  query: BucketScan["query"],
   table: string,
   prefix: string,
-  { limit, cursor }: ScanRequest,
+  page: ScanRequest,
 ): Promise<ScanPage> {
-  const positions = cursor === undefined ? START : readCursor(cursor, table, prefix)
-  const reached = [...positions]
-  const entries: KeyedEntry[] = []
-  // Of the buckets that this page begins; what is left of one begun before says nothing of the others.
-  let [begun, foundInBegun] = [0, 0]
-  for (let round = 0; round < ROUNDS && entries.length * 2 < limit; round++) {
-    const room = limit - entries.length
-    const expected = begun === 0 ? ROWS_A_QUERY : foundInBegun / begun
-    const open = bucketsLeft(reached).slice(0, Math.min(room, Math.ceil(room / expected)))
-    if (open.length === 0) break
-    const share = Math.floor(room / open.length)
-    // A bucket without a live row so far may hold many expired rows, so each further query reads four times as many.
-    const rows = entries.length > 0 ? share : Math.max(share, Math.min(share * 4 ** round, MAX_ROWS))
-    await Promise.all(
-      open.map(async (bucket) => {
-        const after = reached[bucket] ?? ""
-        const found = await query(bucket, after, rows)
-        const kept = found.entries.slice(0, share)
-        entries.push(...kept)
-        if (after === "") [begun, foundInBegun] = [begun + 1, foundInBegun + kept.length]
-        reached[bucket] = kept.length < found.entries.length ? kept.at(-1)?.key : found.last
-      }),
-    )
-  }
-  return bucketsLeft(reached).length === 0
-    ? { entries }
-    : { entries, next: writeCursor(reached, table, prefix) }
-}
-
-/** The last key read in each bucket: `""` at the start, `undefined` at the end. */
-type Positions = readonly (string | undefined)[]
-
-const START: Positions = new Array(BUCKETS).fill("")
-
-function bucketsLeft(positions: Positions): number[] {
-  return [...positions.keys()].filter((bucket) => positions[bucket] !== undefined)
+  return scanBuckets(
+    {
+      query,
+      encode: (positions) => writeCursor(positions, table, prefix),
+      decode: (cursor) => readCursor(cursor, table, prefix),
+      rowsPerQuery: 250,
+      maxRounds: 6,
+      maxRowsPastExpired: 1_000,
+    },
+    page,
+  )
 }
 
 const FROM_START = 0

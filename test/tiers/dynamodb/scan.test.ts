@@ -1,8 +1,9 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import type { KeyedEntry } from "../../../tiers/backend.ts"
-import { type BucketPage, scanBuckets } from "../../../tiers/dynamodb/scan.ts"
+import { scanPage } from "../../../tiers/dynamodb/scan.ts"
 import { bucketOf } from "../../../tiers/util/bucket.ts"
+import type { BucketPage } from "../../../tiers/util/bucket-scan.ts"
 
 /** Rows by bucket as a table would give them: an expired one has no entry. */
 function tableOf(keys: readonly string[], isExpired: (key: string) => boolean = () => false) {
@@ -17,16 +18,16 @@ function tableOf(keys: readonly string[], isExpired: (key: string) => boolean = 
       const entries = read
         .filter((key) => !isExpired(key))
         .map((key): KeyedEntry => ({ key, value: new Uint8Array(), version: "v" }))
-      return { entries, last: rest.length > limit ? read.at(-1) : undefined }
+      return { entries, next: rest.length > limit ? read.at(-1) : undefined }
     },
   }
 }
 
-async function scanAll(query: Parameters<typeof scanBuckets>[0], limit: number) {
+async function scanAll(query: Parameters<typeof scanPage>[0], limit: number) {
   const pages: string[][] = []
   let cursor: string | undefined
   do {
-    const page = await scanBuckets(query, "table", "", { limit, ...(cursor === undefined ? {} : { cursor }) })
+    const page = await scanPage(query, "table", "", { limit, ...(cursor === undefined ? {} : { cursor }) })
     pages.push(page.entries.map(({ key }) => key))
     cursor = page.next
   } while (cursor !== undefined)
@@ -61,7 +62,7 @@ describe("a scan of the buckets", () => {
 
   test("asks for no more rows than it gives, where none has expired", async () => {
     const table = tableOf(keysNamed(2_000))
-    const page = await scanBuckets(table.query, "table", "", { limit: 100 })
+    const page = await scanPage(table.query, "table", "", { limit: 100 })
     expect(page.entries).toHaveLength(100)
     expect(table.queries).toEqual([100])
   })
