@@ -74,7 +74,7 @@ export function text(name: string, minLength = 1): Check {
 }
 
 /** An object with these methods, whatever else it has. */
-export function withMethods(name: string, methods: readonly string[]): Check {
+function withMethods(name: string, methods: readonly string[]): Check {
   const holds = (value: unknown) =>
     isObject(value) && methods.every((method) => typeof Reflect.get(value, method) === "function")
   return rule(name, holds, `an object with the methods ${methods.join(", ")}`)
