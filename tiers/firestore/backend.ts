@@ -113,11 +113,11 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   async function readRow(
     request: Request & { key: string },
     fields: readonly string[],
-  ): Promise<rows.Row | undefined> {
+  ): Promise<rows.RowHead | undefined> {
     const id = rows.toDocumentId(request.key)
     return answered(request, requests(request).read([id], fields), (documents) => {
       const document = documentIn(documents, id)
-      return document && rows.decodeRow(document)
+      return document && rows.decodeHead(document)
     })
   }
 

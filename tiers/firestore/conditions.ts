@@ -2,7 +2,7 @@ import type { Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { KIND } from "./errors.ts"
 import type { FirestoreWrite, Instant } from "./requests.ts"
-import { applied, encodeRow, isLive, parseVersion, type Row } from "./row.ts"
+import { applied, encodeRow, isLive, parseVersion, type RowHead } from "./row.ts"
 
 /** The row under one key, for conditional writes. */
 export interface RowAccess {
@@ -12,7 +12,7 @@ export interface RowAccess {
   /** Writes the row under a precondition. Returns the time of the commit, or `undefined` if the precondition does not hold. */
   commitIf(fields: FirestoreWrite["fields"], precondition: "absent" | Instant): Promise<Instant | undefined>
   /** Reads the row after a refusal, expired or not. */
-  reread(): Promise<Row | undefined>
+  reread(): Promise<RowHead | undefined>
 }
 
 /** Maximum number of attempts of a create while other writers change the row. */

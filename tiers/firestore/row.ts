@@ -11,8 +11,10 @@ import type { FieldValue, FirestoreDocument, Instant } from "./requests.ts"
  * | `expires_at` | timestamp: the expiry, exact to the ms; a TTL policy on it cleans up. Absent: no expiry |
  * | `version` | string: identity of the write, 32 hex digits. Rows of other writers have none |
  * | `created_at` | timestamp: time of the write |
+ *
+ * The head of a row is all of it but the value.
  */
-export interface Row {
+export interface RowHead {
   /** Identity of the write that left the row; empty if another program wrote it. */
   writeId: string
   version: string
@@ -50,7 +52,7 @@ export function encodeTombstone(id: string, now: number): Record<string, string 
 }
 
 /** Throws {@link CorruptRow}. */
-export function decodeRow({ fields, updateTime }: FirestoreDocument): Row {
+export function decodeHead({ fields, updateTime }: FirestoreDocument): RowHead {
   const { version, expires_at: expiry } = fields
   const writeId = typeof version === "string" && WRITE_ID.test(version) ? version : ""
   const expiresAt = expiry === undefined ? undefined : toMs(expiry)
@@ -59,7 +61,7 @@ export function decodeRow({ fields, updateTime }: FirestoreDocument): Row {
 
 /** The entry in a document, `undefined` if it has expired by `now`. Throws {@link CorruptRow}. */
 export function liveEntry(document: FirestoreDocument, now: number): StoredEntry | undefined {
-  const { version, expiresAt } = decodeRow(document)
+  const { version, expiresAt } = decodeHead(document)
   if (!isLive(expiresAt, now)) return undefined
   const value = decodeValue(document.fields.value)
   return expiresAt === undefined ? { value, version } : { value, version, expiresAt }

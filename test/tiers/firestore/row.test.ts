@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest"
 import {
   applied,
   compareVersions,
-  decodeRow,
+  decodeHead,
   encodeRow,
   isReserved,
   liveEntry,
@@ -51,7 +51,7 @@ describe("rows", () => {
         const entry = liveEntry(document, 0)
         const { version } = applied(write, updateTime)
         expect(entry).toEqual({ value, version, ...(expiresAt === undefined ? {} : { expiresAt }) })
-        expect(decodeRow(document).writeId).toBe(id)
+        expect(decodeHead(document).writeId).toBe(id)
         expect(liveEntry(document, (expiresAt ?? 0) - 1)).toBeDefined()
         expect(liveEntry(document, expiresAt ?? 0) === undefined).toBe(expiresAt !== undefined)
       }),
