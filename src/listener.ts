@@ -1,5 +1,4 @@
 import type { MaybePromise } from "../tiers/backend.ts"
-import type { L1Entry } from "../tiers/l1/entry.ts"
 
 /** The operations of a store that a listener distinguishes. The text, JSON and entry variants of one count as that one. */
 export type OperationName =
@@ -40,11 +39,11 @@ export interface KeyCounts {
 /** Identifies a caller to a listener, for links between spans. The store passes it on to the backend and does not read it. */
 export type Caller = unknown
 
-/** Is called for each answer from L1. `entry` is `undefined` for an absent key. A batch passes `keys` instead. */
+/** Is called for each answer from L1. `size` is `undefined` for an absent key. A batch passes `keys` instead. */
 export type HitListener = (
   operation: OperationName,
   key: string | undefined,
-  entry: L1Entry | undefined,
+  size: number | undefined,
   keys?: KeyCounts,
 ) => void
 

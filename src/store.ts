@@ -1,7 +1,7 @@
 import type { MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
-import { L1 } from "../tiers/l1/l1.ts"
+import { L1, NONE } from "../tiers/l1/l1.ts"
 import { abortable } from "../tiers/util/abort.ts"
 import { type Checks, checkOptions } from "../tiers/util/checks.ts"
 import type {
@@ -65,10 +65,11 @@ export class Store implements Kv {
 
   async get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined> {
     if (options === undefined) {
-      const hit = this.#l1.get(key)
-      if (hit !== undefined) {
-        this.#listener.onHit?.("get", key, hit)
-        return hit.copyBytes()
+      const slot = this.#l1.find(key)
+      if (slot !== NONE) {
+        const bytes = this.#l1.copyBytesAt(slot)
+        this.#listener.onHit?.("get", key, bytes.length)
+        return bytes
       }
     }
     const read = this.#read("get", key, options)
@@ -77,33 +78,37 @@ export class Store implements Kv {
 
   async getText(key: string, options?: ReadOptions): Promise<string | undefined> {
     if (options === undefined) {
-      const hit = this.#l1.get(key)
-      if (hit !== undefined) {
-        this.#listener.onHit?.("get", key, hit)
-        return hit.text ?? this.#decodeText("getText", key, hit)
+      const slot = this.#l1.find(key)
+      if (slot !== NONE) {
+        const size = this.#l1.lengthAt(slot)
+        const text = this.#l1.textAt(slot) ?? this.#textAt("getText", key, slot)
+        this.#listener.onHit?.("get", key, size)
+        return text
       }
     }
     const read = this.#read("getText", key, options)
     const entry = read instanceof Promise ? await read : read
-    return entry && this.#decodeText("getText", key, entry)
+    return entry && textOf(this.#l1, entry, "getText", key)
   }
 
   async getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
     if (options === undefined) {
-      const hit = this.#l1.get(key)
-      if (hit !== undefined) {
-        this.#listener.onHit?.("get", key, hit)
-        return (hit.json ?? this.#decodeJson("getJson", key, hit)) as T
+      const slot = this.#l1.find(key)
+      if (slot !== NONE) {
+        const size = this.#l1.lengthAt(slot)
+        const json = this.#l1.jsonAt(slot) ?? this.#jsonAt("getJson", key, slot)
+        this.#listener.onHit?.("get", key, size)
+        return json as T
       }
     }
     const read = this.#read("getJson", key, options, OPTIONS.readJson)
     const entry = read instanceof Promise ? await read : read
-    return entry && (this.#decodeJson("getJson", key, entry, options?.mutable) as T)
+    return entry && (this.#jsonOf("getJson", key, entry, options?.mutable) as T)
   }
 
   async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
     const hit = options === undefined ? this.#l1.get(key) : undefined
-    if (hit !== undefined) this.#listener.onHit?.("get", key, hit)
+    if (hit !== undefined) this.#listener.onHit?.("get", key, hit.bytes.length)
     const read = hit ?? this.#read("getEntry", key, options)
     const entry = read instanceof Promise ? await read : read
     if (entry === undefined) return undefined
@@ -117,7 +122,7 @@ export class Store implements Kv {
   }
 
   getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>> {
-    const decode = (key: string, entry: L1Entry) => this.#decodeText("getManyText", key, entry)
+    const decode = (key: string, entry: L1Entry) => textOf(this.#l1, entry, "getManyText", key)
     return this.#readMany("getManyText", keys, options, OPTIONS.readMany, decode)
   }
 
@@ -126,26 +131,26 @@ export class Store implements Kv {
     options?: GetManyOptions & JsonReadOptions,
   ): Promise<Map<string, T>> {
     const decode = (key: string, entry: L1Entry) =>
-      this.#decodeJson("getManyJson", key, entry, options?.mutable) as T
+      this.#jsonOf("getManyJson", key, entry, options?.mutable) as T
     return this.#readMany("getManyJson", keys, options, OPTIONS.readManyJson, decode)
   }
 
   peek(key: string): Uint8Array | undefined {
-    const hit = this.#l1.get(key)
-    if (hit === undefined) return this.#notHeld("peek", key)
-    return hit.copyBytes()
+    const slot = this.#l1.find(key)
+    if (slot === NONE) return this.#notHeld("peek", key)
+    return this.#l1.copyBytesAt(slot)
   }
 
   peekText(key: string): string | undefined {
-    const hit = this.#l1.get(key)
-    if (hit === undefined) return this.#notHeld("peekText", key)
-    return hit.text ?? this.#decodeText("peekText", key, hit)
+    const slot = this.#l1.find(key)
+    if (slot === NONE) return this.#notHeld("peekText", key)
+    return this.#l1.textAt(slot) ?? this.#textAt("peekText", key, slot)
   }
 
   peekJson<T = unknown>(key: string): T | undefined {
-    const hit = this.#l1.get(key)
-    if (hit === undefined) return this.#notHeld("peekJson", key)
-    return (hit.json ?? this.#decodeJson("peekJson", key, hit)) as T
+    const slot = this.#l1.find(key)
+    if (slot === NONE) return this.#notHeld("peekJson", key)
+    return (this.#l1.jsonAt(slot) ?? this.#jsonAt("peekJson", key, slot)) as T
   }
 
   async exists(key: string, options?: ReadOptions): Promise<boolean> {
@@ -156,7 +161,7 @@ export class Store implements Kv {
       const ask = (caller: Caller) => abortable(this.#tiers.exists(key, !strong, caller), options?.signal)
       return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
     }
-    this.#listener.onHit?.("exists", key, held ?? undefined)
+    this.#listener.onHit?.("exists", key, held?.bytes.length)
     return held !== null
   }
 
@@ -244,7 +249,7 @@ export class Store implements Kv {
       const answer = read instanceof Promise ? abortable(read, options?.signal) : read
       return operation.ends(answer, strong ? ofStrongRead : ofRead)
     }
-    this.#listener.onHit?.("get", key, held ?? undefined)
+    this.#listener.onHit?.("get", key, held?.bytes.length)
     return held ?? undefined
   }
 
@@ -263,19 +268,18 @@ export class Store implements Kv {
     return present
   }
 
-  #decodeText(operation: string, key: string, entry: L1Entry): string {
-    if (entry.text !== undefined) return entry.text
-    const text = textOf(entry, operation, key)
-    if (text !== entry.bytes) this.#l1.recharge(key, entry)
-    return text
+  /** The text of a hit that L1 does not hold decoded. */
+  #textAt(operation: string, key: string, slot: number): string {
+    return textOf(this.#l1, this.#l1.entryAt(slot), operation, key)
   }
 
-  #decodeJson(operation: string, key: string, entry: L1Entry, mutable = false): unknown {
-    if (mutable) return mutableJsonOf(entry, operation, key)
-    if (entry.json !== undefined) return entry.json
-    const json = jsonOf(entry, operation, key)
-    this.#l1.recharge(key, entry)
-    return json
+  /** The JSON of a hit that L1 does not hold decoded, or that is `null`. */
+  #jsonAt(operation: string, key: string, slot: number): unknown {
+    return jsonOf(this.#l1, this.#l1.entryAt(slot), operation, key)
+  }
+
+  #jsonOf(operation: string, key: string, entry: L1Entry, mutable = false): unknown {
+    return mutable ? mutableJsonOf(this.#l1, entry, operation, key) : jsonOf(this.#l1, entry, operation, key)
   }
 
   /** The answer of a `peek` that found nothing. Throws if the call is not legal. */

@@ -13,7 +13,6 @@ import {
   trace,
 } from "@opentelemetry/api"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
-import type { L1Entry } from "../tiers/l1/entry.ts"
 import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
@@ -135,14 +134,14 @@ export class Spans {
   readonly onHit = (
     operation: OperationName,
     key: string | undefined,
-    entry: L1Entry | undefined,
+    size: number | undefined,
     keys?: KeyCounts,
   ): void => {
     try {
       const here = this.#contexts?.active()
       if (here === this.#unheard || here === undefined) return
       const active = trace.getSpan(here)
-      if (active?.isRecording()) this.#hit(active, operation, key, entry, keys)
+      if (active?.isRecording()) this.#hit(active, operation, key, size, keys)
       else this.#unheard = here
     } catch (error) {
       report(error)
@@ -153,7 +152,7 @@ export class Spans {
     active: Span,
     operation: OperationName,
     key: string | undefined,
-    entry: L1Entry | undefined,
+    size: number | undefined,
     keys: KeyCounts | undefined,
   ): void {
     if (this.#l1Hits === "attribute") {
@@ -162,14 +161,11 @@ export class Spans {
       active.setAttribute(ATTRIBUTE.l1Hits, hits)
       return
     }
-    const hit = keys === undefined ? entry !== undefined : keys.absent === 0
+    const hit = keys === undefined ? size !== undefined : keys.absent === 0
     const result = hit ? "hit" : "negative"
     const started = this.operation(operation, key)
     if (started !== undefined)
-      end(
-        started,
-        outcomeAttributes({ tier: "l1", result, hit, size: entry?.bytes.length, ...(keys && { keys }) }),
-      )
+      end(started, outcomeAttributes({ tier: "l1", result, hit, size, ...(keys && { keys }) }))
   }
 
   #shown(key: string): string | undefined {

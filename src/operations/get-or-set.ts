@@ -1,6 +1,7 @@
 import type { MaybePromise } from "../../tiers/backend.ts"
 import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
+import type { L1 } from "../../tiers/l1/l1.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import { describe } from "../../tiers/util/checks.ts"
 import type { GetOrSetOptions, Loader } from "../api.ts"
@@ -16,7 +17,7 @@ const OPERATION = "getOrSet"
 /** How a loaded value is stored, and how a stored value is returned. */
 interface Form {
   encode(value: unknown, key: string): Uint8Array
-  decode(entry: L1Entry, key: string): unknown
+  decode(l1: L1, entry: L1Entry, key: string): unknown
 }
 
 const json: Form = {
@@ -24,17 +25,17 @@ const json: Form = {
     if (value instanceof Uint8Array) throw wrongForm("bytes", "bytes", key)
     return encodeJson(value, OPERATION, key)
   },
-  decode: (entry, key) => jsonOf(entry, OPERATION, key),
+  decode: (l1, entry, key) => jsonOf(l1, entry, OPERATION, key),
 }
 
-const mutableJson: Form = { ...json, decode: (entry, key) => mutableJsonOf(entry, OPERATION, key) }
+const mutableJson: Form = { ...json, decode: (l1, entry, key) => mutableJsonOf(l1, entry, OPERATION, key) }
 
 const text: Form = {
   encode(value, key) {
     if (typeof value !== "string") throw wrongForm(describe(value), "json", key)
     return encodeValue(value, OPERATION, key)
   },
-  decode: (entry, key) => textOf(entry, OPERATION, key),
+  decode: (l1, entry, key) => textOf(l1, entry, OPERATION, key),
 }
 
 const bytes: Form = {
@@ -42,7 +43,7 @@ const bytes: Form = {
     if (!(value instanceof Uint8Array)) throw wrongForm(describe(value), "json", key)
     return encodeValue(value, OPERATION, key)
   },
-  decode: (entry) => entry.copyBytes(),
+  decode: (_l1, entry) => entry.copyBytes(),
 }
 
 const FORMS = { json, text, bytes }
@@ -68,16 +69,16 @@ export async function getOrSet(
   loader: Loader<unknown>,
   options: GetOrSetOptions = {},
 ): Promise<unknown> {
-  const { tiers, listener } = store
+  const { l1, tiers, listener } = store
   const { consistency, signal } = options
   const form = formOf(options)
   const load = loadOf(store, key, loader, form, options)
 
   const held = consistency === "strong" ? undefined : tiers.lookUp(key)
   if (held) {
-    listener.onHit?.(OPERATION, key, held)
+    listener.onHit?.(OPERATION, key, held.bytes.length)
     refreshIfDue(store, load, held, options)
-    return form.decode(held, key)
+    return form.decode(l1, held, key)
   }
   const answer = (caller: Caller): MaybePromise<Answer> => {
     const read =
@@ -92,7 +93,7 @@ export async function getOrSet(
     )
   }
   const { entry } = await listener.operation(OPERATION, key, answer, ofAnswer)
-  return entry && form.decode(entry, key)
+  return entry && form.decode(l1, entry, key)
 }
 
 /** The entry that was read, with a refresh in the background if one is due; if the key is absent, the loaded entry. */

@@ -42,9 +42,9 @@ export const ANCHORS = {
     "if (!$load.dirty && (await $store($key, { ...$write, $condition }, $load)).applied) return undefined",
   ],
 
-  l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.delete($key)) $counters.invalidations++"],
-  l1LimitsTheDeadline: ["L1.fill", ", $now + $left)"],
-  l1ChecksTheDeadline: ["L1.get", "$clock.isBefore($deadline, $expiry)"],
+  l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.remove($key)) $counters.invalidations++"],
+  l1LimitsTheDeadline: ["L1.fill", ", $runtime.monotonic() + $left)"],
+  l1ChecksTheExpiry: ["L1.#isExpired", "$entries.expiresAt($slot) <= $clock.wall"],
 } as const satisfies Readonly<Record<string, Anchor>>
 
 type AnchorName = keyof typeof ANCHORS
@@ -146,7 +146,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["get", "set", "wait"],
     edits: {
       l1LimitsTheDeadline: ", Number.POSITIVE_INFINITY)",
-      l1ChecksTheDeadline: "$clock.isBefore($deadline)",
+      l1ChecksTheExpiry: "false",
     },
   },
   "the time to live of L1 begins with the answer": {

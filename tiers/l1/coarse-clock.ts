@@ -5,14 +5,18 @@ import { systemRuntime } from "../runtime.ts"
 const TRUST_MS = 250
 /** How long a reading lasts while the event loop turns, ms: well under {@link TRUST_MS}. */
 const READING_LASTS_MS = 50
+/** How far the wall clock may move on from a reading before a glance at it calls for a new one, ms. */
+const GLANCE_MS = 200
+/** Glances that may follow a reading, however little the wall clock moved. */
+const GLANCES_PER_READING = 8
 /** How far the wall clock may run ahead of the monotonic one between two readings before it counts as stepped, ms. */
 const STEP_MS = 10
 
 /**
  * A monotonic clock that a hit can afford. Reading a real clock costs more than the hit itself, so the last reading is
- * used while it cannot change the answer: a timer drops it after 50 ms, its owner renews it every few dozen hits (a
- * chain of hits that never lets a timer run would stop the clock otherwise), and within 250 ms of a deadline a new
- * reading decides.
+ * used while it cannot change the answer: a timer drops it after 50 ms, and within 250 ms of a deadline a new reading
+ * decides. Where the event loop does not turn, no timer runs: its owner glances at the wall clock every few hits, which
+ * costs half of a reading and sees both that time went by and that the clock was stepped.
  *
  * Each reading also compares the wall clock, on which expiries are counted, and reports when it was stepped forward.
  *
@@ -24,11 +28,15 @@ export class CoarseClock {
   readonly #onStepForward: () => void
   /** Deadlines beyond this lie ahead without a new reading: the first thing a hit compares with. */
   trustedUntil = Number.POSITIVE_INFINITY
-  /** The wall clock at the last reading. */
-  #wall = Number.NaN
+  /** The last reading, monotonic ms. */
+  lastReading = Number.NEGATIVE_INFINITY
+  /** The wall clock at the last reading, Unix ms. */
+  wall = Number.NaN
   #wallAhead: number
+  #glancesLeft = 0
   #timer: Timer | undefined
 
+  /** @param onStepForward called from {@link CoarseClock.read} and {@link CoarseClock.glance} */
   constructor(runtime: Runtime, onStepForward: () => void) {
     this.#runtime = runtime
     this.#exact = runtime !== systemRuntime
@@ -36,19 +44,12 @@ export class CoarseClock {
     this.#wallAhead = runtime.now() - runtime.monotonic()
   }
 
-  /**
-   * Whether `deadline`, monotonic ms, lies ahead, and `expiresAt`, Unix ms, as well. A deadline is at most a step later
-   * than the expiry, so while it is far it decides alone.
-   */
-  isBefore(deadline: number, expiresAt = Number.POSITIVE_INFINITY): boolean {
-    return deadline > this.trustedUntil || (this.read() < deadline && this.#wall < expiresAt)
-  }
-
   /** Takes a new reading, monotonic ms. */
   read(): number {
     const reading = this.#runtime.monotonic()
-    this.#wall = this.#runtime.now()
-    let wallAhead = this.#wall - reading
+    this.lastReading = reading
+    this.wall = this.#runtime.now()
+    let wallAhead = this.wall - reading
     if (wallAhead > this.#wallAhead + STEP_MS) {
       // Or the process was held up between the two. With the wall clock read first, that cannot look like a step.
       wallAhead = this.#runtime.now() - this.#runtime.monotonic()
@@ -57,9 +58,18 @@ export class CoarseClock {
     this.#wallAhead = wallAhead
     if (!this.#exact) {
       this.trustedUntil = reading + TRUST_MS
+      this.#glancesLeft = GLANCES_PER_READING
       this.#timer ??= this.#runtime.setTimer(() => this.#drop(), READING_LASTS_MS)
     }
     return reading
+  }
+
+  /** Takes a new reading if the wall clock says that the last one is no longer to be trusted. */
+  glance(): void {
+    if (this.#exact) return
+    const moved = this.#runtime.now() - this.wall
+    if (moved >= 0 && moved < GLANCE_MS && --this.#glancesLeft > 0) return
+    this.read()
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer"
 import { copyBytes } from "../util/byte-pool.ts"
+import type { PackedVersion } from "./versions.ts"
 
 /**
  * A value as L1 holds it: immutable, so that it can be shared by every reader without a copy.
@@ -11,21 +12,32 @@ import { copyBytes } from "../util/byte-pool.ts"
 export class L1Entry {
   /** One character a byte, U+0000 to U+00FF. */
   readonly bytes: string
-  /** The backend's version of the row. */
-  readonly version: string
   /** Unix ms; `undefined` if the entry does not expire. */
   readonly expiresAt: number | undefined
-  /** Monotonic ms after which L1 no longer answers with it. Set by the fill. */
-  deadline = 0
   /** The bytes decoded as UTF-8, once somebody asked for them. */
-  text: string | undefined = undefined
+  text: string | undefined
   /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
-  json: unknown = undefined
+  json: unknown
+  #version: string | PackedVersion
 
-  constructor(value: Uint8Array, version: string, expiresAt: number | undefined) {
-    this.bytes = asBuffer(value).toString("latin1")
-    this.version = version
+  /** @param value the bytes, copied; or the string that another entry holds them as */
+  constructor(
+    value: Uint8Array | string,
+    version: string | PackedVersion,
+    expiresAt: number | undefined,
+    text?: string,
+    json?: unknown,
+  ) {
+    this.bytes = typeof value === "string" ? value : asBuffer(value).toString("latin1")
     this.expiresAt = expiresAt
+    this.text = text
+    this.json = json
+    this.#version = version
+  }
+
+  /** The backend's version of the row. */
+  get version(): string {
+    return this.#version.toString()
   }
 
   /** A copy of the bytes that belongs to the caller. */
@@ -50,22 +62,27 @@ export class L1Entry {
     if (this.json === undefined) this.json = deepFreeze(JSON.parse(text))
     return this.json
   }
-
-  /** What the entry occupies under `key`, bytes, by estimate: see {@link ENTRY_OVERHEAD_BYTES}. */
-  sizeUnder(key: string): number {
-    let size = ENTRY_OVERHEAD_BYTES + key.length + this.bytes.length
-    if (this.text !== undefined && this.text !== this.bytes) size += 2 * this.text.length
-    if (this.json !== undefined) size += JSON_BYTES_PER_BYTE * this.bytes.length
-    return size
-  }
 }
 
 /**
- * What an entry costs beyond its key and its value, bytes: the entry object, its version, its place in the LRU list and
- * in the map. Measured by `npm run bench -- memory`.
+ * What an entry occupies, bytes, by estimate: {@link ENTRY_OVERHEAD_BYTES}, its key, its bytes, and what was decoded of
+ * them.
  */
-export const ENTRY_OVERHEAD_BYTES = 250
+export function sizeOf(key: string, bytes: string, text?: string, json?: unknown): number {
+  let size = ENTRY_OVERHEAD_BYTES + key.length + bytes.length
+  if (text !== undefined && text !== bytes) size += TEXT_BYTES_PER_CHARACTER * text.length
+  if (json !== undefined) size += JSON_BYTES_PER_BYTE * bytes.length
+  return size
+}
 
+/**
+ * What an entry costs beyond its key and its value, bytes: its slot, its version and its place in the index. Measured by
+ * `npm run bench -- memory`.
+ */
+export const ENTRY_OVERHEAD_BYTES = 160
+
+/** V8 stores text beyond Latin-1 in two bytes a character. */
+const TEXT_BYTES_PER_CHARACTER = 2
 /** What parsed JSON takes on the heap for a byte of its text: between 2 and 5 for ordinary documents. */
 const JSON_BYTES_PER_BYTE = 4
 

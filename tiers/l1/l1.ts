@@ -1,29 +1,36 @@
-import { LRUCache } from "lru-cache"
 import type { Runtime } from "../runtime.ts"
+import { copyBytes } from "../util/byte-pool.ts"
 import { CoarseClock } from "./coarse-clock.ts"
+import { Entries } from "./entries.ts"
 import type { L1Entry } from "./entry.ts"
+import { type LruSlots, NONE } from "./lru-slots.ts"
+import { Negatives } from "./negatives.ts"
+
+export { NONE } from "./lru-slots.ts"
 
 export interface L1Settings {
   /** Entries held at most. */
   maxEntries: number
-  /** Bytes held at most, by {@link L1Entry.sizeUnder}. */
+  /** Bytes held at most, by `sizeOf`. */
   maxBytes: number
-  /** Longest time that an entry answers, ms. */
+  /** Longest time that an entry is fresh, ms. */
   ttlMs: number
   /** The same for absent keys, ms; 0 holds none. */
   negativeTtlMs: number
   /** Largest share by which a time to live is shortened at random. */
   jitter: number
+  /** How long an entry is kept once it is no longer fresh, ms, though never past its expiry. @default 0 */
+  keptMs?: number
 }
 
 /** Absent keys held at most: a budget of their own, so that misses cannot evict data. */
 const MAX_NEGATIVES_SHARE = 0.1
 const MIN_NEGATIVES = 100
 
-/** Hits between two readings of the clock. */
-const HITS_PER_READING = 64
-/** Hits between two timed ones: latency is sampled, because timing a hit costs more than the hit. */
-const HITS_PER_SAMPLE = 256
+/** Look-ups that trust the clock without a glance at it. */
+const LOOK_UPS_PER_GLANCE = 8
+/** Glances between two hits that are timed: latency is sampled, because timing a hit costs more than the hit. */
+const GLANCES_PER_SAMPLE = 32
 
 const NOTHING: L1Settings = { maxEntries: 0, maxBytes: 0, ttlMs: 0, negativeTtlMs: 0, jitter: 0 }
 
@@ -34,40 +41,50 @@ export interface L1Counters {
   fills: number
   /** Entries removed for want of room: the oldest, or a value too large to be held at all. */
   evictions: { entries: number; bytes: number; oversize: number; negatives: number }
-  /** Entries found past their deadline. */
+  /** Entries found past the time for which they are kept. */
   expirations: number
   /** Entries dropped by a write, an invalidation or a step of the wall clock. */
   invalidations: number
 }
 
+/** What L1 holds of a key, fresh or not. */
+export interface KeptEntry {
+  readonly entry: L1Entry
+  /** Since the backend was asked for it, ms. */
+  readonly ageMs: number
+  /** No longer fresh: L1 does not answer with it of its own accord. */
+  readonly stale: boolean
+}
+
 /**
- * L1: the entries of one process, in memory, synchronous. Least recently used entries give way; every entry has a
- * deadline on the monotonic clock, never later than its expiry in L2.
+ * L1: the entries of one process, in memory, synchronous. Least recently used entries give way.
+ *
+ * Every entry has two times. Until the first it is fresh and L1 answers with it: for the time to live, and never past its
+ * expiry in L2. Until the second it is kept for {@link L1.kept}. Time makes an entry stale; a write or an invalidation
+ * removes it.
  */
 export class L1 {
   readonly settings: L1Settings
-  readonly #entries: LRUCache<string, L1Entry>
-  /** Absent key → deadline. */
-  readonly #negatives: LRUCache<string, number>
+  readonly #off: boolean
+  readonly #keptMs: number
+  readonly #entries: Entries
+  readonly #slots: LruSlots
+  readonly #negatives: Negatives
   readonly #clock: CoarseClock
   readonly #runtime: Runtime
   readonly #onSample: ((ms: number) => void) | undefined
   readonly #counters = {
-    /** Full rounds of {@link HITS_PER_READING} hits. */
-    rounds: 0,
     negativeHits: 0,
     fills: 0,
-    evictions: { entries: 0, bytes: 0, oversize: 0, negatives: 0 },
     expirations: 0,
     invalidations: 0,
   }
-  #hitsLeft = HITS_PER_READING
-  /** Entries that were found, but past their deadline. */
-  #foundExpired = 0
-  /** What the eviction under way makes room for: the count first, if it is at its limit, then bytes. */
-  #shortOf: "entries" | "bytes" = "bytes"
-
-  readonly #off: boolean
+  #negativeEvictions = 0
+  /** Full rounds of {@link LOOK_UPS_PER_GLANCE} look-ups. */
+  #rounds = 0
+  #lookUpsLeft = LOOK_UPS_PER_GLANCE
+  /** Look-ups that found no fresh entry. */
+  #misses = 0
 
   /**
    * @param settings `undefined` makes an L1 that holds nothing
@@ -77,92 +94,171 @@ export class L1 {
     this.#off = settings === undefined
     settings ??= NOTHING
     this.settings = settings
+    this.#keptMs = settings.keptMs ?? 0
     this.#runtime = runtime
     this.#onSample = onSample
     this.#clock = new CoarseClock(runtime, () => this.clear())
-    this.#entries = new LRUCache({
-      max: Math.max(1, settings.maxEntries),
-      maxSize: Math.max(1, settings.maxBytes),
-      dispose: (_entry, _key, reason) => {
-        if (reason === "evict") this.#counters.evictions[this.#shortOf]++
-        this.#shortOf = "bytes"
-      },
-    })
-    this.#negatives = new LRUCache({
-      max: Math.max(MIN_NEGATIVES, Math.ceil(settings.maxEntries * MAX_NEGATIVES_SHARE)),
-      dispose: (_deadline, _key, reason) => {
-        if (reason === "evict") this.#counters.evictions.negatives++
-      },
-    })
+    this.#entries = new Entries(
+      settings.maxEntries,
+      settings.maxBytes,
+      // By the last reading of the clock: an entry may be kept for longer, never for less.
+      () => this.#clock.lastReading - this.#keptMs,
+    )
+    this.#slots = this.#entries.slots
+    this.#negatives = new Negatives(
+      Math.max(MIN_NEGATIVES, Math.ceil(settings.maxEntries * MAX_NEGATIVES_SHARE)),
+    )
+  }
+
+  /**
+   * The slot of the fresh entry under `key`, or {@link NONE}. What lies in the slot is read before anything else is
+   * called: from then on it may be another's.
+   */
+  find(key: string): number {
+    // Before the look-up, because a glance at the clock can clear everything.
+    if (--this.#lookUpsLeft === 0) this.#startRound(key)
+    const slot = this.#slots.find(key)
+    if (slot === NONE) {
+      this.#misses++
+      return NONE
+    }
+    if ((this.#entries.freshUntil[slot] as number) > this.#clock.trustedUntil) {
+      this.#slots.touch(slot)
+      return slot
+    }
+    return this.#findByClock(key)
+  }
+
+  /** A copy of the bytes in a slot that belongs to the caller. */
+  copyBytesAt(slot: number): Uint8Array {
+    return copyBytes(this.#entries.bytes[slot] as string)
+  }
+
+  /** How many bytes the value in a slot has. */
+  lengthAt(slot: number): number {
+    return (this.#entries.bytes[slot] as string).length
+  }
+
+  /** The text in a slot; `undefined` if it was never decoded. */
+  textAt(slot: number): string | undefined {
+    return this.#entries.texts[slot]
+  }
+
+  /** The JSON in a slot; `undefined` if it was never decoded. */
+  jsonAt(slot: number): unknown {
+    return this.#entries.jsons[slot]
+  }
+
+  entryAt(slot: number): L1Entry {
+    return this.#entries.entry(slot)
   }
 
   /** The fresh entry under `key`. */
   get(key: string): L1Entry | undefined {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return undefined
-    if (--this.#hitsLeft === 0) this.#startRound(key)
-    if (entry.deadline > this.#clock.trustedUntil || this.#clock.isBefore(entry.deadline, entry.expiresAt)) {
-      return entry
-    }
-    return this.#expire(key)
+    const slot = this.find(key)
+    return slot === NONE ? undefined : this.#entries.entry(slot)
   }
 
-  /** Whether `key` is known to be absent. */
-  isAbsent(key: string): boolean {
-    if (this.#negatives.size === 0) return false
-    const deadline = this.#negatives.get(key)
-    if (deadline === undefined) return false
-    if (this.#clock.isBefore(deadline)) {
-      this.#counters.negativeHits++
-      return true
+  /** What is held of `key`, fresh or not, for a caller who may answer with a stale entry or asks whether it is still true. */
+  kept(key: string): KeptEntry | undefined {
+    const now = this.#clock.read()
+    const slot = this.#slots.find(key)
+    if (slot === NONE) return undefined
+    const stale = !this.#isFresh(slot, now)
+    if (stale && !this.#isKept(slot, now)) {
+      this.#entries.expire(slot)
+      return undefined
     }
-    this.#negatives.delete(key)
-    this.#counters.expirations++
-    return false
+    this.#slots.touch(slot)
+    return {
+      entry: this.#entries.entry(slot),
+      ageMs: this.#entries.age(slot, now),
+      stale,
+    }
+  }
+
+  /** Whether `key` is known to be absent. Asked after {@link L1.find}. */
+  isAbsent(key: string): boolean {
+    const until = this.#negatives.until(key)
+    if (until === undefined) return false
+    const absent = until > this.#clock.trustedUntil || this.#isAbsentByClock(key)
+    if (absent) this.#counters.negativeHits++
+    return absent
   }
 
   /**
-   * Holds `entry` until its deadline: the time to live less its jitter, counted from `askedAt`, and never past its expiry.
+   * Holds `entry`, fresh for the time to live less its jitter, counted from `askedAt`, and never past its expiry.
    *
    * @param askedAt monotonic ms at which the backend was asked for the entry. @default now, as if it answered at once
    */
   fill(key: string, entry: L1Entry, askedAt?: number): void {
-    const left =
-      entry.expiresAt === undefined ? Number.POSITIVE_INFINITY : entry.expiresAt - this.#runtime.now()
-    if (left <= 0 || this.#off) return
-    this.#negatives.delete(key)
-    const now = this.#clock.read()
-    entry.deadline = Math.min((askedAt ?? now) + this.#jittered(this.settings.ttlMs), now + left)
-    this.#hold(key, entry)
+    if (this.#off) return
+    askedAt ??= this.#runtime.monotonic()
+    let freshUntil = askedAt + this.#jittered(this.settings.ttlMs)
+    if (entry.expiresAt !== undefined) {
+      const left = entry.expiresAt - this.#runtime.now()
+      if (left <= 0) return
+      freshUntil = Math.min(freshUntil, this.#runtime.monotonic() + left)
+    }
+    this.#negatives.remove(key)
     this.#counters.fills++
+    this.#entries.put(key, entry, askedAt, freshUntil)
   }
 
   /** Holds `key` as absent; `askedAt` as for {@link L1.fill}. */
-  fillAbsent(key: string, askedAt = this.#clock.read()): void {
-    this.#entries.delete(key)
+  fillAbsent(key: string, askedAt?: number): void {
+    const slot = this.#slots.find(key)
+    if (slot !== NONE) this.#entries.remove(slot)
     if (this.settings.negativeTtlMs === 0) return
-    this.#negatives.set(key, askedAt + this.#jittered(this.settings.negativeTtlMs))
+    askedAt ??= this.#runtime.monotonic()
+    const until = askedAt + this.#jittered(this.settings.negativeTtlMs)
+    if (this.#negatives.hold(key, until)) this.#negativeEvictions++
   }
 
-  /** Charges `entry` for a form decoded since it was filled. */
-  recharge(key: string, entry: L1Entry): void {
-    // lru-cache keeps the old size where the same value is set again.
-    if (this.#entries.peek(key) === entry && this.#entries.delete(key)) this.#hold(key, entry)
+  /** Keeps the text of `entry`, decoded since it was filled, if L1 still holds its bytes under `key`. */
+  keepText(key: string, entry: L1Entry): void {
+    const slot = this.#slotOf(key, entry)
+    if (slot !== NONE && entry.text !== undefined) this.#entries.keepText(slot, entry.text)
+  }
+
+  /** The same for its JSON. */
+  keepJson(key: string, entry: L1Entry): void {
+    const slot = this.#slotOf(key, entry)
+    if (slot !== NONE) this.#entries.keepJson(slot, entry.json)
   }
 
   /** Drops what is held of `key`. */
   drop(key: string): void {
-    if (this.#entries.delete(key)) this.#counters.invalidations++
-    if (this.#negatives.delete(key)) this.#counters.invalidations++
+    const slot = this.#slots.find(key)
+    if (slot !== NONE) {
+      this.#entries.remove(slot)
+      this.#counters.invalidations++
+    }
+    if (this.#negatives.remove(key)) this.#counters.invalidations++
+  }
+
+  /**
+   * Makes every entry stale from `since` on, monotonic ms, and drops the absent keys: for when nothing confirms any longer
+   * that what is held is still true. What is kept can then be answered with as stale, or confirmed by its version.
+   */
+  suspectAll(since: number): void {
+    const { freshUntil } = this.#entries
+    for (let slot = 1; slot <= this.#slots.highest; slot++) {
+      if ((freshUntil[slot] as number) > since) freshUntil[slot] = since
+    }
+    this.#counters.invalidations += this.#negatives.size
+    this.#negatives.clear()
   }
 
   /** The version held under `key`, fresh or not; `null` if it is held as absent. Counts as no use. */
   versionOf(key: string): string | null | undefined {
-    return this.#entries.peek(key)?.version ?? (this.#negatives.has(key) ? null : undefined)
+    const slot = this.#slots.find(key)
+    if (slot !== NONE) return this.#entries.version(slot)
+    return this.#negatives.has(key) ? null : undefined
   }
 
   clear(): void {
-    this.#counters.invalidations += this.#entries.size + this.#negatives.size
+    this.#counters.invalidations += this.#slots.size + this.#negatives.size
     this.#entries.clear()
     this.#negatives.clear()
   }
@@ -173,51 +269,84 @@ export class L1 {
   }
 
   get entries(): number {
-    return this.#entries.size
+    return this.#slots.size
   }
 
   get negatives(): number {
     return this.#negatives.size
   }
 
-  /** Bytes held, by {@link L1Entry.sizeUnder}. */
+  /** Bytes held, by `sizeOf`. */
   get bytes(): number {
-    return this.#entries.calculatedSize
+    return this.#entries.heldBytes
   }
 
   counters(): L1Counters {
-    const { rounds, evictions, ...rest } = this.#counters
-    const found = rounds * HITS_PER_READING + (HITS_PER_READING - this.#hitsLeft)
-    return { hits: found - this.#foundExpired, evictions: { ...evictions }, ...rest }
+    const { evictions, expirations } = this.#entries
+    const lookUps = this.#rounds * LOOK_UPS_PER_GLANCE + (LOOK_UPS_PER_GLANCE - this.#lookUpsLeft)
+    return {
+      ...this.#counters,
+      hits: lookUps - this.#misses,
+      evictions: { ...evictions, negatives: this.#negativeEvictions },
+      expirations: this.#counters.expirations + expirations,
+    }
   }
 
-  #hold(key: string, entry: L1Entry): void {
-    const size = entry.sizeUnder(key)
-    if (size > this.settings.maxBytes) this.#counters.evictions.oversize++
-    const full = this.#entries.size === this.settings.maxEntries && !this.#entries.has(key)
-    this.#shortOf = full ? "entries" : "bytes"
-    this.#entries.set(key, entry, { size })
+  #startRound(key: string): void {
+    this.#lookUpsLeft = LOOK_UPS_PER_GLANCE
+    this.#rounds++
+    this.#clock.glance()
+    if (this.#onSample !== undefined && this.#rounds % GLANCES_PER_SAMPLE === 0) {
+      const start = this.#runtime.monotonic()
+      if (this.#slots.find(key) !== NONE) this.#onSample(this.#runtime.monotonic() - start)
+    }
   }
 
-  #expire(key: string): undefined {
-    this.#entries.delete(key)
+  /** As {@link L1.find}, where only a new reading of the clock can decide. */
+  #findByClock(key: string): number {
+    const now = this.#clock.read()
+    // The reading may have cleared everything.
+    const slot = this.#slots.find(key)
+    if (slot !== NONE && this.#isFresh(slot, now)) {
+      this.#slots.touch(slot)
+      return slot
+    }
+    this.#misses++
+    if (slot !== NONE && !this.#isKept(slot, now)) this.#entries.expire(slot)
+    return NONE
+  }
+
+  /** As {@link L1.isAbsent}, where only a new reading of the clock can decide. */
+  #isAbsentByClock(key: string): boolean {
+    const now = this.#clock.read()
+    const until = this.#negatives.until(key)
+    if (until === undefined) return false
+    if (now < until) return true
+    this.#negatives.remove(key)
     this.#counters.expirations++
-    this.#foundExpired++
-    return undefined
+    return false
+  }
+
+  #isFresh(slot: number, now: number): boolean {
+    return now < (this.#entries.freshUntil[slot] as number) && !this.#isExpired(slot)
+  }
+
+  #isKept(slot: number, now: number): boolean {
+    return now < (this.#entries.freshUntil[slot] as number) + this.#keptMs && !this.#isExpired(slot)
+  }
+
+  /** Whether the entry has expired in L2 by the last reading of the wall clock, which has no fractions of a millisecond. */
+  #isExpired(slot: number): boolean {
+    return this.#entries.expiresAt(slot) <= this.#clock.wall
   }
 
   #jittered(ttlMs: number): number {
     return ttlMs * (1 - this.settings.jitter * this.#runtime.random())
   }
 
-  #startRound(key: string): void {
-    this.#hitsLeft = HITS_PER_READING
-    this.#counters.rounds++
-    this.#clock.read()
-    if (this.#onSample !== undefined && (this.#counters.rounds * HITS_PER_READING) % HITS_PER_SAMPLE === 0) {
-      const start = this.#runtime.monotonic()
-      this.#entries.get(key)
-      this.#onSample(this.#runtime.monotonic() - start)
-    }
+  /** The slot of `key` if it holds the bytes of `entry`. */
+  #slotOf(key: string, entry: L1Entry): number {
+    const slot = this.#slots.find(key)
+    return slot !== NONE && this.#entries.bytes[slot] === entry.bytes ? slot : NONE
   }
 }

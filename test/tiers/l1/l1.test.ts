@@ -1,8 +1,7 @@
 import fc from "fast-check"
-import { afterEach, describe, expect, test, vi } from "vitest"
-import { ENTRY_OVERHEAD_BYTES, L1Entry } from "../../../tiers/l1/entry.ts"
-import { L1, type L1Settings } from "../../../tiers/l1/l1.ts"
-import { systemRuntime } from "../../../tiers/runtime.ts"
+import { describe, expect, test } from "vitest"
+import { ENTRY_OVERHEAD_BYTES, L1Entry, sizeOf } from "../../../tiers/l1/entry.ts"
+import { L1, type L1Settings, NONE } from "../../../tiers/l1/l1.ts"
 import { gatedStore } from "../../support/gated-store.ts"
 import { testRuntime } from "../../support/runtime.ts"
 
@@ -15,6 +14,11 @@ function entry(text: string, version = "v", expiresAt?: number): L1Entry {
 function newL1(settings: Partial<L1Settings> = {}) {
   const runtime = testRuntime()
   return { l1: new L1({ ...SETTINGS, ...settings }, runtime), runtime }
+}
+
+function sizeHeld(l1: L1, key: string): number {
+  const hit = l1.get(key)
+  return hit === undefined ? 0 : sizeOf(key, hit.bytes, hit.text, hit.json)
 }
 
 const held = (l1: L1, keys: string) => [...keys].filter((key) => l1.versionOf(key) !== undefined).join("")
@@ -30,7 +34,7 @@ describe("bounds", () => {
   })
 
   test("beyond its bytes, as many of the least recently used give way as make room", () => {
-    const size = entry("x".repeat(100)).sizeUnder("a")
+    const size = sizeOf("a", "x".repeat(100))
     const { l1 } = newL1({ maxEntries: 100, maxBytes: 3 * size })
     for (const key of "abc") l1.fill(key, entry("x".repeat(100)))
     expect([l1.entries, l1.bytes]).toEqual([3, 3 * size])
@@ -98,13 +102,13 @@ describe("bounds", () => {
             const hit = l1.get(key)
             if (hit !== undefined && what === "decode") {
               hit.decodeJson(hit.decodeText() ?? "")
-              l1.recharge(key, hit)
+              l1.keepJson(key, hit)
             }
           }
           expect(l1.entries).toBeLessThanOrEqual(5)
           expect(l1.bytes).toBeLessThanOrEqual(3_000)
         }
-        const sizes = [..."abcdefghij"].map((key) => l1.get(key)?.sizeUnder(key) ?? 0)
+        const sizes = [..."abcdefghij"].map((key) => sizeHeld(l1, key))
         expect(l1.bytes).toBe(sizes.reduce((sum, size) => sum + size, 0))
       }),
       { numRuns: 200 },
@@ -112,8 +116,8 @@ describe("bounds", () => {
   })
 
   test("the overhead charged for an entry covers what it takes on the heap", () => {
-    expect(ENTRY_OVERHEAD_BYTES).toBeGreaterThanOrEqual(200)
-    expect(entry("12345").sizeUnder("key")).toBe(ENTRY_OVERHEAD_BYTES + 8)
+    expect(ENTRY_OVERHEAD_BYTES).toBeGreaterThanOrEqual(150)
+    expect(sizeOf("key", "12345")).toBe(ENTRY_OVERHEAD_BYTES + 8)
   })
 })
 
@@ -165,6 +169,129 @@ describe("deadlines", () => {
     const { l1, runtime } = newL1()
     l1.fill("a", entry("1", "v", runtime.now()))
     expect(l1.entries).toBe(0)
+  })
+})
+
+describe("fresh until, kept until", () => {
+  test("past the first an entry is kept, and L1 no longer answers with it", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.fill("a", entry("1", "v1"))
+    expect(l1.kept("a")).toMatchObject({ ageMs: 0, stale: false })
+    await runtime.advance(999)
+    expect(l1.get("a")).toBeDefined()
+    await runtime.advance(1)
+    expect([l1.get("a"), l1.find("a")]).toEqual([undefined, NONE])
+    expect(l1.versionOf("a")).toBe("v1")
+    const kept = l1.kept("a")
+    expect(kept).toMatchObject({ ageMs: 1_000, stale: true })
+    expect([kept?.entry.version, kept?.entry.decodeText()]).toEqual(["v1", "1"])
+    expect(l1.counters()).toMatchObject({ hits: 1, expirations: 0 })
+    await runtime.advance(499)
+    expect(l1.kept("a")?.stale).toBe(true)
+    await runtime.advance(1)
+    expect(l1.get("a")).toBeUndefined()
+    expect([l1.versionOf("a"), l1.entries, l1.bytes]).toEqual([undefined, 0, 0])
+    expect(l1.counters()).toMatchObject({ hits: 1, expirations: 1, invalidations: 0 })
+  })
+
+  test("whoever asks for what is kept finds nothing past the second, and removes it", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.fill("a", entry("1"))
+    await runtime.advance(1_500)
+    expect(l1.kept("a")).toBeUndefined()
+    expect([l1.entries, l1.counters().expirations]).toEqual([0, 1])
+  })
+
+  test("without an allowance, the first time is the second", async () => {
+    const { l1, runtime } = newL1()
+    l1.fill("a", entry("1"))
+    await runtime.advance(999)
+    expect(l1.kept("a")?.stale).toBe(false)
+    await runtime.advance(1)
+    expect(l1.kept("a")).toBeUndefined()
+  })
+
+  test("an entry is kept no longer than until its expiry", async () => {
+    const { l1, runtime } = newL1({ keptMs: 10_000 })
+    l1.fill("a", entry("1", "v", runtime.now() + 1_200))
+    await runtime.advance(1_199)
+    expect(l1.kept("a")).toMatchObject({ stale: true })
+    await runtime.advance(1)
+    expect(l1.kept("a")).toBeUndefined()
+  })
+
+  test("a wall clock that is stepped forward expires what is kept", () => {
+    const { l1, runtime } = newL1({ keptMs: 10_000 })
+    l1.fill("a", entry("1", "v", runtime.now() + 5))
+    runtime.stepWallClock(5)
+    expect(l1.kept("a")).toBeUndefined()
+  })
+
+  test("a new fill makes the key fresh again, with its time counted anew", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.fill("a", entry("1", "v1"))
+    await runtime.advance(1_200)
+    l1.fill("a", entry("2", "v2"), runtime.monotonic() - 10)
+    expect(l1.kept("a")).toMatchObject({ ageMs: 10, stale: false })
+    expect([l1.get("a")?.version, l1.entries]).toEqual(["v2", 1])
+  })
+
+  test("a write, an absent key and clear remove what is kept", async () => {
+    for (const remove of [(l1: L1) => l1.drop("a"), (l1: L1) => l1.fillAbsent("a"), (l1: L1) => l1.clear()]) {
+      const { l1, runtime } = newL1({ keptMs: 500 })
+      l1.fill("a", entry("1"))
+      await runtime.advance(1_200)
+      remove(l1)
+      expect(l1.kept("a")).toBeUndefined()
+      expect(l1.counters().expirations).toBe(0)
+    }
+  })
+
+  test("to ask for what is kept is a use of it", () => {
+    const { l1 } = newL1({ keptMs: 500 })
+    for (const key of "abc") l1.fill(key, entry(key))
+    l1.kept("a")
+    l1.fill("d", entry("d"))
+    expect(held(l1, "abcd")).toBe("acd")
+  })
+
+  test("an absent key is never stale", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.fillAbsent("a")
+    await runtime.advance(100)
+    expect([l1.isAbsent("a"), l1.kept("a")]).toEqual([false, undefined])
+  })
+})
+
+describe("everything suspect", () => {
+  test("nothing is answered with and nothing dropped but the absent keys, until it is filled again", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    for (const key of "ab") l1.fill(key, entry(key, `v${key}`))
+    l1.fillAbsent("absent")
+    await runtime.advance(300)
+    l1.suspectAll(runtime.monotonic() - 100)
+    expect([l1.get("a"), l1.get("b"), l1.isAbsent("absent")]).toEqual([undefined, undefined, false])
+    expect(l1.kept("a")).toMatchObject({ ageMs: 300, stale: true })
+    expect(l1.versionOf("b")).toBe("vb")
+    l1.fill("a", entry("a", "va"))
+    expect(l1.get("a")).toBeDefined()
+    await runtime.advance(399)
+    expect(l1.kept("b")).toMatchObject({ stale: true })
+    await runtime.advance(1)
+    expect(l1.kept("b")).toBeUndefined()
+    expect(l1.counters()).toMatchObject({ expirations: 1, invalidations: 1 })
+  })
+
+  test("what was stale for longer is not made younger, and free slots stay free", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    for (const key of "abc") l1.fill(key, entry(key))
+    l1.drop("b")
+    await runtime.advance(1_400)
+    l1.suspectAll(runtime.monotonic() - 50)
+    await runtime.advance(100)
+    expect([l1.kept("a"), l1.kept("c")]).toEqual([undefined, undefined])
+    for (const key of "defg") l1.fill(key, entry(key))
+    expect([l1.entries, held(l1, "defg")]).toEqual([3, "efg"])
   })
 })
 
@@ -225,83 +352,5 @@ describe("entries", () => {
       value = Array.isArray(value) ? value[0] : undefined
     }
     expect(value).toBeUndefined()
-  })
-})
-
-describe("the clock of a hit, on the system's runtime", () => {
-  afterEach(() => void vi.restoreAllMocks())
-
-  /** L1 over the system's own runtime, with its clocks in the test's hand. */
-  function onSystemRuntime(settings: Partial<L1Settings> = {}) {
-    const clock = { ms: 1_000, timers: new Set<() => void>() }
-    const monotonic = vi.spyOn(systemRuntime, "monotonic").mockImplementation(() => clock.ms)
-    vi.spyOn(systemRuntime, "now").mockImplementation(() => 1_000_000 + clock.ms)
-    vi.spyOn(systemRuntime, "setTimer").mockImplementation((callback) => {
-      clock.timers.add(callback)
-      return { cancel: () => void clock.timers.delete(callback) }
-    })
-    const l1 = new L1({ ...SETTINGS, ttlMs: 10_000, ...settings }, systemRuntime)
-    const turn = () => {
-      for (const callback of clock.timers) callback()
-      clock.timers.clear()
-    }
-    return { l1, clock, monotonic, turn }
-  }
-
-  test("hits far from their deadline take no reading, but one in 64", () => {
-    const { l1, monotonic } = onSystemRuntime()
-    l1.fill("a", entry("1"))
-    monotonic.mockClear()
-    for (let hit = 0; hit < 63; hit++) l1.get("a")
-    expect(monotonic).not.toHaveBeenCalled()
-    l1.get("a")
-    expect(monotonic).toHaveBeenCalledTimes(1)
-  })
-
-  test("within 250 ms of the deadline every hit reads the clock, so that it is met exactly", () => {
-    const { l1, clock, turn } = onSystemRuntime()
-    l1.fill("a", entry("1"))
-    clock.ms += 9_800
-    turn()
-    expect(l1.get("a")).toBeDefined()
-    clock.ms += 199
-    expect(l1.get("a")).toBeDefined()
-    clock.ms += 1
-    expect(l1.get("a")).toBeUndefined()
-  })
-
-  test("once the event loop has turned for 50 ms, the next hit takes a reading", () => {
-    const { l1, clock, turn } = onSystemRuntime()
-    l1.fill("a", entry("1"))
-    clock.ms += 20_000
-    turn()
-    expect(l1.get("a")).toBeUndefined()
-  })
-
-  test("a chain of hits that never lets the event loop turn is bounded by 64 hits", () => {
-    const { l1, clock } = onSystemRuntime()
-    l1.fill("a", entry("1"))
-    let hits = 0
-    for (; hits < 1_000 && l1.get("a") !== undefined; hits++) clock.ms += 1_000
-    expect(hits).toBeLessThanOrEqual(64)
-  })
-
-  test("a forward step of the wall clock empties L1 at the next reading", () => {
-    const { l1, turn } = onSystemRuntime({ ttlMs: 100_000 })
-    l1.fill("a", entry("1", "v", systemRuntime.now() + 90_000))
-    vi.spyOn(systemRuntime, "now").mockImplementation(() => 9_000_000)
-    turn()
-    for (let hit = 0; hit < 64; hit++) l1.get("a")
-    expect(l1.get("a")).toBeUndefined()
-    expect(l1.counters().invalidations).toBe(1)
-  })
-
-  test("close cancels the timer", () => {
-    const { l1, clock } = onSystemRuntime()
-    l1.fill("a", entry("1"))
-    expect(clock.timers.size).toBe(1)
-    l1.close()
-    expect(clock.timers.size).toBe(0)
-    expect(l1.entries).toBe(0)
   })
 })

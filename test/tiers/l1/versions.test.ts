@@ -1,0 +1,47 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { Versions } from "../../../tiers/l1/versions.ts"
+
+const hex = (length: number) =>
+  fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: length, maxLength: length })
+
+const version = fc.oneof(
+  hex(48),
+  hex(32),
+  hex(8),
+  // Almost of that form, or of another: what Firestore and Azure Tables give, and what rows of other clients are given.
+  hex(48).map((text) => text.toUpperCase()),
+  hex(56),
+  hex(31),
+  hex(47).map((text) => `${text}é`),
+  hex(47).map((text) => `${text}\u{1f30}`),
+  fc.string({ minLength: 1, maxLength: 120 }),
+  fc.constantFrom("", "1700000000.123456789", "W/\"datetime'2024-01-01T00%3A00%3A00.0000000Z'\""),
+)
+
+test("versions of any form come back as they went in, from slots used again and grown", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), version), { maxLength: 80 }), (sets) => {
+      const versions = new Versions()
+      const model = new Map<number, string>()
+      let capacity = 0
+      for (const [slot, text] of sets) {
+        capacity = Math.max(capacity, slot + 1)
+        versions.grow(capacity)
+        versions.set(slot, text)
+        model.set(slot, text)
+      }
+      for (const [slot, text] of model) expect(versions.get(slot).toString()).toBe(text)
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+test("a version that was taken out stays what it was", () => {
+  const versions = new Versions()
+  versions.grow(2)
+  versions.set(1, "ab".repeat(24))
+  const taken = versions.get(1)
+  versions.set(1, "cd".repeat(24))
+  expect(taken.toString()).toBe("ab".repeat(24))
+})

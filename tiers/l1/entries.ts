@@ -1,0 +1,216 @@
+import { L1Entry, sizeOf } from "./entry.ts"
+import { LruSlots, NONE } from "./lru-slots.ts"
+import { Versions } from "./versions.ts"
+
+/** Slots that an eviction looks at for a dead entry before it takes the least recently used one. */
+const PROBES = 2
+const NEVER = Number.POSITIVE_INFINITY
+
+/**
+ * The entries of L1, bounded in number and in bytes. The least recently used give way, dead ones before them where the next
+ * slots in line hold one.
+ *
+ * Entries lie in slots, a column for each of their fields: an object for each entry would take twice the memory, and the
+ * garbage collector would have to visit it. A column takes memory once an entry needs it.
+ */
+export class Entries {
+  readonly slots: LruSlots
+  /** The value, one character a byte. */
+  bytes: string[] = []
+  /** The bytes decoded as UTF-8, once somebody asked for them. */
+  texts: (string | undefined)[] = []
+  /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
+  jsons: unknown[] = []
+  /** Until when the entry is fresh, monotonic ms. NaN in a free slot: neither before nor after any time. */
+  freshUntil: Float64Array = new Float64Array(0)
+  /** When the backend was asked for the entry, monotonic ms modulo 2^32. */
+  #askedAt = new Uint32Array(0)
+  /** Unix ms, {@link NEVER} for an entry that does not expire. */
+  #expiresAt: Float64Array | undefined
+  #versions = new Versions()
+  /** Entries removed for want of room, and those too large to be held at all. */
+  readonly evictions = { entries: 0, bytes: 0, oversize: 0 }
+  /** Entries removed because they were dead. */
+  expirations = 0
+  readonly #maxEntries: number
+  readonly #maxBytes: number
+  readonly #deadBefore: () => number
+  #heldBytes = 0
+  #probed = NONE
+
+  /** @param deadBefore an entry that was fresh until then, or less, is dead: nobody will ask for it. Monotonic ms */
+  constructor(maxEntries: number, maxBytes: number, deadBefore: () => number) {
+    this.slots = new LruSlots(maxEntries)
+    this.#maxEntries = maxEntries
+    this.#maxBytes = maxBytes
+    this.#deadBefore = deadBefore
+  }
+
+  /** Bytes held, by {@link sizeOf}. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** Holds `entry` under `key`, in place of what was there, unless it is too large. */
+  put(key: string, entry: L1Entry, askedAt: number, freshUntil: number): void {
+    const size = sizeOf(key, entry.bytes)
+    let slot = this.slots.find(key)
+    if (size > this.#maxBytes) {
+      this.evictions.oversize++
+      if (slot !== NONE) this.remove(slot)
+      return
+    }
+    if (slot === NONE) slot = this.#add(key)
+    else {
+      this.#empty(slot)
+      this.slots.touch(slot)
+    }
+    this.bytes[slot] = entry.bytes
+    this.freshUntil[slot] = freshUntil
+    this.#askedAt[slot] = askedAt
+    this.#setExpiry(slot, entry.expiresAt ?? NEVER)
+    this.#versions.set(slot, entry.version)
+    this.#heldBytes += size
+    this.#makeRoom()
+  }
+
+  /** Keeps a decoded text beside the bytes in `slot`. */
+  keepText(slot: number, text: string): void {
+    const charged = this.#size(slot)
+    if (this.texts.length === 0) this.texts.length = this.slots.capacity
+    this.texts[slot] = text
+    this.#recharge(slot, charged)
+  }
+
+  /** Keeps a parsed JSON value beside the bytes in `slot`. */
+  keepJson(slot: number, json: unknown): void {
+    const charged = this.#size(slot)
+    if (this.jsons.length === 0) this.jsons.length = this.slots.capacity
+    this.jsons[slot] = json
+    this.#recharge(slot, charged)
+  }
+
+  /** Unix ms; infinite for an entry that does not expire. */
+  expiresAt(slot: number): number {
+    return this.#expiresAt === undefined ? NEVER : (this.#expiresAt[slot] as number)
+  }
+
+  /** Since the backend was asked for the entry, ms; less by 2^32, which are 49 days, for one that is older than that. */
+  age(slot: number, now: number): number {
+    return (now - (this.#askedAt[slot] as number)) >>> 0
+  }
+
+  version(slot: number): string {
+    return this.#versions.get(slot).toString()
+  }
+
+  entry(slot: number): L1Entry {
+    const expiresAt = this.expiresAt(slot)
+    return new L1Entry(
+      this.bytes[slot] as string,
+      this.#versions.get(slot),
+      expiresAt === NEVER ? undefined : expiresAt,
+      this.texts[slot],
+      this.jsons[slot],
+    )
+  }
+
+  expire(slot: number): void {
+    this.expirations++
+    this.remove(slot)
+  }
+
+  remove(slot: number): void {
+    this.#empty(slot)
+    this.bytes[slot] = ""
+    this.freshUntil[slot] = Number.NaN
+    this.slots.remove(slot)
+  }
+
+  /** Removes every entry, and lets go of the memory. */
+  clear(): void {
+    this.slots.clear()
+    this.bytes = []
+    this.texts = []
+    this.jsons = []
+    this.freshUntil = new Float64Array(0)
+    this.#askedAt = new Uint32Array(0)
+    this.#expiresAt = undefined
+    this.#versions = new Versions()
+    this.#heldBytes = 0
+    this.#probed = NONE
+  }
+
+  #add(key: string): number {
+    if (this.slots.size === this.#maxEntries) this.#evict("entries")
+    const slot = this.slots.add(key)
+    if (slot >= this.freshUntil.length) this.#grow(this.slots.capacity)
+    return slot
+  }
+
+  #grow(capacity: number): void {
+    this.bytes.length = capacity
+    if (this.texts.length > 0) this.texts.length = capacity
+    if (this.jsons.length > 0) this.jsons.length = capacity
+    this.freshUntil = grown(this.freshUntil, capacity)
+    const askedAt = new Uint32Array(capacity)
+    askedAt.set(this.#askedAt)
+    this.#askedAt = askedAt
+    if (this.#expiresAt !== undefined) this.#expiresAt = grown(this.#expiresAt, capacity)
+    this.#versions.grow(capacity)
+  }
+
+  #setExpiry(slot: number, expiresAt: number): void {
+    if (this.#expiresAt === undefined) {
+      if (expiresAt === NEVER) return
+      this.#expiresAt = new Float64Array(this.slots.capacity).fill(NEVER)
+    }
+    this.#expiresAt[slot] = expiresAt
+  }
+
+  /** Takes what `slot` holds off the account, and lets go of what was decoded. */
+  #empty(slot: number): void {
+    this.#heldBytes -= this.#size(slot)
+    if (this.texts.length > 0) this.texts[slot] = undefined
+    if (this.jsons.length > 0) this.jsons[slot] = undefined
+  }
+
+  #size(slot: number): number {
+    return sizeOf(this.slots.keyOf(slot), this.bytes[slot] as string, this.texts[slot], this.jsons[slot])
+  }
+
+  /** Charges for what was decoded in `slot`, which was charged less and is now the most recently used. */
+  #recharge(slot: number, charged: number): void {
+    const size = this.#size(slot)
+    this.#heldBytes += size - charged
+    this.slots.touch(slot)
+    if (size > this.#maxBytes) {
+      this.evictions.oversize++
+      this.remove(slot)
+    }
+    this.#makeRoom()
+  }
+
+  #makeRoom(): void {
+    while (this.#heldBytes > this.#maxBytes) this.#evict("bytes")
+  }
+
+  #evict(shortOf: "entries" | "bytes"): void {
+    const deadBefore = this.#deadBefore()
+    for (let probe = 0; probe < PROBES; probe++) {
+      this.#probed = this.#probed < this.slots.highest ? this.#probed + 1 : 1
+      if ((this.freshUntil[this.#probed] as number) <= deadBefore) {
+        this.expire(this.#probed)
+        return
+      }
+    }
+    this.evictions[shortOf]++
+    this.remove(this.slots.oldest)
+  }
+}
+
+function grown(column: Float64Array, capacity: number): Float64Array {
+  const larger = new Float64Array(capacity)
+  larger.set(column)
+  return larger.fill(Number.NaN, column.length)
+}
