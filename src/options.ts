@@ -1,6 +1,6 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import { KvError } from "../tiers/errors.ts"
-import type { L1Settings } from "../tiers/l1/l1.ts"
+import type { L1Settings } from "../tiers/l1/settings.ts"
 import { DEFAULTS, LATEST_EXPIRY, MAX_PAGE_LIMIT, MIN_TTL_MS } from "../tiers/limits.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
 import {

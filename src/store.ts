@@ -1,7 +1,8 @@
 import type { MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
 import type { L1Entry } from "../tiers/l1/entry.ts"
-import { L1, NONE } from "../tiers/l1/l1.ts"
+import { L1 } from "../tiers/l1/l1.ts"
+import { NONE } from "../tiers/l1/lru-slots.ts"
 import { abortable } from "../tiers/util/abort.ts"
 import { type Checks, checkOptions } from "../tiers/util/checks.ts"
 import type {

@@ -26,7 +26,7 @@ const CORE = ["api", "counters", "listener", "open-store", "open-stores", "optio
 const ROOMS: readonly Room[] = [
   { files: CONTRACTS, values: CONTRACTS },
   { files: ["tiers/util/", "tiers/backend-kit.ts"], values: [...CONTRACTS, "tiers/util/"] },
-  { files: ["tiers/l1/"], values: [...CONTRACTS, "tiers/l1/", "tiers/util/", "lru-cache"] },
+  { files: ["tiers/l1/"], values: [...CONTRACTS, "tiers/l1/", "tiers/util/"] },
   {
     files: ["tiers/memory.ts", "tiers/memory-binding.ts"],
     values: [...CONTRACTS, "tiers/util/"],

@@ -42,7 +42,7 @@ export const ANCHORS = {
     "if (!$load.dirty && (await $store($key, { ...$write, $condition }, $load)).applied) return undefined",
   ],
 
-  l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.remove($key)) $counters.invalidations++"],
+  l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.remove($key)) this.#invalidations++"],
   l1LimitsTheDeadline: ["L1.fill", ", $runtime.monotonic() + $left)"],
   l1ChecksTheExpiry: ["L1.#isExpired", "$entries.expiresAt($slot) <= $clock.wall"],
 } as const satisfies Readonly<Record<string, Anchor>>

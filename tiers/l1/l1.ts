@@ -5,47 +5,12 @@ import { Entries } from "./entries.ts"
 import type { L1Entry } from "./entry.ts"
 import { type LruSlots, NONE } from "./lru-slots.ts"
 import { Negatives } from "./negatives.ts"
-
-export { NONE } from "./lru-slots.ts"
-
-export interface L1Settings {
-  /** Entries held at most. */
-  maxEntries: number
-  /** Bytes held at most, by `sizeOf`. */
-  maxBytes: number
-  /** Longest time that an entry is fresh, ms. */
-  ttlMs: number
-  /** The same for absent keys, ms; 0 holds none. */
-  negativeTtlMs: number
-  /** Largest share by which a time to live is shortened at random. */
-  jitter: number
-  /** How long an entry is kept once it is no longer fresh, ms, though never past its expiry. @default 0 */
-  keptMs?: number
-}
-
-/** Absent keys held at most: a budget of their own, so that misses cannot evict data. */
-const MAX_NEGATIVES_SHARE = 0.1
-const MIN_NEGATIVES = 100
+import { type L1Counters, type L1Settings, maxNegatives, NOTHING } from "./settings.ts"
 
 /** Look-ups that trust the clock without a glance at it. */
 const LOOK_UPS_PER_GLANCE = 8
 /** Glances between two hits that are timed: latency is sampled, because timing a hit costs more than the hit. */
 const GLANCES_PER_SAMPLE = 32
-
-const NOTHING: L1Settings = { maxEntries: 0, maxBytes: 0, ttlMs: 0, negativeTtlMs: 0, jitter: 0 }
-
-/** What L1 counted since it was made. */
-export interface L1Counters {
-  hits: number
-  negativeHits: number
-  fills: number
-  /** Entries removed for want of room: the oldest, or a value too large to be held at all. */
-  evictions: { entries: number; bytes: number; oversize: number; negatives: number }
-  /** Entries found past the time for which they are kept. */
-  expirations: number
-  /** Entries dropped by a write, an invalidation or a step of the wall clock. */
-  invalidations: number
-}
 
 /** What L1 holds of a key, fresh or not. */
 export interface KeptEntry {
@@ -73,13 +38,8 @@ export class L1 {
   readonly #clock: CoarseClock
   readonly #runtime: Runtime
   readonly #onSample: ((ms: number) => void) | undefined
-  readonly #counters = {
-    negativeHits: 0,
-    fills: 0,
-    expirations: 0,
-    invalidations: 0,
-  }
-  #negativeEvictions = 0
+  #fills = 0
+  #invalidations = 0
   /** Full rounds of {@link LOOK_UPS_PER_GLANCE} look-ups. */
   #rounds = 0
   #lookUpsLeft = LOOK_UPS_PER_GLANCE
@@ -101,13 +61,12 @@ export class L1 {
     this.#entries = new Entries(
       settings.maxEntries,
       settings.maxBytes,
-      // By the last reading of the clock: an entry may be kept for longer, never for less.
-      () => this.#clock.lastReading - this.#keptMs,
+      // By the last reading of the clock, so that an entry may be kept for longer and never for less. Without an allowance
+      // order of use alone decides, which the simulation of `tiered-kv replay` relies on.
+      () => (this.#keptMs === 0 ? Number.NEGATIVE_INFINITY : this.#clock.lastReading - this.#keptMs),
     )
     this.#slots = this.#entries.slots
-    this.#negatives = new Negatives(
-      Math.max(MIN_NEGATIVES, Math.ceil(settings.maxEntries * MAX_NEGATIVES_SHARE)),
-    )
+    this.#negatives = new Negatives(maxNegatives(settings), this.#clock)
   }
 
   /**
@@ -177,13 +136,9 @@ export class L1 {
     }
   }
 
-  /** Whether `key` is known to be absent. Asked after {@link L1.find}. */
+  /** Whether `key` is known to be absent. Asked after {@link L1.find}, whose look-up counts for both. */
   isAbsent(key: string): boolean {
-    const until = this.#negatives.until(key)
-    if (until === undefined) return false
-    const absent = until > this.#clock.trustedUntil || this.#isAbsentByClock(key)
-    if (absent) this.#counters.negativeHits++
-    return absent
+    return this.#negatives.has(key)
   }
 
   /**
@@ -201,7 +156,7 @@ export class L1 {
       freshUntil = Math.min(freshUntil, this.#runtime.monotonic() + left)
     }
     this.#negatives.remove(key)
-    this.#counters.fills++
+    this.#fills++
     this.#entries.put(key, entry, askedAt, freshUntil)
   }
 
@@ -211,8 +166,7 @@ export class L1 {
     if (slot !== NONE) this.#entries.remove(slot)
     if (this.settings.negativeTtlMs === 0) return
     askedAt ??= this.#runtime.monotonic()
-    const until = askedAt + this.#jittered(this.settings.negativeTtlMs)
-    if (this.#negatives.hold(key, until)) this.#negativeEvictions++
+    this.#negatives.add(key, askedAt + this.#jittered(this.settings.negativeTtlMs))
   }
 
   /** Keeps the text of `entry`, decoded since it was filled, if L1 still holds its bytes under `key`. */
@@ -232,9 +186,9 @@ export class L1 {
     const slot = this.#slots.find(key)
     if (slot !== NONE) {
       this.#entries.remove(slot)
-      this.#counters.invalidations++
+      this.#invalidations++
     }
-    if (this.#negatives.remove(key)) this.#counters.invalidations++
+    if (this.#negatives.remove(key)) this.#invalidations++
   }
 
   /**
@@ -246,7 +200,7 @@ export class L1 {
     for (let slot = 1; slot <= this.#slots.highest; slot++) {
       if ((freshUntil[slot] as number) > since) freshUntil[slot] = since
     }
-    this.#counters.invalidations += this.#negatives.size
+    this.#invalidations += this.#negatives.size
     this.#negatives.clear()
   }
 
@@ -254,11 +208,11 @@ export class L1 {
   versionOf(key: string): string | null | undefined {
     const slot = this.#slots.find(key)
     if (slot !== NONE) return this.#entries.version(slot)
-    return this.#negatives.has(key) ? null : undefined
+    return this.#negatives.holds(key) ? null : undefined
   }
 
   clear(): void {
-    this.#counters.invalidations += this.#slots.size + this.#negatives.size
+    this.#invalidations += this.#slots.size + this.#negatives.size
     this.#entries.clear()
     this.#negatives.clear()
   }
@@ -283,12 +237,15 @@ export class L1 {
 
   counters(): L1Counters {
     const { evictions, expirations } = this.#entries
+    const negatives = this.#negatives
     const lookUps = this.#rounds * LOOK_UPS_PER_GLANCE + (LOOK_UPS_PER_GLANCE - this.#lookUpsLeft)
     return {
-      ...this.#counters,
       hits: lookUps - this.#misses,
-      evictions: { ...evictions, negatives: this.#negativeEvictions },
-      expirations: this.#counters.expirations + expirations,
+      negativeHits: negatives.hits,
+      fills: this.#fills,
+      evictions: { ...evictions, negatives: negatives.evictions },
+      expirations: expirations + negatives.expirations,
+      invalidations: this.#invalidations,
     }
   }
 
@@ -314,17 +271,6 @@ export class L1 {
     this.#misses++
     if (slot !== NONE && !this.#isKept(slot, now)) this.#entries.expire(slot)
     return NONE
-  }
-
-  /** As {@link L1.isAbsent}, where only a new reading of the clock can decide. */
-  #isAbsentByClock(key: string): boolean {
-    const now = this.#clock.read()
-    const until = this.#negatives.until(key)
-    if (until === undefined) return false
-    if (now < until) return true
-    this.#negatives.remove(key)
-    this.#counters.expirations++
-    return false
   }
 
   #isFresh(slot: number, now: number): boolean {

@@ -1,14 +1,23 @@
+import type { CoarseClock } from "./coarse-clock.ts"
 import { LruSlots, NONE } from "./lru-slots.ts"
 
-/** The keys known to be absent, each until a time. The least recently used give way. */
+/** The keys known to be absent, each until a deadline. The least recently used give way. */
 export class Negatives {
+  /** Answers that a key is absent. */
+  hits = 0
+  /** Keys found past their deadline. */
+  expirations = 0
+  /** Keys removed for want of room. */
+  evictions = 0
   readonly #max: number
+  readonly #clock: CoarseClock
   readonly #slots: LruSlots
-  /** Monotonic ms, by slot. */
-  #until = new Float64Array(0)
+  /** By slot, monotonic ms. */
+  #deadlines = new Float64Array(0)
 
-  constructor(max: number) {
+  constructor(max: number, clock: CoarseClock) {
     this.#max = max
+    this.#clock = clock
     this.#slots = new LruSlots(max)
   }
 
@@ -16,33 +25,36 @@ export class Negatives {
     return this.#slots.size
   }
 
-  has(key: string): boolean {
+  /** Whether `key` is held, past its deadline or not. Counts as no use. */
+  holds(key: string): boolean {
     return this.#slots.find(key) !== NONE
   }
 
-  /** Until when `key` is held as absent, monotonic ms; a use of it. `undefined` if it is not held. */
-  until(key: string): number | undefined {
-    if (this.size === 0) return undefined
+  /** Whether `key` is known to be absent. */
+  has(key: string): boolean {
+    if (this.size === 0) return false
     const slot = this.#slots.find(key)
-    if (slot === NONE) return undefined
-    this.#slots.touch(slot)
-    return this.#until[slot]
+    if (slot === NONE) return false
+    if ((this.#deadlines[slot] as number) > this.#clock.trustedUntil) this.#slots.touch(slot)
+    else if (!this.#hasByClock(key)) return false
+    this.hits++
+    return true
   }
 
-  /** Holds `key` as absent; says whether another key gave way. */
-  hold(key: string, until: number): boolean {
-    let slot = this.#slots.find(key)
-    const evicts = slot === NONE && this.#slots.size === this.#max
-    if (evicts) this.#slots.remove(this.#slots.oldest)
-    if (slot === NONE) slot = this.#slots.add(key)
-    else this.#slots.touch(slot)
-    if (slot >= this.#until.length) {
-      const larger = new Float64Array(this.#slots.capacity)
-      larger.set(this.#until)
-      this.#until = larger
+  /** Holds `key` as absent until `deadline`, monotonic ms. */
+  add(key: string, deadline: number): void {
+    this.remove(key)
+    if (this.size === this.#max) {
+      this.#slots.remove(this.#slots.oldest)
+      this.evictions++
     }
-    this.#until[slot] = until
-    return evicts
+    const slot = this.#slots.add(key)
+    if (slot >= this.#deadlines.length) {
+      const deadlines = new Float64Array(this.#slots.capacity)
+      deadlines.set(this.#deadlines)
+      this.#deadlines = deadlines
+    }
+    this.#deadlines[slot] = deadline
   }
 
   /** Says whether `key` was held. */
@@ -56,5 +68,20 @@ export class Negatives {
 
   clear(): void {
     this.#slots.clear()
+  }
+
+  /** As {@link has}, where only a reading of the clock can decide. */
+  #hasByClock(key: string): boolean {
+    const now = this.#clock.read()
+    // The reading may have cleared everything.
+    const slot = this.#slots.find(key)
+    if (slot === NONE) return false
+    if (now < (this.#deadlines[slot] as number)) {
+      this.#slots.touch(slot)
+      return true
+    }
+    this.#slots.remove(slot)
+    this.expirations++
+    return false
   }
 }

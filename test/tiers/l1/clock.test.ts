@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest"
 import { kv } from "../../../src/index.ts"
 import { L1Entry } from "../../../tiers/l1/entry.ts"
-import { L1, type L1Settings } from "../../../tiers/l1/l1.ts"
+import { L1 } from "../../../tiers/l1/l1.ts"
+import type { L1Settings } from "../../../tiers/l1/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 
 afterEach(() => void vi.restoreAllMocks())

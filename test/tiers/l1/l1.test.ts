@@ -1,7 +1,9 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { ENTRY_OVERHEAD_BYTES, L1Entry, sizeOf } from "../../../tiers/l1/entry.ts"
-import { L1, type L1Settings, NONE } from "../../../tiers/l1/l1.ts"
+import { L1 } from "../../../tiers/l1/l1.ts"
+import { NONE } from "../../../tiers/l1/lru-slots.ts"
+import type { L1Settings } from "../../../tiers/l1/settings.ts"
 import { gatedStore } from "../../support/gated-store.ts"
 import { testRuntime } from "../../support/runtime.ts"
 

@@ -2,7 +2,8 @@ import fc from "fast-check"
 import { LRUCache } from "lru-cache"
 import { describe, expect, test } from "vitest"
 import { L1Entry, sizeOf } from "../../../tiers/l1/entry.ts"
-import { L1, type L1Settings } from "../../../tiers/l1/l1.ts"
+import { L1 } from "../../../tiers/l1/l1.ts"
+import type { L1Settings } from "../../../tiers/l1/settings.ts"
 import type { Runtime } from "../../../tiers/runtime.ts"
 
 const KEYS = Array.from({ length: 24 }, (_, key) => `key:${key}`)
@@ -363,16 +364,23 @@ describe("time", () => {
     )
   })
 
-  test("the dead give way before the living, though they were used later", () => {
-    const { clock, runtime } = movedRuntime()
-    const l1 = new L1({ ...SETTINGS, maxEntries: 4, ttlMs: 1_000 }, runtime)
-    const entry = (expiresAt?: number) => new L1Entry(Buffer.from("x"), "v", expiresAt)
-    for (const key of ["a", "b"]) l1.fill(key, entry())
-    for (const key of ["c", "d"]) l1.fill(key, entry(runtime.now() + 10))
-    clock.ms += 10
-    l1.get("b")
-    for (const key of ["e", "f", "g"]) l1.fill(key, entry())
-    expect(l1.counters()).toMatchObject({ expirations: 2, evictions: { entries: 1 } })
-    expect(["c", "d"].map((key) => l1.versionOf(key))).toEqual([undefined, undefined])
-  })
+  for (const keptMs of [0, 70]) {
+    test(`with an allowance of ${keptMs} ms, ${keptMs === 0 ? "order of use alone decides what gives way" : "the dead give way before the living"}`, () => {
+      const { clock, runtime } = movedRuntime()
+      const l1 = new L1({ ...SETTINGS, maxEntries: 4, ttlMs: 1_000, keptMs }, runtime)
+      const entry = (expiresAt?: number) => new L1Entry(Buffer.from("x"), "v", expiresAt)
+      for (const key of ["a", "b"]) l1.fill(key, entry(runtime.now() + 10))
+      for (const key of ["c", "d", "a", "b"]) if (l1.get(key) === undefined) l1.fill(key, entry())
+      clock.ms += 10 + keptMs
+      l1.get("d")
+      for (const key of ["e", "f"]) l1.fill(key, entry())
+      const held = [..."abcdef"].filter((key) => l1.versionOf(key) !== undefined)
+      expect(held.join("")).toBe(keptMs === 0 ? "bdef" : "cdef")
+      expect(l1.counters()).toMatchObject(
+        keptMs === 0
+          ? { expirations: 0, evictions: { entries: 2 } }
+          : { expirations: 2, evictions: { entries: 0 } },
+      )
+    })
+  }
 })
