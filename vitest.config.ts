@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    globalSetup: "test/servers/table.ts",
+    globalSetup: ["test/servers/table.ts", "test/support/sharing.ts"],
     testTimeout: 30_000,
     hookTimeout: 120_000,
   },

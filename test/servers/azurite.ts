@@ -4,6 +4,7 @@ import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { TableClient } from "@azure/data-tables"
+import { sharedServer } from "../support/shared.ts"
 import { accepts, freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
 /** Azurite's table service, with what a client needs to reach it. */
@@ -12,8 +13,11 @@ export interface AzuriteServer extends TestServer {
   readonly connectionString: string
 }
 
+/** The Azurite that the files of the run share. */
+export const startAzurite = (): Promise<AzuriteServer> => sharedServer("azure-tables")
+
 /** Starts the table service of Microsoft's own emulator, in memory, from the npm package `azurite`. */
-export async function startAzurite(): Promise<AzuriteServer> {
+export async function launchAzurite(): Promise<AzuriteServer> {
   const folder = packageFolder()
   const port = await freePort()
   const scratch = mkdtempSync(join(tmpdir(), "tiered-kv-azurite-"))

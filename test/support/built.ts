@@ -1,9 +1,10 @@
 import { execFile, spawn } from "node:child_process"
-import { copyFile, mkdtemp, rm, symlink } from "node:fs/promises"
+import { copyFile, cp, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { shared } from "./shared.ts"
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 const execute = promisify(execFile)
@@ -16,9 +17,22 @@ export interface Built {
   remove(): Promise<void>
 }
 
+/** A copy of the one build of the run, for this file of tests to do with as it likes. */
 export async function build(): Promise<Built> {
+  const { folder: built } = await shared("build")
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-built-"))
-  const file = (name: string) => join(folder, "dist", name)
+  await cp(join(built, "dist"), join(folder, "dist"), { recursive: true })
+  await copyManifest(folder)
+  return {
+    folder,
+    file: (name) => join(folder, "dist", name),
+    remove: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
+/** Builds the project in a folder of its own. */
+export async function compile(): Promise<{ folder: string; stop(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), "tiered-kv-build-"))
   const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc")
   const options = [
     "-p",
@@ -30,10 +44,15 @@ export async function build(): Promise<Built> {
   ]
   // Type errors are for the type check to report: the compiler writes its files all the same.
   await execute(process.execPath, [compiler, ...options], { cwd: ROOT }).catch(() => {})
+  await copyManifest(folder)
+  const writePage = join(folder, "dist/telemetry/dashboard/build/write.js")
+  await execute(process.execPath, [writePage], { cwd: ROOT })
+  return { folder, stop: () => rm(folder, { recursive: true, force: true }) }
+}
+
+async function copyManifest(folder: string): Promise<void> {
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"))
   await copyFile(join(ROOT, "package.json"), join(folder, "package.json"))
-  await execute(process.execPath, [file("telemetry/dashboard/build/write.js")], { cwd: ROOT })
-  return { folder, file, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 
 export interface Ended {

@@ -14,7 +14,7 @@ import { newTable, startAzurite } from "../servers/azurite.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../servers/dynamodb.ts"
 import { startFirestoreEmulator } from "../servers/firestore.ts"
 import { startRedis } from "../servers/redis.ts"
-import { requireServer } from "../servers/server.ts"
+import { requireServer } from "../servers/require-server.ts"
 import {
   inRequest,
   metricsOf,

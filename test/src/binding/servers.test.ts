@@ -3,7 +3,8 @@ import { type Kv, KvError, type KvOptions, kv } from "../../../src/index.ts"
 import { azuriteConnectionString, startAzurite } from "../../servers/azurite.ts"
 import { localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { startRedisServer } from "../../servers/redis.ts"
-import { freePort, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort } from "../../servers/server.ts"
 import { GrpcFailure, grpcServer } from "../../support/grpc-server.ts"
 
 /** What a user meets who bound a store to the wrong thing: the code, and a message that says what to do. */

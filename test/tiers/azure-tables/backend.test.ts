@@ -1,6 +1,6 @@
 import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { newTable, startAzurite } from "../../servers/azurite.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 
 await requireServer("azure-tables", startAzurite, (server) => {

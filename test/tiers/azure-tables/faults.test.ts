@@ -6,7 +6,7 @@ import type { StoredEntry } from "../../../tiers/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { azuriteConnectionString } from "../../servers/azurite.ts"
 import { httpResponse } from "../../servers/fault-proxy.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
 import { testRuntime } from "../../support/runtime.ts"
 

@@ -2,7 +2,7 @@ import { unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { newTable, startAzurite } from "../../servers/azurite.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { type Built, build, shell } from "../../support/built.ts"
 
 await requireServer("azure-tables", startAzurite, (server) => {

@@ -10,7 +10,8 @@ import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { provisionAzureTables } from "../../../tiers/azure-tables/provisioning.ts"
 import { tryOldTls, tryPlainHttp } from "../../../tiers/azure-tables/provisioning-transport.ts"
 import { azuriteConnectionString, startAzurite } from "../../servers/azurite.ts"
-import { freePort, listenOnLoopback, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort, listenOnLoopback } from "../../servers/server.ts"
 
 await requireServer("azure-tables", startAzurite, ({ connectionString }) => {
   test("provisionAzureTables makes the table, and leaves it as it is the next time", async () => {

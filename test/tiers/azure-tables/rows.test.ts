@@ -7,7 +7,7 @@ import { compareVersions, partitionOf, versionOf } from "../../../tiers/azure-ta
 import type { Backend, StoredEntry } from "../../../tiers/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { newTable, startAzurite } from "../../servers/azurite.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 
 const newId = systemRuntime.id
 const bytes = (text: string) => new TextEncoder().encode(text)

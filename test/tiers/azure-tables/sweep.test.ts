@@ -6,7 +6,7 @@ import { systemRuntime } from "../../../tiers/runtime.ts"
 import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { azuriteConnectionString, newTable, startAzurite } from "../../servers/azurite.ts"
 import { faultProxy } from "../../servers/fault-proxy.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const INTERVAL_MS = 300_000

@@ -1,7 +1,7 @@
 import { afterAll } from "vitest"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 
 await requireServer("dynamodb", startDynamodbLocal, (server) => {

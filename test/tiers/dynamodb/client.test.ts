@@ -2,7 +2,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { codeOf } from "../../support/failures.ts"
 
 const settings = localSettings(1)

@@ -7,7 +7,8 @@ import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { awsError, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
-import { freePort, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort } from "../../servers/server.ts"
 import { codeOf } from "../../support/failures.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)

@@ -13,7 +13,7 @@ import {
   startDynamodbLocal,
 } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { codeOf } from "../../support/failures.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)

@@ -17,7 +17,7 @@ import {
   startDynamodbLocal,
 } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 
 await requireServer("dynamodb", startDynamodbLocal, (server) => {
   const settings = localSettings(server.port)

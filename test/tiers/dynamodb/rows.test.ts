@@ -7,7 +7,7 @@ import { systemRuntime } from "../../../tiers/runtime.ts"
 import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { settle, type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)

@@ -3,7 +3,7 @@ import { afterAll, vi } from "vitest"
 import { firestore } from "../../../tiers/firestore/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { startFirestoreEmulator } from "../../servers/firestore.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 
 const projectId = "demo-tiered-kv"

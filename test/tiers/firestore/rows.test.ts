@@ -5,7 +5,7 @@ import { KvError } from "../../../tiers/errors.ts"
 import { firestore } from "../../../tiers/firestore/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { startFirestoreEmulator } from "../../servers/firestore.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 
 const projectId = "demo-tiered-kv"
 // Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.

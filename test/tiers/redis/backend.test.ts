@@ -6,7 +6,7 @@ import { type RedisOptions, type RedisSettings, redis } from "../../../tiers/red
 import { REDIS_DATA_COMMANDS } from "../../../tiers/redis/provisioning.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { startRedis, startRedisServer } from "../../servers/redis.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 import { testRuntime } from "../../support/runtime.ts"
 

@@ -8,7 +8,7 @@ import { checkRedis } from "../../../tiers/redis/provisioning.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
 import { startRedisCluster } from "../../servers/redis.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 
 const VALUE = new TextEncoder().encode("value")

@@ -5,7 +5,8 @@ import { systemRuntime } from "../../../tiers/runtime.ts"
 import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { type RedisServer, startRedisServer } from "../../servers/redis.ts"
-import { freePort, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort } from "../../servers/server.ts"
 
 const opened: Backend[] = []
 const proxies: FaultProxy[] = []

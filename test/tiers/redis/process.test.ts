@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest"
 import { startRedisServer } from "../../servers/redis.ts"
-import { freePort, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort } from "../../servers/server.ts"
 import { type Built, build, type Ended, shell } from "../../support/built.ts"
 
 const PUT_AND_GET = `

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import type { ProvisioningStep } from "../../../tiers/provisioning.ts"
 import { checkRedis } from "../../../tiers/redis/provisioning.ts"
 import { startRedisServer } from "../../servers/redis.ts"
-import { freePort, requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { freePort } from "../../servers/server.ts"
 
 await requireServer("redis provisioning", startRedisServer, ({ url, port, version }) => {
   let admin: Redis

@@ -6,7 +6,7 @@ import { redis } from "../../../tiers/redis/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { encodeRow } from "../../../tiers/util/binary-row.ts"
 import { startRedisServer } from "../../servers/redis.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 
 /** The server resizes its table by itself, a hundred times a second instead of ten, and tells how large it is. */
 const start = () => startRedisServer(["--hz", "100", "--enable-debug-command", "yes"])

@@ -2,7 +2,7 @@ import { afterEach, beforeAll, beforeEach, expect, test } from "vitest"
 import { type Kv, type KvOptions, kv } from "../../../src/index.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { actionOf, awsReply } from "../../servers/dynamodb.ts"
-import { requireServer } from "../../servers/server.ts"
+import { requireServer } from "../../servers/require-server.ts"
 import { NETWORKED, type WireRead } from "../../support/networked.ts"
 
 /** Reads of many keys through `kv()`, as the vendors' own servers see them arrive. */
