@@ -1,3 +1,4 @@
+import type { Runtime, Timer } from "../../tiers/runtime.ts"
 import { KeepAlive } from "./keep-alive.ts"
 
 /** Counts the calls under way. `close` waits for them, and calls over a network keep the process alive. */
@@ -6,11 +7,13 @@ export class InFlight {
   #count = 0
   /** Calls to the backend. */
   #calls = 0
+  readonly #runtime: Runtime
   readonly #keepAlive: KeepAlive | undefined
   readonly #whenIdle: (() => void)[] = []
 
   /** @param overNetwork whether the calls go over a network; only those have a deadline, so only those may keep the process alive */
-  constructor(overNetwork: boolean) {
+  constructor(runtime: Runtime, overNetwork: boolean) {
+    this.#runtime = runtime
     this.#keepAlive = overNetwork ? new KeepAlive() : undefined
   }
 
@@ -40,9 +43,15 @@ export class InFlight {
     }
   }
 
-  /** Resolves once nothing is under way. */
-  async idle(): Promise<void> {
-    if (this.#count > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+  /** Resolves once nothing is under way, or after `limitMs`. */
+  async idle(limitMs: number): Promise<void> {
+    if (this.#count === 0) return
+    let timer: Timer | undefined
+    await new Promise<void>((resolve) => {
+      this.#whenIdle.push(resolve)
+      timer = this.#runtime.setTimer(resolve, limitMs)
+    })
+    timer?.cancel()
   }
 
   close(): void {

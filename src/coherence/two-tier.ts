@@ -9,11 +9,12 @@ import type {
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { L1 } from "../../tiers/l1/l1.ts"
 import { DEFAULTS } from "../../tiers/limits.ts"
-import type { Runtime, Timer } from "../../tiers/runtime.ts"
+import type { Runtime } from "../../tiers/runtime.ts"
 import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
 import { FillBarriers } from "./fill-barriers.ts"
+import { type Flight, Flights } from "./flights.ts"
 import { InFlight } from "./in-flight.ts"
 import { type Load, type LoadRequest, Loads } from "./loads.ts"
 import { PageFills } from "./page-fills.ts"
@@ -28,18 +29,6 @@ export interface TwoTierOptions {
   listener: Listener
   /** How long L1 does not hold a key after a write that the service may still apply, ms. */
   quarantineMs: number
-}
-
-/** A read of the backend under way. */
-interface Flight {
-  /** When the request to the backend was made, monotonic ms. */
-  readonly askedAt: number
-  /** Whether the entry enters L1, unless the flight is dirty. */
-  fill: boolean
-  /** Since this read began, the key was written, or another read returned it to a caller. The entry may be older than that. */
-  dirty: boolean
-  readonly caller: Caller
-  promise: Promise<L1Entry | undefined>
 }
 
 /**
@@ -63,7 +52,7 @@ export class TwoTier {
   readonly #counters: Counters
   readonly #listener: Listener
   readonly #reads: BackendReads
-  readonly #flights = new Map<string, Flight>()
+  readonly #flights: Flights
   readonly #pageFills = new PageFills()
   readonly #loads: Loads
   readonly #barriers: FillBarriers
@@ -79,9 +68,10 @@ export class TwoTier {
     this.#counters = counters
     this.#listener = listener
     this.#reads = new BackendReads(backend, runtime, counters)
+    this.#flights = new Flights(runtime, l1.settings.ttlMs)
     this.#barriers = new FillBarriers(runtime, quarantineMs)
     this.#floors = new VersionFloors(backend, runtime, Math.max(quarantineMs, DEFAULTS.quarantineMs))
-    this.#inFlight = new InFlight(!backend.traits.inProcess)
+    this.#inFlight = new InFlight(runtime, !backend.traits.inProcess)
     const inFlight = this.#inFlight
     this.writes = new WriteThrough({
       backend,
@@ -119,7 +109,7 @@ export class TwoTier {
    * failure is a rejection.
    */
   read(key: string, fill: boolean, caller: Caller): MaybePromise<L1Entry | undefined> {
-    const flight = this.#joinable(key)
+    const flight = this.#flights.of(key)
     if (flight !== undefined) return this.#join(flight, fill, caller)
 
     const startedAt = this.#reads.start()
@@ -132,19 +122,6 @@ export class TwoTier {
     if (entry !== undefined) this.#loads.shown(key, entry.version)
     if (fill) this.#fill(key, entry)
     return entry
-  }
-
-  /**
-   * The flight of `key`, if it was asked no longer ago than the time to live of L1. An older one is dirtied, because its answer may
-   * be staler than L1 allows. Without L1 a flight leaves the map in a microtask, see {@link TwoTier.#fly}.
-   */
-  #joinable(key: string): Flight | undefined {
-    const flight = this.#flights.get(key)
-    if (flight === undefined) return undefined
-    const { ttlMs } = this.#l1.settings
-    if (ttlMs === 0 || this.#runtime.monotonic() - flight.askedAt <= ttlMs) return flight
-    this.#dirtyFlight(key)
-    return undefined
   }
 
   #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
@@ -167,12 +144,9 @@ export class TwoTier {
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
     const flight: Flight = { askedAt, fill, dirty: false, caller, promise: PENDING }
     const epoch = this.#epoch
-    const leave = () => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key)
-    }
     const land = () => {
       this.#inFlight.end()
-      leave()
+      this.#flights.end(key, flight)
     }
     flight.promise = answer.then(
       (stored) => {
@@ -194,9 +168,7 @@ export class TwoTier {
         throw error
       },
     )
-    this.#flights.set(key, flight)
-    // Without L1 a read must not return a value read before it began, so a flight can be joined only until this microtask.
-    if (this.#l1.settings.ttlMs === 0) queueMicrotask(leave)
+    this.#flights.begin(key, flight)
     return flight.promise
   }
 
@@ -229,7 +201,7 @@ export class TwoTier {
 
   /** Whether the backend has `key`, without reading its value. With `cached`, joins the read under way, if there is one. */
   async exists(key: string, cached: boolean, caller: Caller): Promise<boolean> {
-    const flight = cached ? this.#joinable(key) : undefined
+    const flight = cached ? this.#flights.of(key) : undefined
     if (flight !== undefined) {
       return this.#inFlight.during(async () => (await this.#join(flight, false, caller)) !== undefined)
     }
@@ -275,7 +247,7 @@ export class TwoTier {
   #supersede(key: string, version: string | null): void {
     const held = this.#l1.versionOf(key)
     if (held !== undefined && held !== version) this.#l1.drop(key)
-    this.#dirtyFlight(key)
+    this.#flights.dirty(key)
     this.#pageFills.dirty(key)
     if (version !== null) this.#loads.shown(key, version === UNKNOWN ? undefined : version)
   }
@@ -309,26 +281,10 @@ export class TwoTier {
   }
 
   #dirty(key: string, own?: Load): void {
-    this.#dirtyFlight(key)
+    this.#flights.dirty(key)
     this.#pageFills.dirty(key)
     this.#loads.dirty(key, own)
     this.#l1.drop(key)
-  }
-
-  #dirtyFlight(key: string): void {
-    const flight = this.#flights.get(key)
-    if (flight === undefined) return
-    flight.dirty = true
-    this.#flights.delete(key)
-  }
-
-  async #idle(limitMs: number): Promise<void> {
-    let timer: Timer | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = this.#runtime.setTimer(resolve, limitMs)
-    })
-    await Promise.race([this.#inFlight.idle(), late])
-    timer?.cancel()
   }
 
   /** Reads, writes, pages and loads under way. */
@@ -347,7 +303,7 @@ export class TwoTier {
    */
   async close(): Promise<void> {
     this.#loads.close()
-    await this.#idle(CLOSE_TIMEOUT_MS)
+    await this.#inFlight.idle(CLOSE_TIMEOUT_MS)
     this.#loads.giveUp()
     this.invalidateAll()
     this.#barriers.close()

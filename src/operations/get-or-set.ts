@@ -57,7 +57,7 @@ function wrongForm(found: string, fitting: string, key: string): KvError {
 type Load = Omit<LoadRequest, "condition">
 
 /** An entry, and the tier that it came from. */
-interface Answer {
+interface Result {
   tier: "l2" | "loader"
   entry: L1Entry | undefined
 }
@@ -80,7 +80,7 @@ export async function getOrSet(
     refreshIfDue(store, load, held, options)
     return form.decode(l1, held, key)
   }
-  const answer = (caller: Caller): MaybePromise<Answer> => {
+  const answer = (caller: Caller): MaybePromise<Result> => {
     const read =
       held === null
         ? undefined
@@ -92,7 +92,7 @@ export async function getOrSet(
       entryOrLoaded(store, load, await abortable(read, signal), options, caller),
     )
   }
-  const { entry } = await listener.operation(OPERATION, key, answer, ofAnswer)
+  const { entry } = await listener.operation(OPERATION, key, answer, ofResult)
   return entry && form.decode(l1, entry, key)
 }
 
@@ -103,7 +103,7 @@ function entryOrLoaded(
   entry: L1Entry | undefined,
   options: GetOrSetOptions,
   caller: Caller,
-): MaybePromise<Answer> {
+): MaybePromise<Result> {
   if (entry === undefined) {
     const loading = store.tiers.load({ ...load, condition: { absent: true } }, caller, options.signal)
     return loading.then((loaded) => ({ tier: "loader", entry: loaded }))
@@ -151,6 +151,6 @@ function loadOf(
   return { key, loader, encode }
 }
 
-function ofAnswer({ tier, entry }: Answer): Outcome {
+function ofResult({ tier, entry }: Result): Outcome {
   return tier === "l2" ? ofRead(entry) : ofLoad(entry)
 }

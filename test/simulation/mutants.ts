@@ -8,17 +8,17 @@ export const ANCHORS = {
   flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
   flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
   flightShows: ["TwoTier.#fly", "this.#shown($key, $entry)"],
-  flightIsDirtied: ["TwoTier.#dirtyFlight", "$flights.delete($key)"],
+  flightIsDirtied: ["Flights.dirty", "this.#joinable.delete($key)"],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
   ],
   strongReadAsks: ["TwoTier.readStrong", "const $stored = await $backend.get($key,"],
-  existsJoins: ["TwoTier.exists", "$cached ? $joinable($key) : undefined"],
+  existsJoins: ["TwoTier.exists", "$cached ? $flights.of($key) : undefined"],
   pageChecksTheEpoch: ["TwoTier.readPage", "$epoch === $current &&"],
   pageChecksWhatIsDirty: ["TwoTier.readPage", "&& !$page.has($key)"],
   showingDrops: ["TwoTier.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
-  showingDirtiesTheFlight: ["TwoTier.#supersede", "this.#dirtyFlight($key)"],
+  showingDirtiesTheFlight: ["TwoTier.#supersede", "this.#flights.dirty($key)"],
   clearMovesTheEpoch: ["TwoTier.invalidateAll", "$epoch++"],
   clearForgetsTheFlights: ["TwoTier.invalidateAll", "this.#flights.clear()"],
 
@@ -157,12 +157,12 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["get", "getStrong", "writeElsewhere"],
     edits: {
       strongReadAsks:
-        "const joined = this.#flights.get($key)\nif (joined !== undefined) return await joined.promise\nconst $stored = await $backend.get($key,",
+        "const joined = this.#flights.of($key)\nif (joined !== undefined) return await joined.promise\nconst $stored = await $backend.get($key,",
     },
   },
   "a strong exists joins a read under way": {
     caughtBy: ["get", "existsStrong", "writeElsewhere"],
-    edits: { existsJoins: "$joinable($key)" },
+    edits: { existsJoins: "$flights.of($key)" },
   },
   "a strong read leaves in L1 what it found outdated": {
     caughtBy: ["get", "getStrong", "writeElsewhere"],
