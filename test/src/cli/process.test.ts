@@ -69,7 +69,7 @@ describe("in a shell", () => {
     const commands = [
       "mkdir tmp && export TMPDIR=$PWD/tmp",
       '"$NODE" "$CLI" replay - --json < <(yes a) & P=$!',
-      "until [ -e tmp/tiered-kv-replay-*/store ]; do sleep 0.02; done; kill -INT $P",
+      "until [ -e tmp/tiered-kv-replay-*/store ]; do kill -0 $P || exit 9; sleep 0.02; done; kill -INT $P",
       'wait $P; echo "code $?"',
     ]
     const { stdout } = await sh(commands.join("\n"))
