@@ -14,7 +14,7 @@ const COUNTED_CALLS = 5_000
  *
  * @param {string} title
  * @param {Record<string, (calls: number) => number | Promise<number>>} loops the first is the reference
- * @param {{ calls: number, rounds?: number, goals?: Record<string, number>, bytesGoals?: Record<string, number> }} options
+ * @param {{ calls: number, rounds?: number, goals?: Record<string, number> }} options `goals`: the largest ratios aimed at
  * @returns {Promise<Record<string, { ns: number, ratio: number, quartiles: [number, number], bytes?: number }>>}
  */
 export async function timeLoops(title, loops, { calls, rounds = 21, goals = {} }) {
@@ -90,4 +90,14 @@ export function flat(text) {
 /** A version as the backends with an order have it: 48 hex digits. */
 export function versionOf(i) {
   return flat(i.toString(16).padStart(16, "0") + randomBytes(16).toString("hex"))
+}
+
+/** Bytes in use once the garbage collector has nothing left to do. */
+export async function settled() {
+  for (let i = 0; i < 4; i++) {
+    globalThis.gc()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
 }

@@ -72,9 +72,8 @@ function encodeAsJson(value: unknown, refuse: Refuse): Uint8Array {
   const loss = text.length > MAX_VALUE_BYTES ? undefined : lossInJson(value)
   if (loss !== undefined) {
     const what = loss.path === "" ? "The value" : `The value at ${loss.path}`
-    throw refuse(
-      `${what} is ${loss.found}, which JSON would turn into ${loss.becomes}; store its contents instead`,
-    )
+    const advice = loss.becomes === "{}" ? "store its contents instead" : "store what it stands for instead"
+    throw refuse(`${what} is ${loss.found}, which JSON would turn into ${loss.becomes}; ${advice}`)
   }
   return Buffer.from(text)
 }

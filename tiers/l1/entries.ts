@@ -4,6 +4,11 @@ import { Versions } from "./versions.ts"
 
 /** Slots that an eviction looks at for a dead entry before it takes the least recently used one. */
 const PROBES = 2
+/**
+ * Slots that each column has room for at first. A column that is full grows to twice its size; with sizes of their own, no two
+ * grow in the same fill.
+ */
+const FIRST_SLOTS = { bytes: 17, texts: 18, jsons: 19, freshUntil: 20, askedAt: 22, expiresAt: 26 }
 const NEVER = Number.POSITIVE_INFINITY
 
 /**
@@ -25,9 +30,10 @@ export class Entries {
   freshUntil: Float64Array = new Float64Array(0)
   /** When the backend was asked for the entry, monotonic ms modulo 2^32. */
   #askedAt = new Uint32Array(0)
-  /** Unix ms, {@link NEVER} for an entry that does not expire. */
-  #expiresAt: Float64Array | undefined
-  #versions = new Versions()
+  /** Unix ms; 0, or beyond the end of the column, for an entry that does not expire. */
+  #expiresAt: Float64Array = new Float64Array(0)
+  #versions: Versions
+
   /** Entries removed for want of room, and those too large to be held at all. */
   readonly evictions = { entries: 0, bytes: 0, oversize: 0 }
   /** Entries removed because they were dead. */
@@ -41,6 +47,7 @@ export class Entries {
   /** @param deadBefore an entry that was fresh until then, or less, is dead: nobody will ask for it. Monotonic ms */
   constructor(maxEntries: number, maxBytes: number, deadBefore: () => number) {
     this.slots = new LruSlots(maxEntries)
+    this.#versions = new Versions(maxEntries + 1)
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
     this.#deadBefore = deadBefore
@@ -68,7 +75,7 @@ export class Entries {
     this.bytes[slot] = entry.bytes
     this.freshUntil[slot] = freshUntil
     this.#askedAt[slot] = askedAt
-    this.#setExpiry(slot, entry.expiresAt ?? NEVER)
+    this.#setExpiry(slot, entry.expiresAt)
     this.#versions.set(slot, entry.version)
     this.#heldBytes += size
     this.#makeRoom()
@@ -77,7 +84,7 @@ export class Entries {
   /** Keeps a decoded text beside the bytes in `slot`. */
   keepText(slot: number, text: string): void {
     const charged = this.#size(slot)
-    if (this.texts.length === 0) this.texts.length = this.slots.capacity
+    if (slot >= this.texts.length) this.texts.length = this.#slotsOf("texts", slot)
     this.texts[slot] = text
     this.#recharge(slot, charged)
   }
@@ -85,14 +92,14 @@ export class Entries {
   /** Keeps a parsed JSON value beside the bytes in `slot`. */
   keepJson(slot: number, json: unknown): void {
     const charged = this.#size(slot)
-    if (this.jsons.length === 0) this.jsons.length = this.slots.capacity
+    if (slot >= this.jsons.length) this.jsons.length = this.#slotsOf("jsons", slot)
     this.jsons[slot] = json
     this.#recharge(slot, charged)
   }
 
   /** Unix ms; infinite for an entry that does not expire. */
   expiresAt(slot: number): number {
-    return this.#expiresAt === undefined ? NEVER : (this.#expiresAt[slot] as number)
+    return this.#expiresAt[slot] || NEVER
   }
 
   /** Since the backend was asked for the entry, ms; less by 2^32, which are 49 days, for one that is older than that. */
@@ -135,8 +142,8 @@ export class Entries {
     this.jsons = []
     this.freshUntil = new Float64Array(0)
     this.#askedAt = new Uint32Array(0)
-    this.#expiresAt = undefined
-    this.#versions = new Versions()
+    this.#expiresAt = new Float64Array(0)
+    this.#versions = new Versions(this.#maxEntries + 1)
     this.#heldBytes = 0
     this.#probed = NONE
   }
@@ -144,35 +151,40 @@ export class Entries {
   #add(key: string): number {
     if (this.slots.size === this.#maxEntries) this.#evict("entries")
     const slot = this.slots.add(key)
-    if (slot >= this.freshUntil.length) this.#grow(this.slots.capacity)
+    this.#makeRoomFor(slot)
     return slot
   }
 
-  #grow(capacity: number): void {
-    this.bytes.length = capacity
-    if (this.texts.length > 0) this.texts.length = capacity
-    if (this.jsons.length > 0) this.jsons.length = capacity
-    this.freshUntil = grown(this.freshUntil, capacity)
-    const askedAt = new Uint32Array(capacity)
-    askedAt.set(this.#askedAt)
-    this.#askedAt = askedAt
-    if (this.#expiresAt !== undefined) this.#expiresAt = grown(this.#expiresAt, capacity)
-    this.#versions.grow(capacity)
+  #makeRoomFor(slot: number): void {
+    if (slot >= this.bytes.length) this.bytes.length = this.#slotsOf("bytes", slot)
+    if (slot >= this.freshUntil.length) {
+      this.freshUntil = grown(this.freshUntil, this.#slotsOf("freshUntil", slot))
+    }
+    if (slot >= this.#askedAt.length) {
+      const askedAt = new Uint32Array(this.#slotsOf("askedAt", slot))
+      askedAt.set(this.#askedAt)
+      this.#askedAt = askedAt
+    }
   }
 
-  #setExpiry(slot: number, expiresAt: number): void {
-    if (this.#expiresAt === undefined) {
-      if (expiresAt === NEVER) return
-      this.#expiresAt = new Float64Array(this.slots.capacity).fill(NEVER)
+  #setExpiry(slot: number, expiresAt: number | undefined): void {
+    if (slot >= this.#expiresAt.length) {
+      if (expiresAt === undefined) return
+      this.#expiresAt = grown(this.#expiresAt, this.#slotsOf("expiresAt", slot))
     }
-    this.#expiresAt[slot] = expiresAt
+    this.#expiresAt[slot] = expiresAt ?? 0
+  }
+
+  /** How many slots a column needs that has no room for `slot`. */
+  #slotsOf(column: keyof typeof FIRST_SLOTS, slot: number): number {
+    return Math.min(this.#maxEntries + 1, Math.max(FIRST_SLOTS[column], 2 * slot))
   }
 
   /** Takes what `slot` holds off the account, and lets go of what was decoded. */
   #empty(slot: number): void {
     this.#heldBytes -= this.#size(slot)
-    if (this.texts.length > 0) this.texts[slot] = undefined
-    if (this.jsons.length > 0) this.jsons[slot] = undefined
+    if (slot < this.texts.length) this.texts[slot] = undefined
+    if (slot < this.jsons.length) this.jsons[slot] = undefined
   }
 
   #size(slot: number): number {
@@ -209,8 +221,8 @@ export class Entries {
   }
 }
 
-function grown(column: Float64Array, capacity: number): Float64Array {
-  const larger = new Float64Array(capacity)
+function grown(column: Float64Array, slots: number): Float64Array {
+  const larger = new Float64Array(slots)
   larger.set(column)
-  return larger.fill(Number.NaN, column.length)
+  return larger
 }

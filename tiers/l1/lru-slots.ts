@@ -2,9 +2,11 @@
 export const NONE = 0
 
 /** Keys that one map may hold. A map that grows moves all of its keys at once, so a larger one would stall the process. */
-const KEYS_A_MAP = 131_072
+const KEYS_A_MAP = 32_768
 const MAX_MAPS = 64
-const FIRST_CAPACITY = 16
+/** Slots that the keys and the links have room for at first. A full one grows to twice its size, not both at once. */
+const FIRST_KEYS = 16
+const FIRST_LINKS = 24
 
 /**
  * Keys in numbered slots, ordered by use: the index and the list of an LRU whose values lie in arrays of its owner.
@@ -31,11 +33,6 @@ export class LruSlots {
 
   get size(): number {
     return this.#size
-  }
-
-  /** Slots that there is memory for: all slots are below it. */
-  get capacity(): number {
-    return this.#keys.length
   }
 
   /** The highest slot used so far. */
@@ -117,19 +114,21 @@ export class LruSlots {
   #take(): number {
     const slot = this.#free
     if (slot === NONE) {
-      if (++this.#highest >= this.capacity) this.#grow()
+      this.#makeRoomFor(++this.#highest)
       return this.#highest
     }
     this.#free = this.#links[2 * slot] as number
     return slot
   }
 
-  #grow(): void {
-    const capacity = Math.min(Math.max(FIRST_CAPACITY, 2 * this.capacity), this.#maxSize + 1)
-    this.#keys.length = capacity
-    const links = new Int32Array(2 * capacity)
-    links.set(this.#links)
-    this.#links = links
+  #makeRoomFor(slot: number): void {
+    const slots = Math.min(this.#maxSize + 1, 2 * slot)
+    if (slot >= this.#keys.length) this.#keys.length = Math.max(slots, FIRST_KEYS)
+    if (2 * slot >= this.#links.length) {
+      const links = new Int32Array(2 * Math.max(slots, FIRST_LINKS))
+      links.set(this.#links)
+      this.#links = links
+    }
   }
 
   #mapOf(key: string): number {

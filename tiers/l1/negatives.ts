@@ -50,7 +50,7 @@ export class Negatives {
     }
     const slot = this.#slots.add(key)
     if (slot >= this.#deadlines.length) {
-      const deadlines = new Float64Array(this.#slots.capacity)
+      const deadlines = new Float64Array(2 * slot)
       deadlines.set(this.#deadlines)
       this.#deadlines = deadlines
     }

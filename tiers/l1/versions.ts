@@ -24,45 +24,47 @@ export class PackedVersion {
   }
 }
 
+/** Slots of the first block; each further block has as many as all before it. */
+const FIRST_BLOCK = 16
+
 /**
  * Versions by slot. Hex digits are packed, into a third of the memory of their text; a version of another form stays text.
+ * The words lie in blocks, so that growing copies none of them.
  */
 export class Versions {
-  #capacity = 0
-  #words = new Int32Array(0)
-  /** How many words each has; 0 for text. */
+  readonly #slots: number
+  readonly #blocks: Int32Array[] = []
+  /** How many words each version has; 0 for text. */
   #lengths = new Uint8Array(0)
   #texts: (string | undefined)[] = []
 
-  grow(capacity: number): void {
-    this.#capacity = capacity
-    const lengths = new Uint8Array(capacity)
-    lengths.set(this.#lengths)
-    this.#lengths = lengths
-    if (this.#words.length > 0) {
-      const words = new Int32Array(capacity * MAX_WORDS)
-      words.set(this.#words)
-      this.#words = words
-    }
-    if (this.#texts.length > 0) this.#texts.length = capacity
+  /** @param slots all slots are below it */
+  constructor(slots: number) {
+    this.#slots = slots
   }
 
   set(slot: number, version: string): void {
-    const packed = this.#pack(slot, version)
-    this.#lengths[slot] = packed
-    if (packed === 0) {
-      if (this.#texts.length === 0) this.#texts = new Array(this.#capacity)
+    if (slot >= this.#lengths.length) {
+      const lengths = new Uint8Array(Math.min(this.#slots, Math.max(FIRST_BLOCK, 2 * slot)))
+      lengths.set(this.#lengths)
+      this.#lengths = lengths
+    }
+    const length = this.#pack(slot, version)
+    this.#lengths[slot] = length
+    if (length === 0) {
+      if (slot >= this.#texts.length) this.#texts.length = this.#lengths.length
       this.#texts[slot] = version
-    } else if (this.#texts.length > 0) this.#texts[slot] = undefined
+    } else if (slot < this.#texts.length) this.#texts[slot] = undefined
   }
 
   get(slot: number): string | PackedVersion {
-    const words = this.#words
-    const at = slot * MAX_WORDS
     const length = this.#lengths[slot] as number
     if (length === 0) return this.#texts[slot] as string
+    const block = blockOf(slot)
+    const words = this.#blocks[block] as Int32Array
+    const from = placeIn(block, slot)
     const packed: number[] = []
-    for (let word = 0; word < length; word++) packed.push(words[at + word] as number)
+    for (let word = 0; word < length; word++) packed.push(words[from + word] as number)
     return new PackedVersion(packed)
   }
 
@@ -70,8 +72,9 @@ export class Versions {
   #pack(slot: number, version: string): number {
     const length = version.length / DIGITS_A_WORD
     if (!Number.isInteger(length) || length > MAX_WORDS) return 0
-    if (this.#words.length === 0) this.#words = new Int32Array(this.#capacity * MAX_WORDS)
-    const words = this.#words
+    const block = blockOf(slot)
+    const words = this.#blocks[block] ?? this.#addBlock(block)
+    const from = placeIn(block, slot)
     let at = 0
     let found = 0
     for (let word = 0; word < length; word++) {
@@ -81,8 +84,29 @@ export class Versions {
         found |= digit
         bits = (bits << 4) | digit
       }
-      words[slot * MAX_WORDS + word] = bits
+      words[from + word] = bits
     }
     return found > 15 ? 0 : length
   }
+
+  #addBlock(block: number): Int32Array {
+    const slots = Math.min(this.#slots, FIRST_BLOCK << block) - startOf(block)
+    const words = new Int32Array(slots * MAX_WORDS)
+    this.#blocks[block] = words
+    return words
+  }
+}
+
+function blockOf(slot: number): number {
+  return 32 - Math.clz32(slot / FIRST_BLOCK)
+}
+
+/** The first slot of a block. */
+function startOf(block: number): number {
+  return block === 0 ? 0 : FIRST_BLOCK << (block - 1)
+}
+
+/** Where the words of `slot` begin in its block. */
+function placeIn(block: number, slot: number): number {
+  return (slot - startOf(block)) * MAX_WORDS
 }

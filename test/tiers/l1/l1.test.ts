@@ -117,6 +117,20 @@ describe("bounds", () => {
     )
   })
 
+  test("memory grows with what is held, not with how much may be held", () => {
+    const held = () => process.memoryUsage().arrayBuffers
+    const before = held()
+    const { l1 } = newL1({ maxEntries: 300_000_000, maxBytes: 1e12 })
+    expect(held() - before).toBeLessThan(1_000)
+    for (let index = 0; index < 1_000; index++) l1.fill(`k${index}`, entry("x", "ab".repeat(24)))
+    expect([l1.entries, l1.get("k7")?.version]).toEqual([1_000, "ab".repeat(24)])
+    expect(held() - before).toBeLessThan(200_000)
+    l1.clear()
+    expect([l1.entries, l1.bytes, l1.get("k7")]).toEqual([0, 0, undefined])
+    l1.fill("k7", entry("y"))
+    expect(l1.get("k7")?.decodeText()).toBe("y")
+  })
+
   test("the overhead charged for an entry covers what it takes on the heap", () => {
     expect(ENTRY_OVERHEAD_BYTES).toBeGreaterThanOrEqual(150)
     expect(sizeOf("key", "12345")).toBe(ENTRY_OVERHEAD_BYTES + 8)
