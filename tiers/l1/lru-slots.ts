@@ -2,7 +2,7 @@
 export const NONE = 0
 
 /** Keys that one map may hold. A map that grows moves all of its keys at once, so a larger one would stall the process. */
-const KEYS_A_MAP = 32_768
+const KEYS_A_MAP = 131_072
 const MAX_MAPS = 64
 /** Slots that the keys and the links have room for at first. A full one grows to twice its size, not both at once. */
 const FIRST_KEYS = 16

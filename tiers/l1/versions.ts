@@ -11,16 +11,25 @@ const scratch = Buffer.alloc(MAX_WORDS * BYTES_A_WORD)
 
 /** A version of hex digits, eight of them a word. To make text of it costs more than the rest of a hit. */
 export class PackedVersion {
-  readonly #words: readonly number[]
+  readonly #words: readonly (number | undefined)[]
+  readonly #length: number
 
-  constructor(words: readonly number[]) {
+  /** @param length how many of the words count */
+  constructor(words: readonly (number | undefined)[], length: number) {
     this.#words = words
+    this.#length = length
   }
 
   toString(): string {
-    const words = this.#words
-    for (let at = 0; at < words.length; at++) scratch.writeInt32BE(words[at] as number, at * BYTES_A_WORD)
-    return scratch.toString("hex", 0, words.length * BYTES_A_WORD)
+    let at = 0
+    for (let word = 0; word < this.#length; word++) {
+      const bits = this.#words[word] as number
+      scratch[at++] = bits >>> 24
+      scratch[at++] = bits >>> 16
+      scratch[at++] = bits >>> 8
+      scratch[at++] = bits
+    }
+    return scratch.toString("hex", 0, at)
   }
 }
 
@@ -63,9 +72,11 @@ export class Versions {
     const block = blockOf(slot)
     const words = this.#blocks[block] as Int32Array
     const from = placeIn(block, slot)
-    const packed: number[] = []
-    for (let word = 0; word < length; word++) packed.push(words[from + word] as number)
-    return new PackedVersion(packed)
+    // All of the slot's words, because an array of a known length costs a third of one that grows.
+    return new PackedVersion(
+      [words[from], words[from + 1], words[from + 2], words[from + 3], words[from + 4], words[from + 5]],
+      length,
+    )
   }
 
   /** Packs `version`, and says into how many words; into none if it has another form. */
