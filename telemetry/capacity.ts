@@ -36,7 +36,9 @@ export function metering(tariff: Tariff, capacity: Capacity): NonNullable<CallOb
       }
     }),
     exists: reported(([key]) => read(tariff.read(key, undefined))),
-    wasWrittenBy: reported(([key]) => read(tariff.read(key, undefined))),
+    probe: reported(([keys]) => {
+      for (const key of keys) read(tariff.read(key, undefined))
+    }),
     scan: reported((_, { entries }) => read(tariff.page(entries))),
     put: reported(([key, item]) => write(tariff.write(key, item))),
     putMany: reported(([writes], results) => {

@@ -11,10 +11,11 @@ import type { KvError } from "./errors.ts"
  *   written meanwhile survives.
  * - **An outage is never a miss.** Only a recognised not-found is `undefined`; every other failure rejects with a
  *   {@link KvError} made by the backend, with the SDK's error as its `cause`.
- * - **A write has an identity** (`Write.id`), stored in the row. A conditional write that was sent twice and meets its own row
- *   reports `applied: true`.
+ * - **Every attempt of a write has an identity** (`Write.id`), stored in the row. A conditional write that is delivered twice with one
+ *   identity and meets its own row reports `applied: true`.
  * - **A write whose reply was lost** rejects with `OUTCOME_UNKNOWN`. Any other rejection means that the write was not applied
- *   and never will be. After `OUTCOME_UNKNOWN` a caller asks {@link Backend.wasWrittenBy}.
+ *   and never will be. After `OUTCOME_UNKNOWN` a caller looks at the row with {@link Backend.probe}.
+ * - **A request ends in time**: a backend cancels it at its limit, {@link RequestOptions.timeoutMs}.
  * - Callers have checked keys, values and TTLs; a backend need not check them again.
  *
  * Time and chance are inputs: a backend takes a `Runtime` and reads no clock of its own.
@@ -30,10 +31,9 @@ export interface Backend {
   open(): Promise<void>
 
   /**
-   * The live entry under `key`, or `undefined`. In-process backends may answer without a promise, and then may throw. Wrappers
-   * pass `callers` on, backends ignore them.
+   * The live entry under `key`, or `undefined`. In-process backends may answer without a promise, and then may throw.
    */
-  get(key: string, callers?: Callers): MaybePromise<StoredEntry | undefined>
+  get(key: string, request?: RequestOptions): MaybePromise<StoredEntry | undefined>
 
   /**
    * Like {@link Backend.get}, synchronous and without a copy: the bytes are valid until the next call of this backend. For backends
@@ -43,28 +43,33 @@ export interface Backend {
 
   /**
    * The live entries of at most `traits.maxReadBatch` distinct keys. Absent keys are not in the map. A key that failed alone maps to
-   * its error; a key that the service left unprocessed maps to `THROTTLED`. A failure of the whole request rejects. `callers` is as
-   * for {@link Backend.get}.
+   * its error; a key that the service left unprocessed maps to `THROTTLED`. A failure of the whole request rejects.
    */
-  getMany(keys: readonly string[], callers?: Callers): MaybePromise<Map<string, StoredEntry | KvError>>
+  getMany(keys: readonly string[], request?: RequestOptions): MaybePromise<Map<string, StoredEntry | KvError>>
 
   /** Whether `key` has a live entry. Reads no value if the service can leave it out. */
-  exists(key: string): MaybePromise<boolean>
+  exists(key: string, request?: RequestOptions): MaybePromise<boolean>
 
   /** Writes one entry, under its condition if it has one. A condition that does not hold is `applied: false`. */
-  put(key: string, write: Write): Promise<WriteResult>
+  put(key: string, write: Write, request?: RequestOptions): Promise<WriteResult>
 
   /**
    * Unconditional writes, at most `traits.maxWriteBatch` of them, keys distinct. Every key is in the map, with its
    * result or its own error (`THROTTLED` if the service left it unprocessed, `OUTCOME_UNKNOWN` if its reply was lost).
    */
-  putMany(writes: ReadonlyMap<string, Write>): Promise<Map<string, WriteResult | KvError>>
+  putMany(
+    writes: ReadonlyMap<string, Write>,
+    request?: RequestOptions,
+  ): Promise<Map<string, WriteResult | KvError>>
 
   /** Removes one entry, under its condition if it has one. Without a condition it is `applied` even if the key was absent. */
-  delete(key: string, removal: Removal): Promise<WriteResult>
+  delete(key: string, removal: Removal, request?: RequestOptions): Promise<WriteResult>
 
   /** Unconditional deletes of at most `traits.maxWriteBatch` keys; the map is as for {@link Backend.putMany}. */
-  deleteMany(removals: ReadonlyMap<string, Removal>): Promise<Map<string, WriteResult | KvError>>
+  deleteMany(
+    removals: ReadonlyMap<string, Removal>,
+    request?: RequestOptions,
+  ): Promise<Map<string, WriteResult | KvError>>
 
   /**
    * One page of the live entries whose key starts with `prefix`, in any order. A page may hold fewer entries than `limit`, or none, and
@@ -73,10 +78,17 @@ export interface Backend {
   scan(prefix: string, page: ScanRequest): Promise<ScanPage>
 
   /**
-   * Whether the write or the conditional delete with this `id` left the row under `key`, expired or not. A strongly consistent read, used
-   * after `OUTCOME_UNKNOWN`.
+   * The heads of the rows under at most `traits.maxReadBatch` distinct keys, whether or not they have expired, without their values. A key
+   * without a row is not in the map; a key that failed alone maps to its error. A strongly consistent read, used after
+   * `OUTCOME_UNKNOWN`.
    */
-  wasWrittenBy(key: string, id: string): Promise<boolean>
+  probe(keys: readonly string[], request?: RequestOptions): Promise<Map<string, RowHead | KvError>>
+
+  /**
+   * The time of the service now, on the clock that {@link RowHead.writtenAt} of the row under `key` is on, as far as this process knows it
+   * from earlier answers; `undefined` if it knows nothing. Sends nothing.
+   */
+  serviceTime?(key: string): ServiceTime | undefined
 
   /**
    * Orders two versions of one key by the time of their writes: negative if `a` is older. Present exactly if `traits.ordered` is
@@ -90,10 +102,20 @@ export interface Backend {
 
 export type MaybePromise<T> = T | Promise<T>
 
-/**
- * Identifies the callers of a read to the listener of the store, in the order of their calls. A wrapper passes them on, a backend
- * ignores them.
- */
+/** How one request is made. */
+export interface RequestOptions {
+  /** The callers of a read. Wrappers pass them on, backends ignore them. */
+  callers?: Callers | undefined
+  /**
+   * Longest time of the request, ms: waiting in the client, sending it, and receiving the whole answer. At its end the backend cancels the
+   * request and rejects: a read with `TIMEOUT`; a write with `OUTCOME_UNKNOWN`, or with `UNAVAILABLE` if it was certainly not sent.
+   * A request that has left the process cannot be recalled, so a cancelled write may still be applied.
+   * @default the option `requestTimeoutMs` of the backend
+   */
+  timeoutMs?: number | undefined
+}
+
+/** Identifies the callers of a read to the listener of the store, in the order of their calls. */
 export type Callers = readonly unknown[]
 
 export interface StoredEntry {
@@ -107,17 +129,52 @@ export interface StoredEntry {
 
 export interface Write {
   value: Uint8Array
-  /** Identity of this write: 32 hexadecimal digits, the same when the write is sent again. */
+  /**
+   * Identity of this attempt: 32 hexadecimal digits of `writeId`. A write that is sent again after an attempt of unknown outcome has a
+   * new one, so that no version is used twice.
+   */
   id: string
   /** Unix ms; absent if the entry does not expire. A write without it clears an expiry that was there. */
   expiresAt?: number
   condition?: Condition
+  /** A version of the key that this process knew when the write began. Wrappers use it, backends ignore it. */
+  seen?: string | undefined
 }
 
 export interface Removal {
-  /** Identity of this removal: 32 hexadecimal digits, the same when the removal is sent again. */
+  /** Identity of this attempt, as {@link Write.id}. */
   id: string
   condition?: { version: string }
+  /** As {@link Write.seen}. */
+  seen?: string | undefined
+}
+
+/** The head of a row, live or expired. */
+export interface RowHead {
+  /** Identity of the attempt that wrote the row; absent in a row of another program. */
+  id?: string | undefined
+  /** The version, as a read returns it. */
+  version: string
+  /** Whether the version is derived from the content of the row, so that it can come back. */
+  recurs?: boolean
+  /** Whether the row has not expired. */
+  live: boolean
+  /** When the row was written; absent if the backend cannot tell. */
+  writtenAt?: ServiceTime | undefined
+}
+
+/**
+ * A span of time on a clock of the service: an event was not before `earliest` and not after `latest`, Unix ms on that clock. A backend
+ * includes the errors of the clock in the span.
+ */
+export interface ServiceTime {
+  /**
+   * Names the clock: a node of the service and one life of it. Only spans on the same clock can be compared. A restart, a failover, or a
+   * clock that was set back is a new clock.
+   */
+  readonly clock: string
+  readonly earliest: number
+  readonly latest: number
 }
 
 /** `absent`: the key has no live entry. `version`: the live entry of the key has this version. */
@@ -132,7 +189,7 @@ export interface WriteResult {
   mayLandLate?: true
 }
 
-export interface ScanRequest {
+export interface ScanRequest extends RequestOptions {
   /** Entries a page, at most; 1 or more. */
   limit: number
   /** The `next` of the previous page; absent for the first. Any other string rejects with `INVALID_CURSOR`. */

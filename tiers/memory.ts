@@ -1,4 +1,4 @@
-import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry } from "./backend.ts"
+import type { Backend, BackendTraits, Condition, KeyedEntry, RowHead, StoredEntry } from "./backend.ts"
 import { KvError } from "./errors.ts"
 import { type Runtime, systemRuntime } from "./runtime.ts"
 import { compareVersions, makeVersion } from "./util/binary-row.ts"
@@ -157,7 +157,15 @@ export function memory(options: MemoryOptions = {}): Backend {
       return next === undefined ? { entries } : { entries, next }
     },
 
-    wasWrittenBy: async (key, id) => rows.get(key)?.id === id,
+    async probe(keys) {
+      const heads = new Map<string, RowHead>()
+      for (const key of keys) {
+        const row = rows.get(key)
+        if (row !== undefined)
+          heads.set(key, { id: row.id, version: row.version, live: live(key) !== undefined })
+      }
+      return heads
+    },
 
     compareVersions,
 

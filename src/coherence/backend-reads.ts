@@ -37,7 +37,7 @@ export class BackendReads {
     try {
       const backend = this.#backend
       if (backend.lend !== undefined) return backend.lend(key)
-      return caller === undefined ? backend.get(key) : backend.get(key, [caller])
+      return caller === undefined ? backend.get(key) : backend.get(key, { callers: [caller] })
     } catch (error) {
       return Promise.reject(error)
     }

@@ -186,7 +186,7 @@ export class TwoTier {
     const begunAt = this.#floors.now
     this.#inFlight.begin()
     try {
-      const stored = await this.#backend.get(key, caller === undefined ? undefined : [caller])
+      const stored = await this.#backend.get(key, caller === undefined ? undefined : { callers: [caller] })
       const entry = this.#reads.arrived(stored, startedAt)
       if (entry !== undefined) this.#floors.reached(key, entry.version, begunAt)
       this.#shown(key, entry)

@@ -2,6 +2,7 @@ import type { Scheduler } from "fast-check"
 import type { Backend, Removal, Write, WriteResult } from "../../tiers/backend.ts"
 import { KvError } from "../../tiers/errors.ts"
 import { memory, memoryStore } from "../../tiers/memory.ts"
+import { wasWrittenBy } from "../support/heads.ts"
 import type { TestRuntime } from "../support/runtime.ts"
 import { type Expectation, History, PromiseBroken } from "./history.ts"
 
@@ -169,7 +170,7 @@ export class RacingTable {
   }
 
   async #put(key: string, item: Write): Promise<WriteResult> {
-    const before = await this.#table.wasWrittenBy(key, item.id)
+    const before = await wasWrittenBy(this.#table, key, item.id)
     const result = await this.#table.put(key, item)
     if (result.applied && !before) this.history.apply(key, Buffer.from(item.value).toString(), item.expiresAt)
     return result

@@ -180,7 +180,7 @@ describe("a write that failed rejects, it is never true", () => {
   test("a write that cannot be settled is OUTCOME_UNKNOWN, not retryable, and says what to do", async () => {
     const { client, gate, runtime } = await gatedStore({ networked: true })
     gate.hold("put")
-    gate.hold("wasWrittenBy")
+    gate.hold("probe")
     const writing = expect(client.set("a", "1")).rejects.toMatchObject({
       code: "OUTCOME_UNKNOWN",
       retryable: false,

@@ -118,7 +118,7 @@ test("a script does not end in the middle of a call that it awaits, between two 
       return table.get(key)
     }
     const put = () => new Promise(() => {})
-    const backend = { ...table, traits: { ...table.traits, inProcess: false }, get, put, wasWrittenBy: put }
+    const backend = { ...table, traits: { ...table.traits, inProcess: false }, get, put, probe: put }
     const store = await kv("a", { backend, timeoutMs: 500 })
     console.log(await store.get("a"))
     console.log(await store.set("a", "1").catch((error) => error.code))`

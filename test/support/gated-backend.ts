@@ -82,7 +82,7 @@ export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
     }
   }
 
-  const { compareVersions } = backend
+  const { compareVersions, serviceTime } = backend
   return {
     traits: { ...backend.traits, inProcess: false, ...options.traits },
     open: () => backend.open(),
@@ -105,8 +105,8 @@ export function gatedBackend(options: GatedBackendOptions = {}): GatedBackend {
       ),
     scan: (prefix, page) =>
       pass(new PendingCall("scan", [], new Map(), { prefix, ...page }), () => backend.scan(prefix, page)),
-    wasWrittenBy: (key, id) =>
-      pass(new PendingCall("wasWrittenBy", [key]), () => backend.wasWrittenBy(key, id)),
+    probe: (keys) => pass(new PendingCall("probe", [...keys]), (served) => backend.probe(served)),
+    ...(serviceTime === undefined ? {} : { serviceTime: serviceTime.bind(backend) }),
     ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(backend) }),
 
     calls,
@@ -146,7 +146,7 @@ export interface GatedBackendOptions {
   traits?: Partial<BackendTraits>
 }
 
-export type GatedOperation = BackendOperation | "wasWrittenBy"
+export type GatedOperation = BackendOperation | "probe"
 
 /** `request`: before the backend sees the call. `reply`: after it has served the call, before the caller hears of it. */
 type HoldPoint = "request" | "reply"
@@ -162,7 +162,7 @@ export type Fault =
   | { loseReply: Error }
   /** It fails, and is applied when the test calls {@link GatedCall.land}. */
   | { landLate: Error }
-  /** `getMany`, `putMany`, `deleteMany`: these keys fail, unapplied unless `applied`; the others are served. */
+  /** `getMany`, `putMany`, `deleteMany`, `probe`: these keys fail, unapplied unless `applied`; the others are served. */
   | { keys: Readonly<Record<string, KvError>>; applied?: boolean }
 
 /** One call that reached the gate. */
@@ -217,7 +217,7 @@ const OPERATIONS: readonly GatedOperation[] = [
   "delete",
   "deleteMany",
   "scan",
-  "wasWrittenBy",
+  "probe",
 ]
 
 class PendingCall implements GatedCall {

@@ -37,7 +37,14 @@ export function remoteMemory({ store = memoryStore(), ...options }: MemoryOption
       for (const key of removals.keys()) traces.delete(key)
       return results
     },
-    wasWrittenBy: async (key, id) => traces.get(key) === id || backend.wasWrittenBy(key, id),
+    async probe(keys) {
+      const heads = await backend.probe(keys)
+      for (const key of keys) {
+        const id = traces.get(key)
+        if (id !== undefined) heads.set(key, { id, version: `trace-${id}`, live: false })
+      }
+      return heads
+    },
   }
 }
 

@@ -38,7 +38,7 @@ test("a call belongs to its first caller and links to the others, though a wrapp
     telemetry.operation(
       "get",
       key,
-      (caller) => coalesced.get(key, [caller]),
+      (caller) => coalesced.get(key, { callers: [caller] }),
       () => ({ tier: "l2" }),
     )
 

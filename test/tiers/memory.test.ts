@@ -1,6 +1,7 @@
 import { expect, test } from "vitest"
 import { memory, memoryStore } from "../../tiers/memory.ts"
 import { describeConformance } from "../support/conformance/run.ts"
+import { wasWrittenBy } from "../support/heads.ts"
 import { testRuntime } from "../support/runtime.ts"
 
 describeConformance("memory", {
@@ -45,10 +46,10 @@ test("memory keeps an expired row for a minute, for the write that left it to be
   }
   runtime.stepWallClock(60_000)
   await writeMany()
-  expect(await backend.wasWrittenBy("key", id)).toBe(true)
+  expect(await wasWrittenBy(backend, "key", id)).toBe(true)
   runtime.stepWallClock(1)
   await writeMany()
-  expect(await backend.wasWrittenBy("key", id)).toBe(false)
+  expect(await wasWrittenBy(backend, "key", id)).toBe(false)
 })
 
 test("memory gives a short page rather than look at expired rows without end, and timers fire during a scan", async () => {

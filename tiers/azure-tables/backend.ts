@@ -1,5 +1,5 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
-import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "../backend.ts"
+import type { Backend, BackendTraits, Condition, RowHead, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -190,9 +190,16 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
         return entry && { key, ...entry }
       }),
 
-    async wasWrittenBy(key, id) {
-      const row = await requests.read("wasWrittenBy", key, HEAD)
-      return row !== undefined && idOf(row) === id
+    async probe(keys) {
+      const heads = new Map<string, RowHead | KvError>()
+      const read = async (key: string): Promise<RowHead | undefined> => {
+        const row = await requests.read("probe", key, HEAD)
+        if (row === undefined) return undefined
+        const live = decoding("probe", key, () => isLive(row, runtime.now()))
+        return { id: idOf(row), version: versionOf(row), live }
+      }
+      for (const [key, head] of await eachKey(keys, read)) if (head !== undefined) heads.set(key, head)
+      return heads
     },
 
     compareVersions,

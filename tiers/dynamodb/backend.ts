@@ -1,5 +1,13 @@
 import type { DynamoDBClient, WriteRequest } from "@aws-sdk/client-dynamodb"
-import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteResult } from "../backend.ts"
+import type {
+  Backend,
+  BackendTraits,
+  Condition,
+  KeyedEntry,
+  RowHead,
+  StoredEntry,
+  WriteResult,
+} from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -12,7 +20,7 @@ import { dynamodbRequests, type Request } from "./requests.ts"
 import {
   entryOf,
   hasContentVersion,
-  IDENTITY_PROJECTION,
+  headOf,
   type Item,
   type ItemCondition,
   ifAbsent,
@@ -221,9 +229,13 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
 
     scan: (prefix, page) => scanPage(queryBucket(prefix, page.signal), table, prefix, page),
 
-    async wasWrittenBy(key, id) {
-      const { Item } = await request({ operation: "wasWrittenBy", key }, getItem(key, IDENTITY_PROJECTION))
-      return Item?.version?.S === id
+    async probe(keys) {
+      const heads = new Map<string, RowHead | KvError>()
+      for (const key of keys) {
+        const { Item } = await request({ operation: "probe", key }, getItem(key))
+        if (Item !== undefined) heads.set(key, headOf(Item, runtime.now()))
+      }
+      return heads
     },
   }
 }

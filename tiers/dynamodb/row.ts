@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import type { AttributeValue, GetItemCommandInput, PutItemCommandInput } from "@aws-sdk/client-dynamodb"
-import type { StoredEntry, Write } from "../backend.ts"
+import type { RowHead, StoredEntry, Write } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { bucketOf } from "../util/bucket.ts"
 import { KIND } from "./errors.ts"
@@ -55,12 +55,6 @@ export const LIVENESS_PROJECTION: Projection = {
   ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl" },
 }
 
-/** The attributes needed to decide which write left a row. */
-export const IDENTITY_PROJECTION: Projection = {
-  ProjectionExpression: "#version",
-  ExpressionAttributeNames: { "#version": "version" },
-}
-
 export function isLive(item: Item, now: number, operation: string): boolean {
   const expiresAt = expiryOf(item, operation)
   return expiresAt === undefined || expiresAt > now
@@ -77,6 +71,13 @@ export function entryOf(item: Item, now: number, operation: string): StoredEntry
     version: item.version === undefined ? contentVersion(value, item.ttl?.N) : versionOf(item, operation),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   }
+}
+
+/** The head of a row, live or expired; throws `CORRUPT_ENTRY`. */
+export function headOf(item: Item, now: number): RowHead {
+  const live = isLive(item, now, "probe")
+  if (item.version !== undefined) return { id: item.version.S, version: versionOf(item, "probe"), live }
+  return { version: contentVersion(item.value?.B ?? new Uint8Array(), item.ttl?.N), recurs: true, live }
 }
 
 /** Copies a value that is a view of a slab shared by several values: otherwise an entry would keep the whole slab in memory. */

@@ -1,5 +1,5 @@
 import type { Firestore } from "@google-cloud/firestore"
-import type { Backend, BackendTraits, StoredEntry, Write, WriteResult } from "../backend.ts"
+import type { Backend, BackendTraits, RowHead, StoredEntry, Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -253,9 +253,20 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
       return answered(request, scanPage(requests(request), prefix, page, runtime.now), (found) => found)
     },
 
-    async wasWrittenBy(key, id) {
-      const row = await readRow({ operation: "wasWrittenBy", key }, rows.IDENTITY_FIELDS)
-      return row?.writeId === id
+    async probe(keys) {
+      const request = { operation: "probe" }
+      const ids = keys.map(rows.toDocumentId)
+      return answered(request, requests(request).read(ids, rows.IDENTITY_FIELDS), (documents) => {
+        const heads = new Map<string, RowHead | KvError>()
+        for (const key of keys) {
+          const document = documentIn(documents, rows.toDocumentId(key))
+          if (document === undefined) continue
+          const { writeId, version, expiresAt } = rows.decodeHead(document)
+          const live = rows.isLive(expiresAt, runtime.now())
+          heads.set(key, { id: writeId === "" ? undefined : writeId, version, live })
+        }
+        return heads
+      })
     },
   }
 }

@@ -4,6 +4,7 @@ import type {
   BackendTraits,
   KeyedEntry,
   Removal,
+  RowHead,
   StoredEntry,
   Write,
   WriteResult,
@@ -125,13 +126,8 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
     getMany(keys) {
       const found = new Map<string, StoredEntry | KvError>()
       for (const key of keys) {
-        try {
-          const entry = read("getMany", key, decodeLive)
-          if (entry !== undefined) found.set(key, entry)
-        } catch (error) {
-          if (!(error instanceof KvError && error.code === "CORRUPT_ENTRY")) throw error
-          found.set(key, error)
-        }
+        const entry = orCorrupt(() => read("getMany", key, decodeLive))
+        if (entry !== undefined) found.set(key, entry)
       }
       return found
     },
@@ -200,10 +196,31 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
       return { entries, next: CURSOR_MARK + after }
     },
 
-    wasWrittenBy: async (key, id) => read("wasWrittenBy", key, (row) => rowId(row) === id) ?? false,
+    async probe(keys) {
+      const heads = new Map<string, RowHead | KvError>()
+      for (const key of keys) {
+        const head = orCorrupt(() => read("probe", key, (row) => headOf(row, runtime.now())))
+        if (head !== undefined) heads.set(key, head)
+      }
+      return heads
+    },
 
     compareVersions,
   }
+}
+
+/** What `read` returns, or the error of a row that cannot be decoded. */
+function orCorrupt<T>(read: () => T): T | KvError {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof KvError && error.code === "CORRUPT_ENTRY") return error
+    throw error
+  }
+}
+
+function headOf(row: Buffer, now: number): RowHead {
+  return { live: isLiveRow(row, now), id: rowId(row), version: rowVersion(row) }
 }
 
 function putRow(

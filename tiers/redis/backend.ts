@@ -4,6 +4,7 @@ import type {
   Condition,
   Place,
   Removal,
+  RowHead,
   StoredEntry,
   Write,
   WriteResult,
@@ -11,7 +12,16 @@ import type {
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
-import { CorruptRow, compareVersions, decodeRow, encodeRow, makeVersion } from "../util/binary-row.ts"
+import {
+  CorruptRow,
+  compareVersions,
+  decodeRow,
+  encodeRow,
+  isLiveRow,
+  makeVersion,
+  rowId,
+  rowVersion,
+} from "../util/binary-row.ts"
 import { type Checks, checkOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { chunksOf } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
@@ -137,15 +147,20 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     return { applied: (await write(operation, key, tombstone, TOMBSTONE_MS)) !== undefined }
   }
 
-  /** Whether the key has a live row, and whether its row, live or expired, has the id. */
-  async function probe(
-    operation: string,
-    key: string,
-    id?: string,
-  ): Promise<{ live: boolean; own: boolean }> {
-    const wanted = id === undefined ? "" : Buffer.from(id, "hex")
-    const reply = await script({ operation, key, effect: "read" }, PROBE, [wanted])
-    return { live: reply % 2 === 1, own: reply >= 2 }
+  /** Whether the key has a live row. */
+  async function isThere(operation: string, key: string): Promise<boolean> {
+    return (await script({ operation, key, effect: "read" }, PROBE, [""])) % 2 === 1
+  }
+
+  async function head(operation: string, key: string): Promise<RowHead | undefined> {
+    const request = { operation, key, effect: "read" } as const
+    const row = await connection.answered(request, connection.client(request).getBuffer(nameOf(key)))
+    try {
+      if (row === null) return undefined
+      return { id: rowId(row), version: rowVersion(row), live: isLiveRow(row, runtime.now()) }
+    } catch (error) {
+      throw toKvError(error, request)
+    }
   }
 
   function decode(operation: string, key: string, row: Buffer | null): StoredEntry | KvError | undefined {
@@ -201,8 +216,11 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
 
     get: (key) => read("get", key),
     getMany: (keys) => readMany("getMany", keys),
-    exists: async (key) => (await probe("exists", key)).live,
-    wasWrittenBy: async (key, id) => (await probe("wasWrittenBy", key, id)).own,
+    exists: (key) => isThere("exists", key),
+    async probe(keys) {
+      const found = await eachEntry(new Map(keys.map((key) => [key, key])), (key) => head("probe", key))
+      return found
+    },
 
     put: (key, item) => put("put", key, item),
     putMany: (writes) => eachEntry(writes, (key, item) => put("putMany", key, item)),

@@ -1,4 +1,4 @@
-import type { Backend, Callers, MaybePromise, StoredEntry, WriteResult } from "../backend.ts"
+import type { Backend, MaybePromise, RequestOptions, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { ofKey } from "./key-error.ts"
 import { inParallel } from "./parallel.ts"
@@ -13,23 +13,23 @@ type Written = Map<string, WriteResult | KvError>
 export function readInChunks(
   backend: Backend,
   keys: readonly string[],
-  callers: Callers | undefined,
+  request: RequestOptions | undefined,
 ): MaybePromise<Read> {
   const size = backend.traits.maxReadBatch
   if (keys.length === 0) return new Map()
-  if (size === 1) return readOneByOne(backend, keys, callers)
-  return keys.length <= size ? backend.getMany(keys, callers) : readChunks(backend, keys, size, callers)
+  if (size === 1) return readOneByOne(backend, keys, request)
+  return keys.length <= size ? backend.getMany(keys, request) : readChunks(backend, keys, size, request)
 }
 
 async function readChunks(
   backend: Backend,
   keys: readonly string[],
   size: number,
-  callers: Callers | undefined,
+  request: RequestOptions | undefined,
 ): Promise<Read> {
   const found: Read = new Map()
   await inParallel(chunksOf(keys, size), REQUESTS_AT_A_TIME, async (chunk) => {
-    for (const [key, entry] of await backend.getMany(chunk, callers)) found.set(key, entry)
+    for (const [key, entry] of await backend.getMany(chunk, request)) found.set(key, entry)
   })
   return found
 }
@@ -38,12 +38,12 @@ async function readChunks(
 async function readOneByOne(
   backend: Backend,
   keys: readonly string[],
-  callers: Callers | undefined,
+  request: RequestOptions | undefined,
 ): Promise<Read> {
   const found: Read = new Map()
   await inParallel(keys, REQUESTS_AT_A_TIME, async (key) => {
     try {
-      const entry = await backend.get(key, callers)
+      const entry = await backend.get(key, request)
       if (entry !== undefined) found.set(key, entry)
     } catch (error) {
       if (!(error instanceof KvError)) throw error

@@ -1,4 +1,4 @@
-import type { Backend, Callers, MaybePromise, StoredEntry } from "../backend.ts"
+import type { Backend, Callers, MaybePromise, RequestOptions, StoredEntry } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { chunksOf, readInChunks, writeInChunks } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
@@ -10,7 +10,7 @@ import { forward } from "./forward.ts"
  * - **`get`**: the first read of a turn waits until the microtask queue has drained; every `get` made by then joins its batch. A batch
  *   of one key is sent by `get`, one of several by `getMany`. Each key is sent once, and each caller gets its own copy of the bytes. The
  *   error of a key rejects the callers of that key. A request that fails as a whole rejects all its callers, each with a copy of the
- *   error that has the caller's key, and the original as its `cause`. No error becomes a miss. `callers` are passed on in the order of
+ *   error that has the caller's key, and the original as its `cause`. No error becomes a miss. Callers are passed on in the order of
  *   their keys.
  * - **`getMany`, `putMany`, `deleteMany`** accept any number of distinct keys and send as few requests as possible, 16 concurrently.
  *   After a request that failed as a whole no more are sent. Then a read rejects; a write returns a result or an error for each key, and
@@ -21,9 +21,11 @@ export function coalescing(backend: Backend): Backend {
   const { maxReadBatch, maxWriteBatch } = backend.traits
   return forward(backend, {
     ...(maxReadBatch === 1 ? {} : { get: coalescedGet(backend) }),
-    getMany: (keys, callers) => readInChunks(backend, keys, callers),
-    putMany: (writes) => writeInChunks(writes, maxWriteBatch, (some) => backend.putMany(some)),
-    deleteMany: (removals) => writeInChunks(removals, maxWriteBatch, (some) => backend.deleteMany(some)),
+    getMany: (keys, request) => readInChunks(backend, keys, request),
+    putMany: (writes, request) =>
+      writeInChunks(writes, maxWriteBatch, (some) => backend.putMany(some, request)),
+    deleteMany: (removals, request) =>
+      writeInChunks(removals, maxWriteBatch, (some) => backend.deleteMany(some, request)),
   })
 }
 
@@ -48,8 +50,8 @@ function coalescedGet(backend: Backend): Backend["get"] {
       const keys = batch.map(([key]) => key)
       const [lone] = keys.length === 1 ? keys : []
       try {
-        if (lone === undefined) void answerAll(batch, backend.getMany(keys, callersOf(batch)))
-        else void answerOne(batch, backend.get(lone, callersOf(batch)))
+        if (lone === undefined) void answerAll(batch, backend.getMany(keys, requestOf(batch)))
+        else void answerOne(batch, backend.get(lone, requestOf(batch)))
       } catch (error) {
         refuse(batch, error)
       }
@@ -58,10 +60,10 @@ function coalescedGet(backend: Backend): Backend["get"] {
   // `nextTick` scheduled from a microtask runs after the microtask queue has drained.
   const sending = Promise.resolve(send)
 
-  return (key, callers) => {
+  return (key, request) => {
     if (waiting.size === 0) void sending.then(process.nextTick)
     return new Promise((resolve, reject) => {
-      const read = { callers, resolve, reject }
+      const read = { callers: request?.callers, resolve, reject }
       const sameKey = waiting.get(key)
       if (sameKey === undefined) waiting.set(key, [read])
       else sameKey.push(read)
@@ -69,13 +71,13 @@ function coalescedGet(backend: Backend): Backend["get"] {
   }
 }
 
-/** The callers of all reads of a batch; `undefined` if there are none. */
-function callersOf(batch: Batch): Callers | undefined {
+/** The request for a batch, with the callers of all its reads; `undefined` if there are none. */
+function requestOf(batch: Batch): RequestOptions | undefined {
   const all: unknown[] = []
   for (const [, reads] of batch) {
     for (const { callers } of reads) if (callers !== undefined) all.push(...callers)
   }
-  return all.length === 0 ? undefined : all
+  return all.length === 0 ? undefined : { callers: all }
 }
 
 async function answerOne(batch: Batch, answer: MaybePromise<StoredEntry | undefined>): Promise<void> {

@@ -6,7 +6,7 @@ import type { Backend } from "../backend.ts"
  * call on adds no stack frame.
  */
 export function forward(inner: Backend, overrides: Partial<Backend>): Backend {
-  const { lend, compareVersions } = inner
+  const { lend, serviceTime, compareVersions } = inner
   return {
     traits: inner.traits,
     open: inner.open.bind(inner),
@@ -19,7 +19,8 @@ export function forward(inner: Backend, overrides: Partial<Backend>): Backend {
     delete: inner.delete.bind(inner),
     deleteMany: inner.deleteMany.bind(inner),
     scan: inner.scan.bind(inner),
-    wasWrittenBy: inner.wasWrittenBy.bind(inner),
+    probe: inner.probe.bind(inner),
+    ...(serviceTime === undefined ? {} : { serviceTime: serviceTime.bind(inner) }),
     ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(inner) }),
     close: inner.close.bind(inner),
     ...overrides,

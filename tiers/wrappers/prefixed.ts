@@ -11,25 +11,27 @@ export function prefixed(backend: Backend, prefix: string): Backend {
   const innerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, inner)
   const outerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, outer)
   const lend = backend.lend?.bind(backend)
+  const serviceTime = backend.serviceTime?.bind(backend)
 
   return forward(backend, {
     traits: { ...backend.traits, target: `${backend.traits.target}#${prefix}` },
-    get: (key, callers) => backend.get(inner(key), callers),
+    get: (key, request) => backend.get(inner(key), request),
     ...(lend === undefined ? {} : { lend: (key) => lend(inner(key)) }),
-    getMany(keys, callers) {
-      const found = backend.getMany(keys.map(inner), callers)
+    getMany(keys, request) {
+      const found = backend.getMany(keys.map(inner), request)
       return found instanceof Promise ? found.then(outerMap) : outerMap(found)
     },
-    exists: (key) => backend.exists(inner(key)),
-    put: (key, write) => backend.put(inner(key), write),
-    putMany: async (writes) => outerMap(await backend.putMany(innerMap(writes))),
-    delete: (key, removal) => backend.delete(inner(key), removal),
-    deleteMany: async (removals) => outerMap(await backend.deleteMany(innerMap(removals))),
+    exists: (key, request) => backend.exists(inner(key), request),
+    put: (key, write, request) => backend.put(inner(key), write, request),
+    putMany: async (writes, request) => outerMap(await backend.putMany(innerMap(writes), request)),
+    delete: (key, removal, request) => backend.delete(inner(key), removal, request),
+    deleteMany: async (removals, request) => outerMap(await backend.deleteMany(innerMap(removals), request)),
     async scan(scanned, page) {
       const { entries, ...rest } = await backend.scan(inner(scanned), page)
       return { ...rest, entries: entries.map((entry): KeyedEntry => ({ ...entry, key: outer(entry.key) })) }
     },
-    wasWrittenBy: (key, id) => backend.wasWrittenBy(inner(key), id),
+    probe: async (keys, request) => outerMap(await backend.probe(keys.map(inner), request)),
+    ...(serviceTime === undefined ? {} : { serviceTime: (key) => serviceTime(inner(key)) }),
   })
 }
 

@@ -1,7 +1,8 @@
-import type { Backend, StoredEntry } from "../../../tiers/backend.ts"
+import type { Backend, RowHead, StoredEntry } from "../../../tiers/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { type MemoryStore, memory } from "../../../tiers/memory.ts"
 import type { Runtime } from "../../../tiers/runtime.ts"
+import { wasWrittenBy } from "../heads.ts"
 
 /** Makes a sound backend wrong in one way. */
 export type Fault = (sound: Backend, store: MemoryStore, runtime: Runtime) => Partial<Backend>
@@ -56,7 +57,7 @@ export const FAULTS: Record<string, { caughtBy: string; fault: Fault }> = {
         if (condition === undefined || !("absent" in condition)) {
           return sound.put(key, condition === undefined ? write : { ...write, condition })
         }
-        if (await sound.exists(key)) return { applied: await sound.wasWrittenBy(key, write.id) }
+        if (await sound.exists(key)) return { applied: await wasWrittenBy(sound, key, write.id) }
         return (await late(sound)).put(key, write)
       },
     }),
@@ -89,14 +90,36 @@ export const FAULTS: Record<string, { caughtBy: string; fault: Fault }> = {
         (await sound.exists(key)) ? sound.delete(key, removal) : { applied: false },
     }),
   },
-  "wasWrittenBy that is always true": {
+  "a probe that keeps what it read": {
     caughtBy: "delivery: the row carries the id of the write that left it",
-    fault: () => ({ wasWrittenBy: async () => true }),
+    fault(sound) {
+      const kept = new Map<string, RowHead | KvError>()
+      return {
+        async probe(keys) {
+          for (const [key, head] of await sound.probe(keys)) kept.set(key, kept.get(key) ?? head)
+          return new Map([...kept].filter(([key]) => keys.includes(key)))
+        },
+      }
+    },
   },
-  "wasWrittenBy that does not look at expired rows": {
+  "a probe that does not look at expired rows": {
     caughtBy: "delivery: an expired row still carries its id",
     fault: (sound) => ({
-      wasWrittenBy: async (key, id) => (await sound.exists(key)) && sound.wasWrittenBy(key, id),
+      async probe(keys) {
+        const heads = await sound.probe(keys)
+        return new Map([...heads].filter(([, head]) => head instanceof KvError || head.live))
+      },
+    }),
+  },
+  "a probe that takes every row for a live one": {
+    caughtBy: "delivery: an expired row still carries its id",
+    fault: (sound) => ({
+      async probe(keys) {
+        const heads = await sound.probe(keys)
+        return new Map(
+          Array.from(heads, ([key, head]) => [key, head instanceof KvError ? head : { ...head, live: true }]),
+        )
+      },
     }),
   },
   "versions made from the value": {

@@ -8,6 +8,7 @@ import { azuriteConnectionString } from "../../servers/azurite.ts"
 import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const VALUE = new TextEncoder().encode("a secret value")
 const ENCODED = Buffer.from(VALUE).toString("base64")
@@ -69,7 +70,7 @@ await requireServer(
       answers(row)
       expect(await backend.exists(key)).toBe(true)
       answers(row)
-      expect(await backend.wasWrittenBy(key, "")).toBe(false)
+      expect(await wasWrittenBy(backend, key, "")).toBe(false)
       answers({ value: [row] })
       expect((await backend.scan(key, { limit: 1 })).entries).toEqual([{ key, ...entry }])
     })
@@ -182,7 +183,7 @@ await requireServer(
       const calls = [
         () => backend.get(key),
         () => backend.exists(key),
-        () => backend.wasWrittenBy(key, newId()),
+        () => wasWrittenBy(backend, key, newId()),
         () => backend.put(key, write()),
         () => backend.put(key, { ...write(), condition: { absent: true } }),
         () => backend.put(key, { ...write(), condition: { version: "v" } }),

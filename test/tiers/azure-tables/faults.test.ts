@@ -8,6 +8,7 @@ import { azuriteConnectionString } from "../../servers/azurite.ts"
 import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { testRuntime } from "../../support/runtime.ts"
 
 const VALUE = new TextEncoder().encode("a secret value")
@@ -37,7 +38,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const lost = proxy.inject({ kind: "drop-reply" })
       await expect(backend.put(key, create)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN", key })
       expect(lost.hits).toBe(1)
-      expect(await backend.wasWrittenBy(key, create.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, create.id)).toBe(true)
       const { version } = await present()
       expect(await backend.put(key, create)).toEqual({ applied: true, version })
       expect((await present()).version).toBe(version)
@@ -56,7 +57,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const swap = { ...write(), condition: { version: (await live()).version } }
       proxy.inject({ kind: "drop-reply", when: (request) => request.toString().startsWith("PUT") })
       await expect(backend.put(key, swap)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-      expect(await backend.wasWrittenBy(key, swap.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, swap.id)).toBe(true)
       const { version } = await present()
       expect(await backend.put(key, swap)).toEqual({ applied: true, version })
       expect(await backend.put(key, { ...swap, id: newId() })).toEqual({ applied: false })
@@ -66,7 +67,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const removal = { id: newId(), condition: { version: (await live()).version } }
       proxy.inject({ kind: "drop-reply", when: (request) => request.toString().startsWith("PUT") })
       await expect(backend.delete(key, removal)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-      expect(await backend.wasWrittenBy(key, removal.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, removal.id)).toBe(true)
       expect(await direct.get(key)).toBeUndefined()
       expect(await backend.delete(key, removal)).toEqual({ applied: true })
       expect(await backend.delete(key, { ...removal, id: newId() })).toEqual({ applied: false })
@@ -88,7 +89,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const put = write()
       proxy.inject({ kind: "drop-reply" })
       await expect(backend.put(key, put)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })
-      expect(await backend.wasWrittenBy(key, put.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, put.id)).toBe(true)
       proxy.inject({ kind: "drop-reply" })
       await expect(backend.delete(key, { id: newId() })).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })
       expect(await direct.get(key)).toBeUndefined()
@@ -104,7 +105,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const results = await backend.putMany(writes)
       for (const [key, { id }] of writes) {
         expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-        expect(await backend.wasWrittenBy(key, id)).toBe(true)
+        expect(await wasWrittenBy(backend, key, id)).toBe(true)
       }
       expect(await backend.putMany(writes)).toEqual(
         new Map([...writes.keys()].map((key) => [key, { applied: true, version: expect.any(String) }])),
@@ -142,7 +143,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const put = write()
       proxy.inject({ kind: "reset" })
       await expect(backend.put(key, put)).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })
-      expect(await backend.wasWrittenBy(key, put.id)).toBe(false)
+      expect(await wasWrittenBy(backend, key, put.id)).toBe(false)
     })
 
     test("a read whose reply is lost is no miss, and can be tried again", async () => {
@@ -150,7 +151,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       for (const read of [
         () => backend.get(key),
         () => backend.exists(key),
-        () => backend.wasWrittenBy(key, ""),
+        () => wasWrittenBy(backend, key, ""),
       ]) {
         proxy.inject({ kind: "drop-reply" })
         await expect(Promise.resolve(read())).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true })
@@ -201,9 +202,9 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       await vi.waitUntil(() => late.hits === 1)
       await runtime.advance(700)
       await expect(answer).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })
-      expect(await impatient.wasWrittenBy(key, put.id)).toBe(false)
+      expect(await wasWrittenBy(impatient, key, put.id)).toBe(false)
       await late.release()
-      expect(await impatient.wasWrittenBy(key, put.id)).toBe(true)
+      expect(await wasWrittenBy(impatient, key, put.id)).toBe(true)
       await impatient.close()
     })
 

@@ -7,6 +7,7 @@ import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { azuriteConnectionString, newTable, startAzurite } from "../../servers/azurite.ts"
 import { faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const INTERVAL_MS = 300_000
@@ -111,7 +112,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
     // At most 45 s later.
     await passes(1)
     expect(await rows()).toEqual(["key", "removed"])
-    expect(await backend.wasWrittenBy("removed", id)).toBe(true)
+    expect(await wasWrittenBy(backend, "removed", id)).toBe(true)
     await passes(20)
     expect(await rows()).toEqual([])
   })

@@ -10,6 +10,7 @@ import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-p
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
 import { codeOf } from "../../support/failures.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime
@@ -109,7 +110,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
         [() => backend.get(key), read],
         [() => backend.getMany([key]), read],
         [() => backend.exists(key), read],
-        [() => backend.wasWrittenBy(key, id), read],
+        [() => wasWrittenBy(backend, key, id), read],
         [() => backend.scan("", { limit: 1 }), read],
         [() => backend.put(key, { value: bytes, id }), write],
         [() => backend.put(key, { value: bytes, id, condition: { absent: true } }), write],

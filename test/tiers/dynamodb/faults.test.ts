@@ -15,6 +15,7 @@ import {
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { codeOf } from "../../support/failures.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime
@@ -83,7 +84,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const lost = proxy.inject({ kind: "drop-reply", when: writes })
       expect(await codeOf(() => write(id))).toBe("OUTCOME_UNKNOWN")
       expect(lost.hits).toBe(1)
-      expect(await backend.wasWrittenBy(key, id)).toBe(name !== "delete")
+      expect(await wasWrittenBy(backend, key, id)).toBe(name !== "delete")
       expect(await backend.exists(key)).toBe(!name.startsWith("delete"))
       expect(await write(id), "sent again").toMatchObject({ applied: true })
     })
@@ -94,7 +95,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       proxy.inject({ kind: "reset", when: writes })
       expect(await codeOf(() => write(id))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.wasWrittenBy(key, id)).toBe(false)
+      expect(await wasWrittenBy(backend, key, id)).toBe(false)
       expect(await backend.get(key)).toEqual(before)
       expect(await write(id), "sent again").toMatchObject({ applied: true })
     })
@@ -120,7 +121,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       proxy.inject({ kind: "drop-reply", when: writes })
       expect(await codeOf(() => put(key, id, { absent: true }))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.wasWrittenBy(key, id)).toBe(false)
+      expect(await wasWrittenBy(backend, key, id)).toBe(false)
       expect(await put(key, id, { absent: true })).toEqual({ applied: false })
     })
 
@@ -131,7 +132,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect([...results.keys()]).toEqual([...batch.keys()])
       for (const [key, { id }] of batch) {
         expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-        expect(await backend.wasWrittenBy(key, id)).toBe(true)
+        expect(await wasWrittenBy(backend, key, id)).toBe(true)
       }
       proxy.inject({ kind: "drop-reply", when: writes })
       for (const [key, result] of await backend.deleteMany(batch)) {
@@ -147,9 +148,9 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const id = newId()
       const late = proxy.inject({ kind: "late", when: writes })
       expect(await codeOf(() => hasty.put(key, { value: bytes, id }))).toBe("OUTCOME_UNKNOWN")
-      expect(await backend.wasWrittenBy(key, id)).toBe(false)
+      expect(await wasWrittenBy(backend, key, id)).toBe(false)
       await late.release()
-      expect(await backend.wasWrittenBy(key, id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, id)).toBe(true)
       await hasty.close()
     })
 

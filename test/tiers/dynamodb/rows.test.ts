@@ -8,6 +8,7 @@ import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { settle, type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
@@ -106,7 +107,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       getMany: () => backend.getMany(["key", "other"]),
       exists: () => backend.exists("key"),
       scan: () => backend.scan("k", { limit: 100 }),
-      wasWrittenBy: () => backend.wasWrittenBy("key", newId()),
+      wasWrittenBy: () => wasWrittenBy(backend, "key", newId()),
     }
     for (const [name, read] of Object.entries(reads)) {
       method = name

@@ -7,6 +7,7 @@ import { type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settin
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { failureOf } from "../../support/failures.ts"
 import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const KEY = "personal-key"
 const SECRET = "secret-value"
@@ -30,7 +31,7 @@ const READS: Record<string, (backend: Backend) => unknown> = {
   get: (backend) => backend.get(KEY),
   getMany: (backend) => backend.getMany([KEY]),
   exists: (backend) => backend.exists(KEY),
-  wasWrittenBy: (backend) => backend.wasWrittenBy(KEY, write.id),
+  wasWrittenBy: (backend) => wasWrittenBy(backend, KEY, write.id),
   scan: (backend) => backend.scan("", { limit: 1 }),
 }
 

@@ -12,6 +12,7 @@ import { startFirestoreEmulator } from "../../servers/firestore.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort, listenOnLoopback } from "../../servers/server.ts"
 import { codeOf } from "../../support/failures.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const projectId = "demo-tiered-kv"
 // Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.
@@ -55,8 +56,8 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       const lost = proxy.inject({ kind: "drop-reply" })
       expect(await codeOf(backend.put(key, write))).toBe("OUTCOME_UNKNOWN")
       expect(lost.hits).toBe(1)
-      expect(await backend.wasWrittenBy(key, write.id)).toBe(true)
-      expect(await backend.wasWrittenBy(key, systemRuntime.id())).toBe(false)
+      expect(await wasWrittenBy(backend, key, write.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, systemRuntime.id())).toBe(false)
     })
 
     test("to a create: it meets its own row when sent again, and another create loses", async () => {
@@ -98,7 +99,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       proxy.inject({ kind: "drop-reply" })
       expect(await codeOf(backend.delete(key, removal))).toBe("OUTCOME_UNKNOWN")
       expect(await direct.get(key)).toBeUndefined()
-      expect(await backend.wasWrittenBy(key, removal.id)).toBe(true)
+      expect(await wasWrittenBy(backend, key, removal.id)).toBe(true)
       expect(await backend.delete(key, removal)).toEqual({ applied: true })
     })
 
@@ -110,7 +111,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
         results.map(() => "OUTCOME_UNKNOWN"),
       )
       expect(results.map(([, result]) => result instanceof KvError && result.key)).toEqual([...writes.keys()])
-      for (const [key, { id }] of writes) expect(await backend.wasWrittenBy(key, id)).toBe(true)
+      for (const [key, { id }] of writes) expect(await wasWrittenBy(backend, key, id)).toBe(true)
     })
 
     test("to a read is an outage, never a miss, and the read is not repeated", async () => {
@@ -120,7 +121,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
         () => backend.get(key),
         () => backend.getMany([key]),
         () => backend.exists(key),
-        () => backend.wasWrittenBy(key, ""),
+        () => wasWrittenBy(backend, key, ""),
         () => backend.scan("", { limit: 1 }),
       ]) {
         const before = proxy.requests
@@ -155,7 +156,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const code = await codeOf(passed.put(key, created).then(({ applied }) => expect(applied).toBe(true)))
     expect(lost.hits).toBe(1)
     expect(["answered", "OUTCOME_UNKNOWN"]).toContain(code)
-    expect(await passed.wasWrittenBy(key, created.id)).toBe(true)
+    expect(await wasWrittenBy(passed, key, created.id)).toBe(true)
     expect(await passed.put(key, newWrite("other", { absent: true }))).toEqual({ applied: false })
     await passed.close()
     await client.terminate()
@@ -166,7 +167,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const write = newWrite("value")
     proxy.inject({ kind: "reset" })
     expect(await codeOf(backend.put(key, write))).toBe("OUTCOME_UNKNOWN")
-    expect(await backend.wasWrittenBy(key, write.id)).toBe(false)
+    expect(await wasWrittenBy(backend, key, write.id)).toBe(false)
     expect(await direct.get(key)).toBeUndefined()
   })
 
@@ -176,7 +177,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     const write = newWrite("value")
     proxy.inject({ kind: "delay-reply", delayMs: 500 })
     expect(await codeOf(hurried.put(key, write))).toBe("OUTCOME_UNKNOWN")
-    expect(await direct.wasWrittenBy(key, write.id)).toBe(true)
+    expect(await wasWrittenBy(direct, key, write.id)).toBe(true)
   })
 
   describe("a black hole: every call ends within its time", () => {

@@ -10,6 +10,7 @@ import { memory } from "../../../tiers/memory.ts"
 import { CLOSE_PATIENCE_MS } from "../../../tiers/util/shared-resource.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 import { failureOf } from "../../support/failures.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 describeConformance("lmdb", {
@@ -350,7 +351,7 @@ describe("lmdb", () => {
       () => fixture.put(backend, "key", "value"),
       () => backend.delete("key", { id: fixture.runtime.id() }),
       () => backend.scan("", { limit: 1 }),
-      () => backend.wasWrittenBy("key", fixture.runtime.id()),
+      () => wasWrittenBy(backend, "key", fixture.runtime.id()),
     ]
     for (const error of [early, ...(await Promise.all(late.map(failureOf)))])
       expect(error.code).toBe("CLOSED")

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { encodeRow } from "../../../tiers/util/binary-row.ts"
 import { failureOf } from "../../support/failures.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
 let fixture: LmdbFixture
@@ -41,7 +42,7 @@ describe("a damaged row", () => {
     for (const call of [
       () => backend.get("key"),
       () => backend.exists("key"),
-      () => backend.wasWrittenBy("key", runtime.id()),
+      () => wasWrittenBy(backend, "key", runtime.id()),
       () => backend.put("key", { ...write, condition: { absent: true } }),
       () => backend.put("key", { ...write, condition: { version } }),
       () => backend.delete("key", { id: runtime.id(), condition: { version } }),
@@ -89,7 +90,7 @@ describe("a damaged row", () => {
     await put(backend, "expired", "value", 1)
     const id = runtime.id()
     await backend.put("zz", { value: Buffer.from("value"), id, expiresAt: runtime.now() + 1 })
-    while (await backend.wasWrittenBy("zz", id)) await runtime.advance(60_000)
+    while (await wasWrittenBy(backend, "zz", id)) await runtime.advance(60_000)
     expect((await failureOf(() => backend.get("key"))).code).toBe("CORRUPT_ENTRY")
   })
 })

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { lmdb } from "../../../tiers/lmdb/backend.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 import { settle } from "../../support/runtime.ts"
 
@@ -25,7 +26,7 @@ describe("the sweep", () => {
     const last = runtime.id()
     await backend.put("last", { value: Buffer.from("value"), id: last, expiresAt: runtime.now() + 10 })
     await put(backend, "later", "value", 3_600_000)
-    while (await backend.wasWrittenBy("last", last)) await runtime.advance(INTERVAL_MS)
+    while (await wasWrittenBy(backend, "last", last)) await runtime.advance(INTERVAL_MS)
     await backend.close()
     expect(await keysUnderneath()).toEqual([...rows.filter((_, index) => index % 50 === 0), "later"])
   })
@@ -42,7 +43,7 @@ describe("the sweep", () => {
     const fresh = put(backend, "key", "fresh")
     await runtime.advance(INTERVAL_MS)
     await fresh
-    while (await backend.wasWrittenBy("swept", id)) await settle()
+    while (await wasWrittenBy(backend, "swept", id)) await settle()
     expect(await textOf(backend, "key")).toBe("fresh")
   })
 
@@ -56,7 +57,7 @@ describe("the sweep", () => {
     // A sweep comes by it last.
     const id = runtime.id()
     await first.put("last", { value: Buffer.from("value"), id, expiresAt: runtime.now() + 1 })
-    while (await first.wasWrittenBy("last", id)) await runtime.advance(INTERVAL_MS)
+    while (await wasWrittenBy(first, "last", id)) await runtime.advance(INTERVAL_MS)
     await Promise.all(backends.map((backend) => backend.close()))
     expect(await keysUnderneath()).toEqual(["kept"])
   })
@@ -80,9 +81,9 @@ describe("the sweep", () => {
     await writer.put("key", { value: Buffer.from("value"), id, expiresAt: runtime.now() + 1 })
     await put(writer, "kept", "value")
     await runtime.advance(2 * INTERVAL_MS)
-    expect(await writer.wasWrittenBy("key", id)).toBe(true)
+    expect(await wasWrittenBy(writer, "key", id)).toBe(true)
     failing = false
-    while (await backend.wasWrittenBy("key", id)) await runtime.advance(INTERVAL_MS)
+    while (await wasWrittenBy(backend, "key", id)) await runtime.advance(INTERVAL_MS)
     expect(await textOf(writer, "kept")).toBe("value")
   })
 

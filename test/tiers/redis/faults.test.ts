@@ -7,6 +7,7 @@ import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { type RedisServer, startRedisServer } from "../../servers/redis.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
+import { wasWrittenBy } from "../../support/heads.ts"
 
 const opened: Backend[] = []
 const proxies: FaultProxy[] = []
@@ -54,7 +55,7 @@ await requireServer("redis", startRedisServer, (server) => {
         code: "OUTCOME_UNKNOWN",
         key,
       })
-      await vi.waitFor(async () => expect(await faulty.wasWrittenBy(key, id)).toBe(true))
+      await vi.waitFor(async () => expect(await wasWrittenBy(faulty, key, id)).toBe(true))
       expect(await put(faulty, key, id, { absent: true })).toMatchObject({ applied: true })
     })
 
@@ -89,7 +90,7 @@ await requireServer("redis", startRedisServer, (server) => {
         expect(await results[kind]?.()).toMatchObject({ applied: true })
         expect(dropped.hits).toBe(1)
         if (kind.startsWith("delete")) expect(await direct.get(key)).toBeUndefined()
-        else expect(await direct.wasWrittenBy(key, id)).toBe(true)
+        else expect(await wasWrittenBy(direct, key, id)).toBe(true)
       },
     )
 

@@ -45,7 +45,7 @@ describe("the conformance suite", () => {
   })
 
   test("lets a declared departure fail, and only that", async () => {
-    const { caughtBy, fault } = FAULTS["wasWrittenBy that is always true"] ?? { caughtBy: "", fault: none }
+    const { caughtBy, fault } = FAULTS["a probe that keeps what it read"] ?? { caughtBy: "", fault: none }
     const failed = await failures(subjectOf(fault))
     const departures = Object.fromEntries(failed.map((name) => [name, "the service keeps no ids"]))
     expect(await failures(subjectOf(fault, departures))).toEqual([])

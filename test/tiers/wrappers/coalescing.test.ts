@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks"
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import type { Backend, BackendTraits, Callers, Write } from "../../../tiers/backend.ts"
+import type { Backend, BackendTraits, RequestOptions, Write } from "../../../tiers/backend.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { memory, memoryStore } from "../../../tiers/memory.ts"
 import { coalescing } from "../../../tiers/wrappers/coalescing.ts"
@@ -210,35 +210,32 @@ describe("concurrent gets", () => {
 describe("the callers", () => {
   test("are passed on with the request that serves them, in the order of their keys", async () => {
     const { gate } = await setUp(["a", "b"])
-    const requests: [keys: readonly string[], callers: Callers | undefined][] = []
+    const requests: [keys: readonly string[], request: RequestOptions | undefined][] = []
     const backend = coalescing({
       ...gate,
-      get(key, callers) {
-        requests.push([[key], callers])
+      get(key, request) {
+        requests.push([[key], request])
         return gate.get(key)
       },
-      getMany(keys, callers) {
-        requests.push([keys, callers])
+      getMany(keys, request) {
+        requests.push([keys, request])
         return gate.getMany(keys)
       },
     })
     await Promise.all([
-      backend.get("a", ["first"]),
-      backend.get("b", ["second"]),
-      backend.get("a", ["third"]),
+      backend.get("a", { callers: ["first"] }),
+      backend.get("b", { callers: ["second"] }),
+      backend.get("a", { callers: ["third"] }),
       backend.get("b"),
     ])
-    await backend.get("b", ["fourth"])
+    await backend.get("b", { callers: ["fourth"] })
     await backend.get("b")
-    await backend.getMany(["a", "b"], ["fifth"])
+    await backend.getMany(["a", "b"], { callers: ["fifth"] })
     expect(requests).toEqual([
-      [
-        ["a", "b"],
-        ["first", "third", "second"],
-      ],
-      [["b"], ["fourth"]],
+      [["a", "b"], { callers: ["first", "third", "second"] }],
+      [["b"], { callers: ["fourth"] }],
       [["b"], undefined],
-      [["a", "b"], ["fifth"]],
+      [["a", "b"], { callers: ["fifth"] }],
     ])
   })
 

@@ -11,16 +11,17 @@ type Methods = Required<Omit<Backend, "traits">>
 /** One call of every method of the contract: a method that is added to it has to be added here. */
 const CALLS: { readonly [M in keyof Methods]: Parameters<Methods[M]> } = {
   open: [],
-  get: ["a", ["caller"]],
+  get: ["a", { callers: ["caller"] }],
   lend: ["a"],
-  getMany: [["a", "b"], ["caller"]],
-  exists: ["a"],
+  getMany: [["a", "b"], { callers: ["caller"] }],
+  exists: ["a", { timeoutMs: 1 }],
   put: ["a", { value: Buffer.from("1"), id: "1".padStart(32, "0") }],
   putMany: [new Map([["a", { value: Buffer.from("1"), id: "2".padStart(32, "0") }]])],
   delete: ["a", { id: "3".padStart(32, "0") }],
   deleteMany: [new Map([["a", { id: "4".padStart(32, "0") }]])],
   scan: ["a", { limit: 10 }],
-  wasWrittenBy: ["a", "5".padStart(32, "0")],
+  probe: [["a", "b"], { timeoutMs: 1 }],
+  serviceTime: ["a"],
   compareVersions: ["1", "2"],
   close: [],
 }
@@ -29,7 +30,12 @@ const METHODS = Object.keys(CALLS) as (keyof Methods)[]
 /** A backend of which every method notes its call, and throws if it is not called as its method. */
 function noting() {
   const calls: { method: string; args: readonly unknown[] }[] = []
-  const backend: Required<Backend> = { lend: () => undefined, compareVersions: () => 0, ...memory() }
+  const backend: Required<Backend> = {
+    lend: () => undefined,
+    serviceTime: () => undefined,
+    compareVersions: () => 0,
+    ...memory(),
+  }
   for (const method of METHODS) {
     const value = function (this: unknown, ...args: unknown[]) {
       if (this !== backend) throw new Error(`${method} is not bound`)
@@ -63,8 +69,9 @@ test("an override takes the place of its method alone", async () => {
 })
 
 test("a method that the backend does not have is not there", () => {
-  const { lend, compareVersions, ...backend } = memory()
+  const { lend, serviceTime, compareVersions, ...backend } = memory()
   expect(Object.keys(forward(backend, {}))).not.toContain("lend")
+  expect(Object.keys(forward(backend, {}))).not.toContain("serviceTime")
   expect(Object.keys(forward(backend, {}))).not.toContain("compareVersions")
 })
 
@@ -75,6 +82,6 @@ test.each([
 ])("%s has every method of the backend that it wraps, and no other", (_, wrap) => {
   const { backend } = noting()
   expect(Object.keys(wrap(backend)).sort()).toEqual(["traits", ...METHODS].sort())
-  const { lend, compareVersions, ...smaller } = backend
+  const { lend, serviceTime, compareVersions, ...smaller } = backend
   expect(Object.keys(wrap(smaller)).sort()).toEqual(Object.keys(smaller).sort())
 })

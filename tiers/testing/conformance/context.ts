@@ -1,7 +1,8 @@
 import assert from "node:assert/strict"
-import type { Backend, Condition, ScanPage, StoredEntry, WriteResult } from "../../backend.ts"
+import type { Backend, Condition, RowHead, ScanPage, StoredEntry, WriteResult } from "../../backend.ts"
 import { KvError } from "../../errors.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
+import { chunksOf } from "../../util/chunks.ts"
 
 /** The input of a case: backends over one store, and their clock. */
 export interface CaseContext {
@@ -90,6 +91,25 @@ export async function entryOf(backend: Backend, key: string): Promise<StoredEntr
 /** The version under `key`, where an entry has to be. */
 export async function versionOf(backend: Backend, key: string): Promise<string> {
   return (await entryOf(backend, key)).version
+}
+
+/** The head of the row under `key`, live or expired. */
+export async function headOf(backend: Backend, key: string): Promise<RowHead | undefined> {
+  const head = (await backend.probe([key])).get(key)
+  if (head instanceof KvError) throw head
+  return head
+}
+
+/** The heads of any number of keys. */
+export async function probeAll(
+  backend: Backend,
+  keys: readonly string[],
+): Promise<Map<string, RowHead | KvError>> {
+  const heads = new Map<string, RowHead | KvError>()
+  for (const chunk of chunksOf(keys, backend.traits.maxReadBatch)) {
+    for (const [key, head] of await backend.probe(chunk)) heads.set(key, head)
+  }
+  return heads
 }
 
 export function assertSameBytes(actual: Uint8Array, expected: string | Uint8Array, what: string): void {

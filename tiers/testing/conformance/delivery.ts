@@ -1,6 +1,18 @@
 import assert from "node:assert/strict"
+import { KvError } from "../../errors.ts"
 import { systemRuntime } from "../../runtime.ts"
-import { applied, assertAbsent, assertPresent, type Cases, remove, TTL, versionOf, write } from "./context.ts"
+import {
+  applied,
+  assertAbsent,
+  assertPresent,
+  type Cases,
+  headOf,
+  probeAll,
+  remove,
+  TTL,
+  versionOf,
+  write,
+} from "./context.ts"
 
 const IN_PROCESS = "nothing is lost between a caller and a backend in its own process"
 
@@ -93,19 +105,19 @@ export const deliveryCases: Cases = {
     const ids = Array.from({ length: 4 }, () => systemRuntime.id())
     const [create = "", swap = "", batch = "", lost = ""] = ids
     const other = await another()
-    assert.equal(await backend.wasWrittenBy("key", create), false)
+    assert.notEqual((await headOf(backend, "key"))?.id, create)
     await write(backend, "key", "one", { id: create, condition: { absent: true } })
-    assert.equal(await other.wasWrittenBy("key", create), true)
+    assert.equal((await headOf(other, "key"))?.id, create)
     await write(backend, "key", "ours", { id: lost, condition: { absent: true } })
     await write(backend, "key", "two", { id: swap, condition: { version: await versionOf(backend, "key") } })
-    assert.equal(await other.wasWrittenBy("key", create), false)
-    assert.equal(await other.wasWrittenBy("key", swap), true)
+    assert.notEqual((await headOf(other, "key"))?.id, create)
+    assert.equal((await headOf(other, "key"))?.id, swap)
     await backend.putMany(new Map([["key", { value: Uint8Array.of(1), id: batch }]]))
-    assert.equal(await other.wasWrittenBy("key", batch), true)
-    assert.equal(await other.wasWrittenBy("key", lost), false)
-    assert.equal(await other.wasWrittenBy("other", batch), false)
+    assert.equal((await headOf(other, "key"))?.id, batch)
+    assert.notEqual((await headOf(other, "key"))?.id, lost)
+    assert.notEqual((await headOf(other, "other"))?.id, batch)
     await remove(backend, "key")
-    for (const id of ids) assert.equal(await other.wasWrittenBy("key", id), false)
+    for (const id of ids) assert.notEqual((await headOf(other, "key"))?.id, id)
   },
 
   "delivery: an expired row still carries its id": async ({ backend, clock }) => {
@@ -113,8 +125,8 @@ export const deliveryCases: Cases = {
     await write(backend, "key", "value", { id, expiresAt: clock.now() + TTL })
     clock.advance(TTL)
     await assertAbsent(backend, "key")
-    assert.equal(await backend.wasWrittenBy("key", id), true)
-    assert.equal(await backend.wasWrittenBy("key", systemRuntime.id()), false)
+    const head = await headOf(backend, "key")
+    assert.deepEqual([head?.id, head?.live], [id, false])
   },
 
   "delivery: after a delete if version the key carries the id of the delete": async (context) => {
@@ -128,9 +140,45 @@ export const deliveryCases: Cases = {
     assert.equal(applied(await remove(backend, "key", { id: removed, version })), true)
     assert.equal(applied(await remove(backend, "key", { id: lost, version })), false)
     const other = await another()
-    assert.equal(await other.wasWrittenBy("key", removed), true)
-    assert.equal(await other.wasWrittenBy("key", written), false)
-    assert.equal(await other.wasWrittenBy("key", lost), false)
+    assert.equal((await headOf(other, "key"))?.id, removed)
+    assert.notEqual((await headOf(other, "key"))?.id, written)
+    assert.notEqual((await headOf(other, "key"))?.id, lost)
+    assert.equal((await headOf(other, "key"))?.live, false)
     await assertAbsent(other, "key")
+  },
+
+  "delivery: a probe gives the version that a read gives, and leaves out keys without a row": async (
+    context,
+  ) => {
+    const { backend, clock, another } = context
+    const other = await another()
+    await write(backend, "a", "1", { expiresAt: clock.now() + TTL })
+    await write(backend, "b", "2")
+    const heads = await probeAll(other, ["a", "nothing", "b"])
+    assert.deepEqual([...heads.keys()].sort(), ["a", "b"])
+    for (const key of ["a", "b"]) {
+      const head = heads.get(key)
+      if (head instanceof KvError) throw head
+      assert.equal(head?.version, await versionOf(backend, key))
+      assert.equal(head?.live, true)
+    }
+  },
+
+  "delivery: the time of a row is within what the backend knows of the service's clock": async (context) => {
+    const { backend, another } = context
+    const other = await another()
+    await write(other, "key", "before")
+    await write(backend, "key", "value")
+    const before = backend.serviceTime?.("key")
+    await write(other, "key", "after")
+    const head = await headOf(backend, "key")
+    const { writtenAt } = head ?? {}
+    await write(backend, "key", "last")
+    const after = backend.serviceTime?.("key")
+    if (before === undefined || writtenAt === undefined || after === undefined) return
+    assert.ok(before.earliest <= before.latest && writtenAt.earliest <= writtenAt.latest)
+    if (writtenAt.clock !== before.clock || after.clock !== before.clock) return
+    assert.ok(writtenAt.latest > before.earliest, "a row that was written later is taken for an older one")
+    assert.ok(writtenAt.earliest <= after.latest, "a row that was written before is taken for a newer one")
   },
 }

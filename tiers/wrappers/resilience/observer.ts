@@ -2,7 +2,7 @@ import type { Backend, BackendOperation, Callers, MaybePromise } from "../../bac
 import type { KvError } from "../../errors.ts"
 
 /** A method of the contract that gets deadlines and retries. */
-export type Operation = BackendOperation | "wasWrittenBy"
+export type Operation = BackendOperation | "probe"
 
 /** The arguments of a method, and its answer. */
 export type Arguments<O extends Operation> = Parameters<Backend[O]>

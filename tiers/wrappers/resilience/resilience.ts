@@ -1,4 +1,5 @@
 import type { Backend, Callers, MaybePromise, ScanRequest } from "../../backend.ts"
+import { KvError } from "../../errors.ts"
 import { DEFAULTS } from "../../limits.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
 import { abortable } from "../../util/abort.ts"
@@ -73,7 +74,12 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
   const putMany = { send: backend.putMany.bind(backend), answered: answered.putMany }
   const remove = { send: backend.delete.bind(backend), answered: answered.delete }
   const removeMany = { send: backend.deleteMany.bind(backend), answered: answered.deleteMany }
-  const wasWrittenBy = { send: backend.wasWrittenBy.bind(backend), answered: answered.wasWrittenBy }
+  const probe = { send: backend.probe.bind(backend), answered: answered.probe }
+  const wasWrittenBy = async (call: Call, key: string, id: string): Promise<boolean> => {
+    const head = (await call.attempt(probe, [key])).get(key)
+    if (head instanceof KvError) throw head
+    return head?.id === id
+  }
   const scan = {
     send(prefix: string, page: ScanRequest) {
       page.signal?.throwIfAborted()
@@ -119,11 +125,9 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
   return forward(backend, {
     get: calls(GET, get, (call, first, ...args) => finishRead(call, first, get, args)),
     exists: calls(EXISTS, exists, (call, first, ...args) => finishRead(call, first, exists, args)),
-    wasWrittenBy: calls(WAS_WRITTEN_BY, wasWrittenBy, (call, first, ...args) =>
-      finishRead(call, first, wasWrittenBy, args),
-    ),
-    getMany: calls(GET_MANY, getMany, (call, first, keys, callers) =>
-      readMany(call, keys, first, (pending) => call.attempt(getMany, pending, callers)),
+    probe: calls(PROBE, probe, (call, first, ...args) => finishRead(call, first, probe, args)),
+    getMany: calls(GET_MANY, getMany, (call, first, keys, request) =>
+      readMany(call, keys, first, (pending) => call.attempt(getMany, pending, request)),
     ),
 
     scan: calls(SCAN, scan, (call, first, ...args) =>
@@ -132,7 +136,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     put: calls(PUT, put, (call, first, key, write) =>
       settleWrite(call, first, {
         send: () => call.attempt(put, key, write),
-        wasWrittenBy: () => call.attempt(wasWrittenBy, key, write.id),
+        wasWrittenBy: () => wasWrittenBy(call, key, write.id),
         asksFirst: write.condition === undefined,
       }),
     ),
@@ -140,7 +144,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     delete: calls(DELETE, remove, (call, first, key, removal) =>
       settleWrite(call, first, {
         send: () => call.attempt(remove, key, removal),
-        wasWrittenBy: () => call.attempt(wasWrittenBy, key, removal.id),
+        wasWrittenBy: () => wasWrittenBy(call, key, removal.id),
         asksFirst: false,
       }),
     ),
@@ -148,7 +152,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     putMany: calls(PUT_MANY, putMany, (call, first, writes) =>
       writeMany(call, writes, first, {
         send: (pending) => call.attempt(putMany, pending),
-        wasWrittenBy: (key, id) => call.attempt(wasWrittenBy, key, id),
+        wasWrittenBy: (key, id) => wasWrittenBy(call, key, id),
       }),
     ),
 
@@ -161,7 +165,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
 const GET: CallKind = { operation: "get", effect: "read" }
 const GET_MANY: CallKind = { operation: "getMany", effect: "read" }
 const EXISTS: CallKind = { operation: "exists", effect: "read" }
-const WAS_WRITTEN_BY: CallKind = { operation: "wasWrittenBy", effect: "read" }
+const PROBE: CallKind = { operation: "probe", effect: "read" }
 const SCAN: CallKind = { operation: "scan", effect: "read", unhurried: true }
 const PUT: CallKind = { operation: "put", effect: "write" }
 const PUT_MANY: CallKind = { operation: "putMany", effect: "write" }
@@ -173,9 +177,9 @@ type CallArguments = [subject: Subject, ...rest: unknown[]]
 /** Ends a call, from the answer to its first attempt. */
 type Finish<A extends CallArguments, T> = (call: Call, first: MaybePromise<T>, ...args: A) => Promise<T>
 
-/** The callers of a read: the only second argument that is an array. */
+/** The callers of a read: only its second argument is a {@link RequestOptions}. */
 function callersIn([, second]: CallArguments): Callers | undefined {
-  return Array.isArray(second) ? second : undefined
+  return isObject(second) && "callers" in second && Array.isArray(second.callers) ? second.callers : undefined
 }
 
 async function finishRead<A extends CallArguments, T>(

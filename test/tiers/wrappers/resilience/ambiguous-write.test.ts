@@ -4,6 +4,7 @@ import type { Backend, Removal, Write, WriteResult } from "../../../../tiers/bac
 import { KvError } from "../../../../tiers/errors.ts"
 import { resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
 import { type Fault, gatedBackend } from "../../../support/gated-backend.ts"
+import { wasWrittenBy } from "../../../support/heads.ts"
 import { remoteMemory } from "../../../support/remote-memory.ts"
 import { settle, testRuntime } from "../../../support/runtime.ts"
 
@@ -98,7 +99,7 @@ describe("a write whose first attempt was left without an answer", () => {
       await first.land()
       gate.releaseAll()
       expect(await ending).toEqual({ applied: true, mayLandLate: true })
-      expect(gate.count("wasWrittenBy")).toBe(1)
+      expect(gate.count("probe")).toBe(1)
     }
   })
 
@@ -139,9 +140,9 @@ describe("a write whose first attempt was left without an answer", () => {
   test("a question that hangs or fails is asked again, within the deadline", async () => {
     const { gate, call, finish } = await begin("put")
     gate.script("put", { loseReply: LOST })
-    gate.script("wasWrittenBy", { fail: THROTTLED }, { hold: "request" }, { fail: THROTTLED })
+    gate.script("probe", { fail: THROTTLED }, { hold: "request" }, { fail: THROTTLED })
     expect(await finish(call())).toEqual({ applied: true, mayLandLate: true })
-    expect(gate.count("wasWrittenBy")).toBe(4)
+    expect(gate.count("probe")).toBe(4)
     expect(gate.count("put")).toBe(1)
   })
 
@@ -152,7 +153,7 @@ describe("a write whose first attempt was left without an answer", () => {
       const result = await finish(call())
       expect(result).toMatchObject({ applied: true })
       expect(result).not.toHaveProperty("mayLandLate")
-      expect(gate.count("wasWrittenBy")).toBe(0)
+      expect(gate.count("probe")).toBe(0)
     }
   })
 })
@@ -189,10 +190,7 @@ test("what a caller is told of a write is so, whatever befalls its attempts and 
           }),
         )
         gate.script(methodOf(kind), ...attempts)
-        gate.script(
-          "wasWrittenBy",
-          ...questions.filter((fault) => fault !== "pass" && !("landLate" in fault)),
-        )
+        gate.script("probe", ...questions.filter((fault) => fault !== "pass" && !("landLate" in fault)))
         const outcome = await finish(call())
 
         const doubtful = (fault: Fault) => fault !== "pass" && !("fail" in fault)
@@ -274,7 +272,7 @@ function withoutTraces(backend: Backend): Backend {
 /** As a backend that looks at the condition of a write, or at the expiry of a row, before it looks whose row it is. */
 function withoutRecognition(backend: Backend): Backend {
   const unlessOwn = async (key: string, id: string, apply: () => Promise<WriteResult>) =>
-    (await backend.wasWrittenBy(key, id)) ? { applied: false } : apply()
+    (await wasWrittenBy(backend, key, id)) ? { applied: false } : apply()
   return {
     ...backend,
     put: (key, write) => unlessOwn(key, write.id, () => backend.put(key, write)),
@@ -301,9 +299,9 @@ function noting(took: Set<string>, backend: Backend, first: () => Promise<void>)
       await before(removal.id)
       return note(removal.id, await backend.delete(key, removal))
     },
-    async wasWrittenBy(key, id) {
-      await before(id)
-      return backend.wasWrittenBy(key, id)
+    async probe(keys) {
+      await first()
+      return backend.probe(keys)
     },
   }
 }

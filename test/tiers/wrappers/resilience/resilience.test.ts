@@ -7,6 +7,7 @@ import type { CallObserver, Retry } from "../../../../tiers/wrappers/resilience/
 import { type ResilienceOptions, resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
 import { describeConformance } from "../../../support/conformance/run.ts"
 import { type Fault, type GatedOperation, gatedBackend } from "../../../support/gated-backend.ts"
+import { wasWrittenBy } from "../../../support/heads.ts"
 import { remoteMemory } from "../../../support/remote-memory.ts"
 import { settle, type TestRuntime, testRuntime } from "../../../support/runtime.ts"
 
@@ -87,10 +88,10 @@ const CALLS: Readonly<Record<GatedOperation, (backend: Backend) => unknown>> = {
   delete: (backend) => backend.delete("a", { id: idOf("d") }),
   deleteMany: (backend) => backend.deleteMany(new Map([["a", { id: idOf("d") }]])),
   scan: (backend) => backend.scan("", { limit: 10 }),
-  wasWrittenBy: (backend) => backend.wasWrittenBy("a", idOf("v")),
+  probe: (backend) => backend.probe(["a"]),
 }
 const OPERATIONS = Object.keys(CALLS) as GatedOperation[]
-const READS: readonly GatedOperation[] = ["get", "getMany", "exists", "scan", "wasWrittenBy"]
+const READS: readonly GatedOperation[] = ["get", "getMany", "exists", "scan", "probe"]
 const BATCHED_WRITES: readonly GatedOperation[] = ["putMany", "deleteMany"]
 
 describe("the deadline", () => {
@@ -376,7 +377,7 @@ describe("the observer", () => {
       answered: {
         get: ([key], entry) => void told.push(["answered", key, entry]),
         put: ([key], result) => void told.push(["answered", key, result]),
-        wasWrittenBy: ([key], there) => void told.push(["asked", key, there]),
+        probe: ([keys]) => void told.push(["asked", ...keys]),
       },
     }
     return { observer, told, scopes }
@@ -388,7 +389,7 @@ describe("the observer", () => {
     gate.script("get", { fail: THROTTLED }, { fail: THROTTLED })
     await ended(
       runtime,
-      Promise.resolve(backend.get("a", ["caller"])).then(() => told.push("caller")),
+      Promise.resolve(backend.get("a", { callers: ["caller"] })).then(() => told.push("caller")),
     )
     expect(told).toEqual([
       ["begin", 1, "get", "a", ["caller"]],
@@ -425,7 +426,7 @@ describe("the observer", () => {
     expect(told).toEqual([
       ["begin", 1, "put", "a", undefined],
       ["retried", 1, 1],
-      ["asked", "a", true],
+      ["asked", "a"],
       ["ended", 1, result],
       ["answered", "a", { applied: true, version: expect.any(String) }],
     ])
@@ -525,7 +526,7 @@ describe("batches", () => {
       false,
       false,
     ])
-    expect(gate.count("wasWrittenBy")).toBe(0)
+    expect(gate.count("probe")).toBe(0)
   })
 
   test("writes: only those in doubt are asked about and may land late", async () => {
@@ -536,9 +537,9 @@ describe("batches", () => {
     const results = await ended(runtime, backend.putMany(writes))
     expect(results.get("applied")).toEqual({ applied: true, mayLandLate: true })
     expect(results.get("served")).toEqual({ applied: true, version: expect.any(String) })
-    expect(
-      gate.calls.filter(({ operation }) => operation === "wasWrittenBy").map(({ keys }) => keys),
-    ).toEqual([["applied"]])
+    expect(gate.calls.filter(({ operation }) => operation === "probe").map(({ keys }) => keys)).toEqual([
+      ["applied"],
+    ])
     expect(gate.count("putMany")).toBe(1)
     expect(await other.get("applied")).toMatchObject({ value: bytes("applied") })
   })
@@ -550,9 +551,9 @@ describe("batches", () => {
     const results = await ended(runtime, backend.putMany(first))
     for (const key of ["a", "b"]) {
       expect(results.get(key)).toEqual({ applied: true, version: expect.any(String), mayLandLate: true })
-      expect(await other.wasWrittenBy(key, idOf(key))).toBe(true)
+      expect(await wasWrittenBy(other, key, idOf(key))).toBe(true)
     }
-    expect(gate.count("wasWrittenBy")).toBe(2)
+    expect(gate.count("probe")).toBe(2)
   })
 
   test("writes: of those that failed, only those in doubt are asked about and may land late", async () => {
@@ -566,7 +567,7 @@ describe("batches", () => {
     }
     expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
       ["putMany", "lost", "refused", "served"],
-      ["wasWrittenBy", "lost"],
+      ["probe", "lost"],
       ["putMany", "lost", "refused"],
     ])
   })
@@ -607,7 +608,7 @@ describe("batches", () => {
   test("writes: once the time is up, nothing is asked any more", async () => {
     const { runtime, gate, backend } = setUp({ timeoutMs: 1_000, attemptTimeoutMs: 1_000 })
     gate.script("putMany", { loseReply: LOST })
-    gate.hold("wasWrittenBy")
+    gate.hold("probe")
     const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`)
     const results = await ended(
       runtime,
@@ -615,17 +616,17 @@ describe("batches", () => {
       1_000,
     )
     for (const key of keys) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-    expect(gate.count("wasWrittenBy")).toBe(16)
+    expect(gate.count("probe")).toBe(16)
   })
 
   test("writes: a question that fails is asked again, and nothing is sent over what it may find", async () => {
     const { runtime, gate, backend } = setUp()
     gate.script("putMany", { loseReply: LOST })
-    gate.script("wasWrittenBy", { fail: UNAVAILABLE }, { fail: THROTTLED })
+    gate.script("probe", { fail: UNAVAILABLE }, { fail: THROTTLED })
     const results = await ended(runtime, backend.putMany(new Map([["a", write("a")]])))
     expect(results.get("a")).toEqual({ applied: true, mayLandLate: true })
     expect(gate.count("putMany")).toBe(1)
-    expect(gate.count("wasWrittenBy")).toBe(3)
+    expect(gate.count("probe")).toBe(3)
   })
 
   test("writes: a key in doubt ends in doubt, whatever the later attempts answer", async () => {
@@ -649,7 +650,7 @@ describe("batches", () => {
         ["b", { applied: true, mayLandLate: true }],
       ]),
     )
-    expect(gate.count("wasWrittenBy")).toBe(0)
+    expect(gate.count("probe")).toBe(0)
     expect(await other.exists("b")).toBe(false)
   })
 })
