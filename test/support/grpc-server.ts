@@ -1,4 +1,4 @@
-import { type Gax, loadSdk } from "../../tiers/firestore/settings.ts"
+import { clientOptions, type Gax, loadSdk } from "../../tiers/firestore/settings.ts"
 
 /** A gRPC status that is not OK, to be thrown by a {@link Handler}. */
 export class GrpcFailure extends Error {
@@ -32,12 +32,7 @@ export async function grpcServer(
 ): Promise<GrpcServer> {
   const { sdk, gax } = await loadSdk()
   const Client = service === "Firestore" ? sdk.v1.FirestoreClient : sdk.v1.FirestoreAdminClient
-  const client = new Client({
-    servicePath: "127.0.0.1",
-    port: 1,
-    sslCreds: gax.grpc.credentials.createInsecure(),
-    authClient: new gax.googleAuthLibrary.PassThroughClient(),
-  })
+  const client = new Client(clientOptions({ projectId: "test", endpoint: "127.0.0.1:1" }, gax), gax)
   const stubClass: unknown = (await client.initialize()).constructor
   const definition = (stubClass as { service: ServiceDefinition }).service
 

@@ -38,32 +38,54 @@ export const DEFAULT_DATABASE = "(default)"
 export type Sdk = typeof import("@google-cloud/firestore")
 type ClientParameters = ConstructorParameters<Sdk["v1"]["FirestoreClient"]>
 type ClientOptions = NonNullable<ClientParameters[0]>
-/** `google-gax`, the SDK's transport; of its two kinds the one over gRPC. */
-export type Gax = Extract<ClientParameters[1], { grpc: unknown }>
+type TransportOverGrpc = Extract<ClientParameters[1], { grpc: unknown }>
+/** `google-gax`, the transport of the SDK: only the members that every supported version of it has. */
+export type Gax = Pick<TransportOverGrpc, "grpc" | "GoogleAuth">
 
-/** Loads the SDK. Rejects with `DEPENDENCY_MISSING` if it is not installed. */
+const PACKAGE = "@google-cloud/firestore"
+/** Lowest supported major version of the SDK. */
+const LOWEST_MAJOR = 7
+
+interface Installed {
+  sdk: Sdk
+  gax: TransportOverGrpc
+  version: string
+}
+
+/** Loads the SDK. Rejects with `DEPENDENCY_MISSING` if it is not installed, or if its version is not supported. */
 export async function loadSdk(
-  load: () => Promise<{ default: Sdk }> = () => import("@google-cloud/firestore"),
-): Promise<{ sdk: Sdk; gax: Gax }> {
+  load: () => Promise<Installed> = loadInstalled,
+): Promise<Pick<Installed, "sdk" | "gax">> {
+  const missing = (message: string, cause?: unknown) =>
+    new KvError("DEPENDENCY_MISSING", message, { operation: "open", backend: KIND, cause })
+  let installed: Installed
   try {
-    const sdk = (await load()).default
-    const require = createRequire(import.meta.url)
-    // A dependency of the SDK's own: nothing says that it can be found from here.
-    const gax: Gax = createRequire(require.resolve("@google-cloud/firestore"))("google-gax")
-    return { sdk, gax }
+    installed = await load()
   } catch (cause) {
     if (!(cause instanceof Error && "code" in cause && /MODULE_NOT_FOUND/.test(String(cause.code))))
       throw cause
-    throw new KvError(
-      "DEPENDENCY_MISSING",
-      "the package @google-cloud/firestore is not installed; run `npm install @google-cloud/firestore`",
-      { operation: "open", backend: KIND, cause },
+    throw missing(`the package ${PACKAGE} is not installed; run \`npm install ${PACKAGE}\``, cause)
+  }
+  const { sdk, gax, version } = installed
+  if (Number.parseInt(version, 10) < LOWEST_MAJOR) {
+    throw missing(
+      `${PACKAGE} ${version} is installed, and version ${LOWEST_MAJOR} or later is needed; run \`npm install ${PACKAGE}\``,
     )
   }
+  return { sdk, gax }
 }
 
-/** Options of the SDK's generated clients. `BINDING_INVALID` if the endpoint is not one. */
-export function clientOptions(settings: FirestoreSettings, { grpc, googleAuthLibrary }: Gax): ClientOptions {
+async function loadInstalled(): Promise<Installed> {
+  const sdk = (await import("@google-cloud/firestore")).default
+  const require = createRequire(import.meta.url)
+  const { version }: { version: string } = require(`${PACKAGE}/package.json`)
+  // A dependency of the SDK, which is not necessarily installed where this file could find it.
+  const gax: TransportOverGrpc = createRequire(require.resolve(PACKAGE))("google-gax")
+  return { sdk, gax, version }
+}
+
+/** Options of the SDK's generated clients. `BINDING_INVALID` if the endpoint is not valid. */
+export function clientOptions(settings: FirestoreSettings, { grpc, GoogleAuth }: Gax): ClientOptions {
   const { projectId, keyFilename, credentials } = settings
   const endpoint = endpointOf(settings)
   return {
@@ -71,13 +93,17 @@ export function clientOptions(settings: FirestoreSettings, { grpc, googleAuthLib
     ...CHANNEL_OPTIONS,
     ...(endpoint === undefined ? {} : { servicePath: endpoint.host, port: endpoint.port }),
     ...(endpoint?.emulator
-      ? // Without an auth client, one is looked for in the machine's metadata service, for seconds.
-        { sslCreds: grpc.credentials.createInsecure(), authClient: new googleAuthLibrary.PassThroughClient() }
+      ? { sslCreds: grpc.credentials.createInsecure(), auth: withoutCredentials(GoogleAuth) }
       : {
           ...(keyFilename === undefined ? {} : { keyFilename }),
           ...(credentials === undefined ? {} : { credentials }),
         }),
   }
+}
+
+/** For an emulator. Google's own class would ask the metadata service of the machine for credentials, for seconds. */
+function withoutCredentials(GoogleAuth: Gax["GoogleAuth"]): InstanceType<Gax["GoogleAuth"]> {
+  return Object.assign(new GoogleAuth(), { getUniverseDomain: async () => "googleapis.com" })
 }
 
 /** The stub of a generated client, which sends what it is told, once. `ACCESS_DENIED` without credentials. */

@@ -3,11 +3,10 @@ import type { Backend, Write } from "../../../tiers/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { firestore } from "../../../tiers/firestore/backend.ts"
 import { toKvError } from "../../../tiers/firestore/errors.ts"
-import { type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
+import { clientOptions, type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { failureOf } from "../../support/failures.ts"
 import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
-import { wasWrittenBy } from "../../support/heads.ts"
 
 const KEY = "personal-key"
 const SECRET = "secret-value"
@@ -31,7 +30,7 @@ const READS: Record<string, (backend: Backend) => unknown> = {
   get: (backend) => backend.get(KEY),
   getMany: (backend) => backend.getMany([KEY]),
   exists: (backend) => backend.exists(KEY),
-  wasWrittenBy: (backend) => wasWrittenBy(backend, KEY, write.id),
+  probe: (backend) => backend.probe([KEY]),
   scan: (backend) => backend.scan("", { limit: 1 }),
 }
 
@@ -87,7 +86,7 @@ describe("a status of the service", () => {
         expect(innermost(error)).toMatchObject({ code, details })
         // A commit that is refused is followed by a look at the row; nothing is ever sent twice.
         expect(service.server.calls.filter((method) => method === service.server.calls[0])).toHaveLength(1)
-        if (!["getMany", "scan"].includes(operation)) expect(error.key, operation).toBe(KEY)
+        if (!["getMany", "probe", "scan"].includes(operation)) expect(error.key, operation).toBe(KEY)
       }
     }
   })
@@ -100,7 +99,7 @@ function innermost(error: unknown): unknown {
 describe("an answer that settles nothing", () => {
   test("a document that the service passes over is not absent", async () => {
     await using service = await failing(() => [])
-    for (const read of [READS.get, READS.exists, READS.wasWrittenBy]) {
+    for (const read of [READS.get, READS.exists, READS.probe]) {
       expect((await failureOf(read?.(service.backend))).code).toBe("THROTTLED")
     }
     const passedOver = (await service.backend.getMany([KEY])).get(KEY)
@@ -166,6 +165,22 @@ describe("opening", () => {
     const error = await failureOf(loadSdk(() => import(absent)))
     expect(error.code).toBe("DEPENDENCY_MISSING")
     expect(error.message).toContain("npm install @google-cloud/firestore")
+  })
+
+  test("names the version of the package that is too old, and the version that is needed", async () => {
+    const { sdk, gax } = await loadSdk()
+    const error = await failureOf(loadSdk(async () => ({ sdk, gax, version: "6.8.0" })))
+    expect(error).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
+    expect(error.message).toContain("@google-cloud/firestore 6.8.0 is installed")
+    expect(error.message).toContain("version 7 or later is needed")
+    expect(await loadSdk(async () => ({ sdk, gax, version: "7.0.0" }))).toEqual({ sdk, gax })
+  })
+
+  test("an emulator needs nothing of google-gax that version 4, which comes with version 7 of the package, lacks", async () => {
+    const { gax } = await loadSdk()
+    const { grpc, GoogleAuth } = gax
+    const { auth } = clientOptions({ projectId: "p", endpoint: "127.0.0.1:1" }, { grpc, GoogleAuth })
+    expect(await auth?.getUniverseDomain()).toBe("googleapis.com")
   })
 })
 
