@@ -178,6 +178,8 @@ await requireServer("redis", startRedisServer, (server) => {
     const proxy = await faultProxy(server.port, "chunks")
     proxies.push(proxy)
     const backend = await open(`redis://127.0.0.1:${proxy.port}`)
+    // What ioredis sends of its own accord at the beginning must not be in one chunk with the command.
+    await backend.exists("key")
     const response = `-${answer}\r\n`
     proxy.inject({
       kind: "respond",
