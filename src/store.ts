@@ -27,13 +27,12 @@ import type { TwoTier } from "./coherence/two-tier.ts"
 import type { StoreStats } from "./counters.ts"
 import type { Caller, Listener } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
+import { bytes, type Form, json, mutableJson, text, whole } from "./operations/forms.ts"
 import { getOrSet } from "./operations/get-or-set.ts"
 import { checkKey } from "./operations/keys.ts"
 import { ofExists, ofRead, ofStrongExists, ofStrongRead } from "./operations/outcomes.ts"
 import { readMany } from "./operations/read-many.ts"
 import { scanPage, scanPages } from "./operations/scans.ts"
-import { versionToken } from "./operations/tokens.ts"
-import { jsonOf, mutableJsonOf, textOf } from "./operations/values.ts"
 import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { OPTIONS } from "./options.ts"
 
@@ -82,58 +81,63 @@ export class Store implements Kv {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
         const size = this.#l1.lengthAt(slot)
-        const text = this.#l1.textAt(slot) ?? this.#textAt("getText", key, slot)
+        const answer = this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "getText", key)
         this.#listener.onHit?.("get", key, size)
-        return text
+        return answer
       }
     }
     const read = this.#read("getText", key, options)
     const entry = read instanceof Promise ? await read : read
-    return entry && textOf(this.#l1, entry, "getText", key)
+    return entry && text.of(this.#l1, entry, "getText", key)
   }
 
   async getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
-        const size = this.#l1.lengthAt(slot)
-        const json = this.#l1.jsonAt(slot) ?? this.#jsonAt("getJson", key, slot)
-        this.#listener.onHit?.("get", key, size)
-        return json as T
+        const { onHit } = this.#listener
+        const size = onHit && this.#l1.lengthAt(slot)
+        const answer = this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "getJson", key)
+        onHit?.("get", key, size)
+        return answer as T
       }
     }
     const read = this.#read("getJson", key, options, OPTIONS.readJson)
     const entry = read instanceof Promise ? await read : read
-    return entry && (this.#jsonOf("getJson", key, entry, options?.mutable) as T)
+    return entry && ((options?.mutable ? mutableJson : json).of(this.#l1, entry, "getJson", key) as T)
   }
 
   async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
-    const hit = options === undefined ? this.#l1.get(key) : undefined
-    if (hit !== undefined) this.#listener.onHit?.("get", key, hit.bytes.length)
-    const read = hit ?? this.#read("getEntry", key, options)
+    if (options === undefined) {
+      const slot = this.#l1.find(key)
+      if (slot !== NONE) {
+        const answer = whole.at(this.#l1, slot, "getEntry", key)
+        this.#listener.onHit?.("get", key, answer.value.length)
+        return answer
+      }
+    }
+    const read = this.#read("getEntry", key, options)
     const entry = read instanceof Promise ? await read : read
-    if (entry === undefined) return undefined
-    const { version, expiresAt } = entry
-    const expiry = expiresAt === undefined ? {} : { expiresAt }
-    return { key, value: entry.copyBytes(), version: versionToken(key, version), ...expiry }
+    return entry && whole.of(this.#l1, entry, "getEntry", key)
   }
 
-  getMany(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, Uint8Array>> {
-    return this.#readMany("getMany", keys, options, OPTIONS.readMany, (_key, entry) => entry.copyBytes())
+  async getMany(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, Uint8Array>> {
+    this.#checkCall("getMany", options, OPTIONS.readMany)
+    return readMany(this.#store, "getMany", keys, options, bytes)
   }
 
-  getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>> {
-    const decode = (key: string, entry: L1Entry) => textOf(this.#l1, entry, "getManyText", key)
-    return this.#readMany("getManyText", keys, options, OPTIONS.readMany, decode)
+  async getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>> {
+    this.#checkCall("getManyText", options, OPTIONS.readMany)
+    return readMany(this.#store, "getManyText", keys, options, text)
   }
 
-  getManyJson<T = unknown>(
+  async getManyJson<T = unknown>(
     keys: Iterable<string>,
     options?: GetManyOptions & JsonReadOptions,
   ): Promise<Map<string, T>> {
-    const decode = (key: string, entry: L1Entry) =>
-      this.#jsonOf("getManyJson", key, entry, options?.mutable) as T
-    return this.#readMany("getManyJson", keys, options, OPTIONS.readManyJson, decode)
+    this.#checkCall("getManyJson", options, OPTIONS.readManyJson)
+    const form = (options?.mutable ? mutableJson : json) as Form<T>
+    return readMany(this.#store, "getManyJson", keys, options, form)
   }
 
   peek(key: string): Uint8Array | undefined {
@@ -145,25 +149,31 @@ export class Store implements Kv {
   peekText(key: string): string | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekText", key)
-    return this.#l1.textAt(slot) ?? this.#textAt("peekText", key, slot)
+    return this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "peekText", key)
   }
 
   peekJson<T = unknown>(key: string): T | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekJson", key)
-    return (this.#l1.jsonAt(slot) ?? this.#jsonAt("peekJson", key, slot)) as T
+    return (this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "peekJson", key)) as T
   }
 
   async exists(key: string, options?: ReadOptions): Promise<boolean> {
     this.#check("exists", key, options, OPTIONS.read)
     const strong = options?.consistency === "strong"
-    const held = strong ? undefined : this.#tiers.lookUp(key)
-    if (held === undefined) {
-      const ask = (caller: Caller) => abortable(this.#tiers.exists(key, !strong, caller), options?.signal)
-      return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
+    if (!strong) {
+      const slot = this.#l1.find(key)
+      if (slot !== NONE) {
+        this.#listener.onHit?.("exists", key, this.#l1.lengthAt(slot))
+        return true
+      }
+      if (this.#tiers.lookUpAbsent(key) === null) {
+        this.#listener.onHit?.("exists", key, undefined)
+        return false
+      }
     }
-    this.#listener.onHit?.("exists", key, held?.bytes.length)
-    return held !== null
+    const ask = (caller: Caller) => abortable(this.#tiers.exists(key, !strong, caller), options?.signal)
+    return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
   }
 
   async set(key: string, value: KvValue, options?: PutOptions): Promise<boolean> {
@@ -252,35 +262,6 @@ export class Store implements Kv {
     }
     this.#listener.onHit?.("get", key, held?.bytes.length)
     return held ?? undefined
-  }
-
-  async #readMany<T>(
-    operation: string,
-    keys: Iterable<string>,
-    options: GetManyOptions | undefined,
-    checks: Checks,
-    decode: (key: string, entry: L1Entry) => T,
-  ): Promise<Map<string, T>> {
-    this.#checkCall(operation, options, checks)
-    const present = new Map<string, T>()
-    for (const [key, entry] of await readMany(this.#store, operation, keys, options)) {
-      present.set(key, decode(key, entry))
-    }
-    return present
-  }
-
-  /** The text of a hit that L1 does not hold decoded. */
-  #textAt(operation: string, key: string, slot: number): string {
-    return textOf(this.#l1, this.#l1.entryAt(slot), operation, key)
-  }
-
-  /** The JSON of a hit that L1 does not hold decoded, or that is `null`. */
-  #jsonAt(operation: string, key: string, slot: number): unknown {
-    return jsonOf(this.#l1, this.#l1.entryAt(slot), operation, key)
-  }
-
-  #jsonOf(operation: string, key: string, entry: L1Entry, mutable = false): unknown {
-    return mutable ? mutableJsonOf(this.#l1, entry, operation, key) : jsonOf(this.#l1, entry, operation, key)
   }
 
   /** The answer of a `peek` that found nothing. Throws if the call is not legal. */

@@ -1,7 +1,6 @@
 import type { MaybePromise } from "../../tiers/backend.ts"
 import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
-import type { L1 } from "../../tiers/l1/l1.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import { describe } from "../../tiers/util/checks.ts"
 import type { GetOrSetOptions, Loader } from "../api.ts"
@@ -9,44 +8,45 @@ import { type LoadRequest, ofLoad } from "../coherence/loads.ts"
 import type { Caller, Outcome } from "../listener.ts"
 import type { OpenStore } from "../open-store.ts"
 import { expiryOf } from "../options.ts"
+import { bytes, type Form, json, mutableJson, text } from "./forms.ts"
 import { ofRead } from "./outcomes.ts"
-import { encodeJson, encodeValue, jsonOf, mutableJsonOf, textOf } from "./values.ts"
+import { encodeJson, encodeValue } from "./values.ts"
 
 const OPERATION = "getOrSet"
 
-/** How a loaded value is stored, and how a stored value is returned. */
-interface Form {
+/** How a loaded value is stored, and in which form a stored value is returned. */
+interface Codec {
   encode(value: unknown, key: string): Uint8Array
-  decode(l1: L1, entry: L1Entry, key: string): unknown
+  form: Form<unknown>
 }
 
-const json: Form = {
+const asJson: Codec = {
   encode(value, key) {
     if (value instanceof Uint8Array) throw wrongForm("bytes", "bytes", key)
     return encodeJson(value, OPERATION, key)
   },
-  decode: (l1, entry, key) => jsonOf(l1, entry, OPERATION, key),
+  form: json,
 }
 
-const mutableJson: Form = { ...json, decode: (l1, entry, key) => mutableJsonOf(l1, entry, OPERATION, key) }
+const asMutableJson: Codec = { ...asJson, form: mutableJson }
 
-const text: Form = {
+const asText: Codec = {
   encode(value, key) {
     if (typeof value !== "string") throw wrongForm(describe(value), "json", key)
     return encodeValue(value, OPERATION, key)
   },
-  decode: (l1, entry, key) => textOf(l1, entry, OPERATION, key),
+  form: text,
 }
 
-const bytes: Form = {
+const asBytes: Codec = {
   encode(value, key) {
     if (!(value instanceof Uint8Array)) throw wrongForm(describe(value), "json", key)
     return encodeValue(value, OPERATION, key)
   },
-  decode: (_l1, entry) => entry.copyBytes(),
+  form: bytes,
 }
 
-const FORMS = { json, text, bytes }
+const CODECS = { json: asJson, text: asText, bytes: asBytes }
 
 function wrongForm(found: string, fitting: string, key: string): KvError {
   const message = `The loader returned ${found}; pass as: "${fitting}" to store it and get it back as it is`
@@ -71,14 +71,14 @@ export async function getOrSet(
 ): Promise<unknown> {
   const { l1, tiers, listener } = store
   const { consistency, signal } = options
-  const form = formOf(options)
-  const load = loadOf(store, key, loader, form, options)
+  const codec = codecOf(options)
+  const load = loadOf(store, key, loader, codec, options)
 
   const held = consistency === "strong" ? undefined : tiers.lookUp(key)
   if (held) {
     listener.onHit?.(OPERATION, key, held.bytes.length)
     refreshIfDue(store, load, held, options)
-    return form.decode(l1, held, key)
+    return codec.form.of(l1, held, OPERATION, key)
   }
   const answer = (caller: Caller): MaybePromise<Result> => {
     const read =
@@ -93,7 +93,7 @@ export async function getOrSet(
     )
   }
   const { entry } = await listener.operation(OPERATION, key, answer, ofResult)
-  return entry && form.decode(l1, entry, key)
+  return entry && codec.form.of(l1, entry, OPERATION, key)
 }
 
 /** The entry that was read, with a refresh in the background if one is due; if the key is absent, the loaded entry. */
@@ -121,15 +121,15 @@ function refreshIfDue(
   if (expiresAt - runtime.now() < refreshAheadMs) tiers.refresh({ ...load, condition: { version } })
 }
 
-function formOf({ as = "json", mutable }: GetOrSetOptions): Form {
-  return as === "json" && mutable ? mutableJson : FORMS[as]
+function codecOf({ as = "json", mutable }: GetOrSetOptions): Codec {
+  return as === "json" && mutable ? asMutableJson : CODECS[as]
 }
 
 function loadOf(
   { runtime }: OpenStore,
   key: string,
   loader: Loader<unknown>,
-  form: Form,
+  codec: Codec,
   { ttlMs, refreshAheadMs = 0 }: GetOrSetOptions,
 ): Load {
   if (typeof loader !== "function") {
@@ -146,7 +146,7 @@ function loadOf(
   }
   const encode = (value: unknown) => {
     const expiresAt = expiryOf(ttlMs, runtime.now(), OPERATION)
-    return { value: form.encode(value, key), ...(expiresAt === undefined ? {} : { expiresAt }) }
+    return { value: codec.encode(value, key), ...(expiresAt === undefined ? {} : { expiresAt }) }
   }
   return { key, loader, encode }
 }

@@ -1,10 +1,10 @@
-import type { KeyedEntry } from "../../tiers/backend.ts"
 import { DEFAULTS } from "../../tiers/limits.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { Entry, ScanOptions, ScanPageResult } from "../api.ts"
 import type { OpenStore } from "../open-store.ts"
+import { entryOf } from "./forms.ts"
 import { checkPrefix } from "./keys.ts"
-import { cursorToken, positionFrom, versionToken } from "./tokens.ts"
+import { cursorToken, positionFrom } from "./tokens.ts"
 
 /** The entries of all pages. Each page is read when the loop reaches it, after `check`. */
 export async function* scanPages(
@@ -48,16 +48,9 @@ export async function scanPage(
     keys: { l2: entries.length },
   }))
   return {
-    entries: page.entries.map(toEntry),
+    entries: page.entries.map(({ key, value, version, expiresAt }) =>
+      entryOf(key, value, version, expiresAt),
+    ),
     ...(page.next === undefined ? {} : { nextCursor: cursorToken(place, prefix, page.next) }),
-  }
-}
-
-function toEntry({ key, value, version, expiresAt }: KeyedEntry): Entry {
-  return {
-    key,
-    value,
-    version: versionToken(key, version),
-    ...(expiresAt === undefined ? {} : { expiresAt }),
   }
 }

@@ -1,6 +1,4 @@
 import { KvError } from "../../tiers/errors.ts"
-import type { L1Entry } from "../../tiers/l1/entry.ts"
-import type { L1 } from "../../tiers/l1/l1.ts"
 import { MAX_VALUE_BYTES } from "../../tiers/limits.ts"
 import { describe } from "../../tiers/util/checks.ts"
 import { lossInJson } from "./json.ts"
@@ -87,52 +85,4 @@ function bounded(bytes: Uint8Array, operation: string, key: string): Uint8Array 
       "Keep large objects in object storage and store their address here",
     { operation, key, limit: MAX_VALUE_BYTES, actual },
   )
-}
-
-/** The text of an entry, kept in `l1`; throws `INVALID_VALUE` if its bytes are not UTF-8. */
-export function textOf(l1: L1, entry: L1Entry, operation: string, key: string): string {
-  if (entry.text !== undefined) return entry.text
-  const text = decodeText(entry, operation, key)
-  l1.keepText(key, entry)
-  return text
-}
-
-/** The JSON of an entry, deep-frozen, shared and kept in `l1`; throws `INVALID_VALUE` if its text is not JSON. */
-export function jsonOf(l1: L1, entry: L1Entry, operation: string, key: string): unknown {
-  if (entry.json !== undefined) return entry.json
-  const text = decodeText(entry, operation, key)
-  try {
-    entry.decodeJson(text)
-  } catch {
-    throw notJson(operation, key)
-  }
-  l1.keepJson(key, entry)
-  return entry.json
-}
-
-/** The JSON of an entry, parsed anew for one caller. */
-export function mutableJsonOf(l1: L1, entry: L1Entry, operation: string, key: string): unknown {
-  const text = textOf(l1, entry, operation, key)
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw notJson(operation, key)
-  }
-}
-
-function decodeText(entry: L1Entry, operation: string, key: string): string {
-  const text = entry.decodeText()
-  if (text !== undefined) return text
-  throw new KvError("INVALID_VALUE", "The stored bytes are not UTF-8 text; read them with get()", {
-    operation,
-    key,
-  })
-}
-
-// The SyntaxError is not the cause, because its message quotes the value.
-function notJson(operation: string, key: string): KvError {
-  return new KvError("INVALID_VALUE", "The stored value is not JSON; read it with getText() or get()", {
-    operation,
-    key,
-  })
 }

@@ -44,7 +44,7 @@ export const ANCHORS = {
 
   l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.remove($key)) this.#invalidations++"],
   l1LimitsTheDeadline: ["L1.fill", ", $runtime.monotonic() + $left)"],
-  l1ChecksTheExpiry: ["L1.#isExpired", "$entries.expiresAt($slot) <= $clock.wall"],
+  l1ChecksTheExpiry: ["L1.#isExpired", "$expiresAt <= $clock.wall"],
 } as const satisfies Readonly<Record<string, Anchor>>
 
 type AnchorName = keyof typeof ANCHORS

@@ -9,7 +9,6 @@ const PROBES = 2
  * grow in the same fill.
  */
 const FIRST_SLOTS = { bytes: 17, texts: 18, jsons: 19, freshUntil: 20, askedAt: 22, expiresAt: 26 }
-const NEVER = Number.POSITIVE_INFINITY
 
 /**
  * The entries of L1, bounded in number and in bytes. The least recently used give way, dead ones before them where the next
@@ -97,9 +96,9 @@ export class Entries {
     this.#recharge(slot, charged)
   }
 
-  /** Unix ms; infinite for an entry that does not expire. */
-  expiresAt(slot: number): number {
-    return this.#expiresAt[slot] || NEVER
+  /** Unix ms; `undefined` for an entry that does not expire. */
+  expiresAt(slot: number): number | undefined {
+    return this.#expiresAt[slot] || undefined
   }
 
   /** Since the backend was asked for the entry, ms; less by 2^32, which are 49 days, for one that is older than that. */
@@ -108,15 +107,14 @@ export class Entries {
   }
 
   version(slot: number): string {
-    return this.#versions.get(slot).toString()
+    return this.#versions.get(slot)
   }
 
   entry(slot: number): L1Entry {
-    const expiresAt = this.expiresAt(slot)
     return new L1Entry(
       this.bytes[slot] as string,
-      this.#versions.get(slot),
-      expiresAt === NEVER ? undefined : expiresAt,
+      this.version(slot),
+      this.expiresAt(slot),
       this.texts[slot],
       this.jsons[slot],
     )

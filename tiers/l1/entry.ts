@@ -1,6 +1,5 @@
 import { isUtf8 } from "node:buffer"
 import { copyBytes } from "../util/byte-pool.ts"
-import type { PackedVersion } from "./versions.ts"
 
 /**
  * A value as L1 holds it: immutable, so that it can be shared by every reader without a copy.
@@ -12,32 +11,28 @@ import type { PackedVersion } from "./versions.ts"
 export class L1Entry {
   /** One character a byte, U+0000 to U+00FF. */
   readonly bytes: string
+  /** The backend's version of the row. */
+  readonly version: string
   /** Unix ms; `undefined` if the entry does not expire. */
   readonly expiresAt: number | undefined
   /** The bytes decoded as UTF-8, once somebody asked for them. */
   text: string | undefined
   /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
   json: unknown
-  #version: string | PackedVersion
 
   /** @param value the bytes, copied; or the string that another entry holds them as */
   constructor(
     value: Uint8Array | string,
-    version: string | PackedVersion,
+    version: string,
     expiresAt: number | undefined,
     text?: string,
     json?: unknown,
   ) {
     this.bytes = typeof value === "string" ? value : asBuffer(value).toString("latin1")
+    this.version = version
     this.expiresAt = expiresAt
     this.text = text
     this.json = json
-    this.#version = version
-  }
-
-  /** The backend's version of the row. */
-  get version(): string {
-    return this.#version.toString()
   }
 
   /** A copy of the bytes that belongs to the caller. */
@@ -62,6 +57,15 @@ export class L1Entry {
     if (this.json === undefined) this.json = deepFreeze(JSON.parse(text))
     return this.json
   }
+}
+
+/** What L1 holds of a key, fresh or not. */
+export interface KeptEntry {
+  readonly entry: L1Entry
+  /** Since the backend was asked for it, ms. */
+  readonly ageMs: number
+  /** No longer fresh: L1 does not answer with it of its own accord. */
+  readonly stale: boolean
 }
 
 /**

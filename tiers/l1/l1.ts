@@ -2,7 +2,7 @@ import type { Runtime } from "../runtime.ts"
 import { copyBytes } from "../util/byte-pool.ts"
 import { CoarseClock } from "./coarse-clock.ts"
 import { Entries } from "./entries.ts"
-import type { L1Entry } from "./entry.ts"
+import type { KeptEntry, L1Entry } from "./entry.ts"
 import { type LruSlots, NONE } from "./lru-slots.ts"
 import { Negatives } from "./negatives.ts"
 import { type L1Counters, type L1Settings, maxNegatives, NOTHING } from "./settings.ts"
@@ -11,15 +11,6 @@ import { type L1Counters, type L1Settings, maxNegatives, NOTHING } from "./setti
 const LOOK_UPS_PER_GLANCE = 8
 /** Glances between two hits that are timed: latency is sampled, because timing a hit costs more than the hit. */
 const GLANCES_PER_SAMPLE = 32
-
-/** What L1 holds of a key, fresh or not. */
-export interface KeptEntry {
-  readonly entry: L1Entry
-  /** Since the backend was asked for it, ms. */
-  readonly ageMs: number
-  /** No longer fresh: L1 does not answer with it of its own accord. */
-  readonly stale: boolean
-}
 
 /**
  * L1: the entries of one process, in memory, synchronous. Least recently used entries give way.
@@ -106,6 +97,16 @@ export class L1 {
   /** The JSON in a slot; `undefined` if it was never decoded. */
   jsonAt(slot: number): unknown {
     return this.#entries.jsons[slot]
+  }
+
+  /** The backend's version of the row in a slot. */
+  versionAt(slot: number): string {
+    return this.#entries.version(slot)
+  }
+
+  /** When the entry in a slot expires in L2, Unix ms; `undefined` if it does not. */
+  expiresAt(slot: number): number | undefined {
+    return this.#entries.expiresAt(slot)
   }
 
   entryAt(slot: number): L1Entry {
@@ -237,14 +238,13 @@ export class L1 {
 
   counters(): L1Counters {
     const { evictions, expirations } = this.#entries
-    const negatives = this.#negatives
     const lookUps = this.#rounds * LOOK_UPS_PER_GLANCE + (LOOK_UPS_PER_GLANCE - this.#lookUpsLeft)
     return {
       hits: lookUps - this.#misses,
-      negativeHits: negatives.hits,
+      negativeHits: this.#negatives.hits,
       fills: this.#fills,
-      evictions: { ...evictions, negatives: negatives.evictions },
-      expirations: expirations + negatives.expirations,
+      evictions: { ...evictions, negatives: this.#negatives.evictions },
+      expirations: expirations + this.#negatives.expirations,
       invalidations: this.#invalidations,
     }
   }
@@ -283,7 +283,8 @@ export class L1 {
 
   /** Whether the entry has expired in L2 by the last reading of the wall clock, which has no fractions of a millisecond. */
   #isExpired(slot: number): boolean {
-    return this.#entries.expiresAt(slot) <= this.#clock.wall
+    const expiresAt = this.#entries.expiresAt(slot)
+    return expiresAt !== undefined && expiresAt <= this.#clock.wall
   }
 
   #jittered(ttlMs: number): number {

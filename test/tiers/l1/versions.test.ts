@@ -9,6 +9,8 @@ const version = fc.oneof(
   hex(48),
   hex(32),
   hex(8),
+  hex(2),
+  hex(50),
   // Almost of that form, or of another: what Firestore and Azure Tables give, and what rows of other clients are given.
   hex(48).map((text) => text.toUpperCase()),
   hex(56),
@@ -28,16 +30,8 @@ test("versions of any form come back as they went in, from slots used again and 
         versions.set(slot, text)
         model.set(slot, text)
       }
-      for (const [slot, text] of model) expect(versions.get(slot).toString()).toBe(text)
+      for (const [slot, text] of model) expect(versions.get(slot)).toBe(text)
     }),
     { numRuns: 1_000 },
   )
-})
-
-test("a version that was taken out stays what it was", () => {
-  const versions = new Versions(2)
-  versions.set(1, "ab".repeat(24))
-  const taken = versions.get(1)
-  versions.set(1, "cd".repeat(24))
-  expect(taken.toString()).toBe("ab".repeat(24))
 })
