@@ -172,7 +172,8 @@ export class Store implements Kv {
         return false
       }
     }
-    const ask = (caller: Caller) => abortable(this.#tiers.exists(key, !strong, caller), options?.signal)
+    const ask = (caller: Caller) =>
+      abortable(this.#tiers.direct.exists(key, !strong, caller), options?.signal)
     return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
   }
 
@@ -256,7 +257,7 @@ export class Store implements Kv {
     if (held === undefined) {
       const operation = this.#listener.begin("get", key)
       const { caller } = operation
-      const read = strong ? this.#tiers.readStrong(key, caller) : this.#tiers.read(key, true, caller)
+      const read = strong ? this.#tiers.direct.readStrong(key, caller) : this.#tiers.read(key, true, caller)
       const answer = read instanceof Promise ? abortable(read, options?.signal) : read
       return operation.ends(answer, strong ? ofStrongRead : ofRead)
     }

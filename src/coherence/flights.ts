@@ -8,7 +8,7 @@ export interface Flight {
   readonly askedAt: number
   /** Whether the entry enters L1, unless the flight is dirty. */
   fill: boolean
-  /** Since this read began, the key was written, or another read returned it to a caller. The entry may be older than that. */
+  /** Since this read began, the key was written or invalidated, or another read returned it. The entry may be older than that. */
   dirty: boolean
   readonly caller: Caller
   promise: Promise<L1Entry | undefined>
@@ -56,7 +56,9 @@ export class Flights {
     this.#joinable.delete(key)
   }
 
-  clear(): void {
+  /** Marks every flight, and lets later reads start their own. */
+  dirtyAll(): void {
+    for (const flight of this.#joinable.values()) flight.dirty = true
     this.#joinable.clear()
   }
 }

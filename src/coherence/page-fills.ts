@@ -16,8 +16,17 @@ export class PageFills {
     this.#underWay.delete(page)
   }
 
-  /** Is called when `key` is written, or when a read has returned it to a caller. */
+  mayFill(page: PageFill, key: string): boolean {
+    return this.#underWay.has(page) && !page.has(key)
+  }
+
+  /** Is called when `key` is written or invalidated, or when a read has returned it to a caller. */
   dirty(key: string): void {
     for (const page of this.#underWay) page.add(key)
+  }
+
+  /** Is called when everything is invalidated. */
+  dirtyAll(): void {
+    this.#underWay.clear()
   }
 }

@@ -1,11 +1,4 @@
-import type {
-  Backend,
-  BackendTraits,
-  MaybePromise,
-  ScanPage,
-  ScanRequest,
-  StoredEntry,
-} from "../../tiers/backend.ts"
+import type { Backend, BackendTraits, MaybePromise, StoredEntry } from "../../tiers/backend.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { L1 } from "../../tiers/l1/l1.ts"
 import { DEFAULTS } from "../../tiers/limits.ts"
@@ -13,6 +6,7 @@ import type { Runtime } from "../../tiers/runtime.ts"
 import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
+import { DirectReads } from "./direct-reads.ts"
 import { FillBarriers } from "./fill-barriers.ts"
 import { type Flight, Flights } from "./flights.ts"
 import { InFlight } from "./in-flight.ts"
@@ -37,17 +31,18 @@ export interface TwoTierOptions {
  * No other code runs between two `await`s of a call, so the protocol needs only a few checks when a read returns. To *dirty* a
  * key means: mark its flight, remove the flight from the map so that later readers start their own, and drop the key from L1.
  *
- * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, the epoch has not
- *   changed since its start, no fill barrier is up, and the version is not below the floor. The callers get the entry in any case.
+ * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, no fill barrier is up, and
+ *   the version is not below the floor. The callers get the entry in any case.
  * - A **write** dirties the key before and after the request, and holds a fill barrier: see {@link WriteThrough}.
  * - A **load** is not stored if a write of the key began during it: see {@link Loads}.
- * - An **invalidation** of everything increments the epoch.
+ * - A **direct read** (strong, `exists`, a page of a scan) drops from L1 what differs from its answer: see {@link DirectReads}.
+ * - An **invalidation** dirties the key, or everything.
  */
 export class TwoTier {
   readonly traits: BackendTraits
   readonly writes: WriteThrough
+  readonly direct: DirectReads
   readonly #l1: L1
-  readonly #backend: Backend
   readonly #runtime: Runtime
   readonly #counters: Counters
   readonly #listener: Listener
@@ -58,12 +53,10 @@ export class TwoTier {
   readonly #barriers: FillBarriers
   readonly #floors: VersionFloors
   readonly #inFlight: InFlight
-  #epoch = 0
 
   constructor({ l1, backend, runtime, counters, listener, quarantineMs }: TwoTierOptions) {
     this.traits = backend.traits
     this.#l1 = l1
-    this.#backend = backend
     this.#runtime = runtime
     this.#counters = counters
     this.#listener = listener
@@ -89,6 +82,20 @@ export class TwoTier {
       inFlight,
       read: (key, caller) => this.read(key, true, caller),
       store: (key, write, own) => this.writes.put(key, write, own),
+    })
+    this.direct = new DirectReads({
+      l1,
+      backend,
+      runtime,
+      counters,
+      inFlight,
+      reads: this.#reads,
+      flights: this.#flights,
+      pageFills: this.#pageFills,
+      loads: this.#loads,
+      floors: this.#floors,
+      join: (flight, caller) => this.#join(flight, false, caller),
+      fill: (key, entry, askedAt) => this.#fill(key, entry, askedAt),
     })
   }
 
@@ -143,7 +150,6 @@ export class TwoTier {
     // The time to live in L1 starts with the request: the value may have been replaced right after the backend read it.
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
     const flight: Flight = { askedAt, fill, dirty: false, caller, promise: PENDING }
-    const epoch = this.#epoch
     const land = () => {
       this.#inFlight.end()
       this.#flights.end(key, flight)
@@ -152,9 +158,9 @@ export class TwoTier {
       (stored) => {
         land()
         const entry = this.#reads.arrived(stored, startedAt)
-        if (flight.dirty || epoch !== this.#epoch) {
+        if (flight.dirty) {
           if (flight.fill) this.#counters.refusedFills++
-          this.#shown(key, entry)
+          this.direct.shown(key, entry)
           return entry
         }
         this.#pageFills.dirty(key)
@@ -179,79 +185,6 @@ export class TwoTier {
     else this.#l1.fill(key, entry, askedAt)
   }
 
-  /** Reads `key` from the backend without joining a flight; drops the key from L1 if L1 holds another version. */
-  async readStrong(key: string, caller: Caller): Promise<L1Entry | undefined> {
-    this.#counters.l1Bypasses++
-    const startedAt = this.#reads.start()
-    const begunAt = this.#floors.now
-    this.#inFlight.begin()
-    try {
-      const stored = await this.#backend.get(key, caller === undefined ? undefined : { callers: [caller] })
-      const entry = this.#reads.arrived(stored, startedAt)
-      if (entry !== undefined) this.#floors.reached(key, entry.version, begunAt)
-      this.#shown(key, entry)
-      return entry
-    } catch (error) {
-      this.#reads.failed()
-      throw error
-    } finally {
-      this.#inFlight.end()
-    }
-  }
-
-  /** Whether the backend has `key`, without reading its value. With `cached`, joins the read under way, if there is one. */
-  async exists(key: string, cached: boolean, caller: Caller): Promise<boolean> {
-    const flight = cached ? this.#flights.of(key) : undefined
-    if (flight !== undefined) {
-      return this.#inFlight.during(async () => (await this.#join(flight, false, caller)) !== undefined)
-    }
-    if (!cached) this.#counters.l1Bypasses++
-    this.#inFlight.begin()
-    try {
-      const there = await this.#reads.askWhether(key)
-      this.#supersede(key, there ? (this.#l1.versionOf(key) ?? UNKNOWN) : null)
-      return there
-    } finally {
-      this.#inFlight.end()
-    }
-  }
-
-  /** Reads a page of a scan. With `fill` its entries enter L1, except those of keys written or read meanwhile. */
-  async readPage(prefix: string, request: ScanRequest, fill: boolean): Promise<ScanPage> {
-    const epoch = this.#epoch
-    const pageFill = this.#pageFills.begin(fill)
-    const startedAt = this.#runtime.monotonic()
-    this.#inFlight.begin()
-    try {
-      const page = await this.#backend.scan(prefix, request)
-      for (const stored of page.entries) {
-        this.#counters.bytesRead += stored.value.length
-        const mayFill = fill && epoch === this.#epoch && !pageFill.has(stored.key)
-        this.#shown(stored.key, stored)
-        if (mayFill) this.#fill(stored.key, this.#reads.toEntry(stored), startedAt)
-      }
-      return page
-    } finally {
-      this.#pageFills.end(pageFill)
-      this.#inFlight.end()
-    }
-  }
-
-  /** A read that does not fill returned `entry` to its callers. L1 must not hold an older version, unless `entry` is below the floor. */
-  #shown(key: string, entry: { version: string } | undefined): void {
-    if (entry !== undefined && this.#floors.isBelow(key, entry.version)) return
-    this.#supersede(key, entry?.version ?? null)
-  }
-
-  /** Drops `key` from L1 if L1 holds another version than `version` (`null`: absent), and keeps reads under way from filling it. */
-  #supersede(key: string, version: string | null): void {
-    const held = this.#l1.versionOf(key)
-    if (held !== undefined && held !== version) this.#l1.drop(key)
-    this.#flights.dirty(key)
-    this.#pageFills.dirty(key)
-    if (version !== null) this.#loads.shown(key, version === UNKNOWN ? undefined : version)
-  }
-
   /** The value that the loader returns, one load of a key at a time. It is stored under `request.condition`, unless the load is dirty. */
   load(request: LoadRequest, caller: Caller, signal?: AbortSignal): Promise<L1Entry | undefined> {
     return this.#loads.join(request, caller, signal)
@@ -274,8 +207,8 @@ export class TwoTier {
 
   /** Drops everything from L1, and keeps reads under way from filling it. */
   invalidateAll(): void {
-    this.#epoch++
-    this.#flights.clear()
+    this.#flights.dirtyAll()
+    this.#pageFills.dirtyAll()
     this.#loads.dirtyAll()
     this.#l1.clear()
   }
@@ -314,8 +247,5 @@ export class TwoTier {
 
 /** Longest time that `close` waits for calls under way, ms. With the defaults, calls to a backend over a network end within it. */
 const CLOSE_TIMEOUT_MS = 5_000
-
-/** The version of an entry that exists, but whose version is not known. No version of a backend is empty. */
-const UNKNOWN = ""
 
 const PENDING = new Promise<never>(() => {})

@@ -85,7 +85,7 @@ export async function getOrSet(
       held === null
         ? undefined
         : consistency === "strong"
-          ? tiers.readStrong(key, caller)
+          ? tiers.direct.readStrong(key, caller)
           : tiers.read(key, true, caller)
     if (!(read instanceof Promise)) return entryOrLoaded(store, load, read, options, caller)
     return tiers.during(async () =>

@@ -39,7 +39,8 @@ export async function readMany<T>(
   }
 
   const readAll = (caller: Caller) => {
-    const read = (key: string) => (strong ? tiers.readStrong(key, caller) : tiers.read(key, fill, caller))
+    const read = (key: string) =>
+      strong ? tiers.direct.readStrong(key, caller) : tiers.read(key, fill, caller)
     return abortable(readEach(unheld, read), options?.signal)
   }
   const entries = await listener.operation("getMany", undefined, readAll, (entries): Outcome => {

@@ -42,7 +42,7 @@ export async function scanPage(
     ...(position === undefined ? {} : { cursor: position }),
     ...(signal === undefined ? {} : { signal }),
   }
-  const read = () => abortable(tiers.readPage(prefix, request, fill), signal)
+  const read = () => abortable(tiers.direct.readPage(prefix, request, fill), signal)
   const page = await listener.operation("scan", undefined, read, ({ entries }) => ({
     tier: "l2",
     keys: { l2: entries.length },

@@ -4,23 +4,23 @@ import type { WriteFault } from "./table.ts"
 
 /** The places that mutants change, each once: where the code moves, only this table follows. */
 export const ANCHORS = {
-  flightLands: ["TwoTier.#fly", "if ($flight.dirty || $epoch !== $current) {"],
+  flightLands: ["TwoTier.#fly", "if ($flight.dirty) {"],
   flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
   flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
-  flightShows: ["TwoTier.#fly", "this.#shown($key, $entry)"],
+  flightShows: ["TwoTier.#fly", "this.direct.shown($key, $entry)"],
   flightIsDirtied: ["Flights.dirty", "this.#joinable.delete($key)"],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
   ],
-  strongReadAsks: ["TwoTier.readStrong", "const $stored = await $backend.get($key,"],
-  existsJoins: ["TwoTier.exists", "$cached ? $flights.of($key) : undefined"],
-  pageChecksTheEpoch: ["TwoTier.readPage", "$epoch === $current &&"],
-  pageChecksWhatIsDirty: ["TwoTier.readPage", "&& !$page.has($key)"],
-  showingDrops: ["TwoTier.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
-  showingDirtiesTheFlight: ["TwoTier.#supersede", "this.#flights.dirty($key)"],
-  clearMovesTheEpoch: ["TwoTier.invalidateAll", "$epoch++"],
-  clearForgetsTheFlights: ["TwoTier.invalidateAll", "this.#flights.clear()"],
+  strongReadAsks: ["DirectReads.readStrong", "const $stored = await $backend.get($key,"],
+  existsJoins: ["DirectReads.exists", "$cached ? $flights.of($key) : undefined"],
+  clearForgetsThePages: ["PageFills.dirtyAll", "this.#underWay.clear()"],
+  pageChecksWhatIsDirty: ["PageFills.mayFill", "&& !$page.has($key)"],
+  showingDrops: ["DirectReads.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
+  showingDirtiesTheFlight: ["DirectReads.#supersede", "flights.dirty($key)"],
+  clearDirtiesTheFlights: ["Flights.dirtyAll", "$flight.dirty = true"],
+  clearForgetsTheFlights: ["Flights.dirtyAll", "this.#joinable.clear()"],
 
   writeBeginsToFence: ["WriteThrough.#begin", "$barriers.raise($key)"],
   writeBeginsByDirtying: ["WriteThrough.#begin", "$dirty($key, $own)"],
@@ -62,7 +62,7 @@ export interface Mutant {
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "fill without the dirty check": {
     caughtBy: ["get", "set"],
-    edits: { flightLands: "if ($epoch !== $current) {" },
+    edits: { flightLands: "if (false) {" },
   },
   "later readers join a flight older than the write": {
     caughtBy: ["get", "set"],
@@ -82,7 +82,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "clear that leaves flights able to fill": {
     caughtBy: ["get", "writeElsewhere", "invalidateAll"],
-    edits: { clearMovesTheEpoch: "" },
+    edits: { clearDirtiesTheFlights: "" },
   },
   "clear that later readers' flights survive": {
     caughtBy: ["get", "writeElsewhere", "invalidateAll"],
@@ -90,7 +90,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "clear that leaves pages able to fill": {
     caughtBy: ["scanFill", "writeElsewhere", "invalidateAll"],
-    edits: { pageChecksTheEpoch: "" },
+    edits: { clearForgetsThePages: "" },
   },
   "no quarantine after an unknown outcome": {
     caughtBy: ["get", "set"],
@@ -157,7 +157,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["get", "getStrong", "writeElsewhere"],
     edits: {
       strongReadAsks:
-        "const joined = this.#flights.of($key)\nif (joined !== undefined) return await joined.promise\nconst $stored = await $backend.get($key,",
+        "const joined = this.#options.flights.of($key)\nif (joined !== undefined) return await joined.promise\nconst $stored = await $backend.get($key,",
     },
   },
   "a strong exists joins a read under way": {
