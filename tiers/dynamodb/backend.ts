@@ -94,7 +94,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     else if (!isContentVersion(condition.version)) expression = ifVersion(condition.version, now)
     else {
       const { operation, key } = write
-      const { Item: there } = await request({ operation, key }, getItem(key))
+      const { Item: there } = await request({ operation, key, effect: "read" }, getItem(key))
       if (there === undefined || !hasContentVersion(there, condition.version)) return there?.version?.S === id
       expression = ifUnchanged(there, now)
     }
@@ -118,7 +118,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     const input = { RequestItems: { [table]: [...requests.values()] } }
     try {
       const { UnprocessedItems } = await request(
-        { operation, write: true },
+        { operation, effect: "write" },
         (sdk) => new sdk.BatchWriteItemCommand(input),
       )
       const left = new Set(UnprocessedItems?.[table]?.map(writtenKey))
@@ -146,7 +146,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
         ...(after === "" ? {} : { ExclusiveStartKey: { pk, sk: { S: after } } }),
       }
       const { Items = [], LastEvaluatedKey } = await request(
-        { operation: "scan", signal },
+        { operation: "scan", effect: "read", signal },
         (sdk) => new sdk.QueryCommand(input),
       )
       return { entries: keyedEntries(Items, runtime.now()), next: LastEvaluatedKey?.sk?.S }
@@ -160,7 +160,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     close,
 
     async get(key) {
-      const { Item } = await request({ operation: "get", key }, getItem(key))
+      const { Item } = await request({ operation: "get", key, effect: "read" }, getItem(key))
       return Item && entryOf(Item, runtime.now(), "get")
     },
 
@@ -169,7 +169,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       if (keys.length === 0) return found
       const input = { RequestItems: { [table]: { Keys: keys.map(primaryKey), ConsistentRead: true } } }
       const { Responses, UnprocessedKeys } = await request(
-        { operation: "getMany" },
+        { operation: "getMany", effect: "read" },
         (sdk) => new sdk.BatchGetItemCommand(input),
       )
       const now = runtime.now()
@@ -184,13 +184,16 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     },
 
     async exists(key) {
-      const { Item } = await request({ operation: "exists", key }, getItem(key, LIVENESS_PROJECTION))
+      const { Item } = await request(
+        { operation: "exists", key, effect: "read" },
+        getItem(key, LIVENESS_PROJECTION),
+      )
       return Item !== undefined && isLive(Item, runtime.now(), "exists")
     },
 
     async put(key, write) {
       const { id, condition } = write
-      const put = { operation: "put", key, write: true }
+      const put = { operation: "put", key, effect: "write" } as const
       const item = itemOf(key, write)
       if (condition !== undefined) {
         return (await putIf(put, item, id, condition)) ? { applied: true, version: id } : { applied: false }
@@ -211,7 +214,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     },
 
     async delete(key, { id, condition }) {
-      const removal = { operation: "delete", key, write: true }
+      const removal = { operation: "delete", key, effect: "write" } as const
       if (condition !== undefined) {
         return { applied: await putIf(removal, tombstoneOf(key, id, runtime.now()), id, condition) }
       }
@@ -232,7 +235,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     async probe(keys) {
       const heads = new Map<string, RowHead | KvError>()
       for (const key of keys) {
-        const { Item } = await request({ operation: "probe", key }, getItem(key))
+        const { Item } = await request({ operation: "probe", key, effect: "read" }, getItem(key))
         if (Item !== undefined) heads.set(key, headOf(Item, runtime.now()))
       }
       return heads

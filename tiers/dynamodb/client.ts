@@ -32,35 +32,20 @@ export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
   /** Sends each command once, without retries. */
   readonly client: DynamoDBClient
-  /** Starts the deadline of one request. The request ends at the deadline, or when `signal` is aborted. */
-  begin(signal?: AbortSignal): RequestTime
   /** Closes the client if it was made here and has no other user. */
   close(): Promise<void>
 }
 
-export interface RequestTime {
-  /** For `client.send`. */
-  readonly options: { abortSignal: AbortSignal } | undefined
-  /** Call it when the request has ended. */
-  end(): void
-}
-
-export interface DynamoDbConnectOptions {
-  /** Time one request may take, ms. */
-  requestTimeoutMs: number
-  runtime: Runtime
-}
-
 /**
- * A connection over the caller's own client, or over one that all backends of this process with the same settings
- * share. Rejects with `DEPENDENCY_MISSING` or `BINDING_INVALID`; sends nothing.
+ * Connects over the client of the caller, or over a client that all backends of this process with the same settings share. Rejects with
+ * `DEPENDENCY_MISSING` or `BINDING_INVALID`; sends nothing.
  */
 export async function connectDynamodb(
   target: DynamoDBClient | DynamoDbSettings,
-  options: DynamoDbConnectOptions,
+  runtime: Runtime,
 ): Promise<DynamoDbConnection> {
   const sdk = await loadSdk()
-  return isClient(target) ? overClient(sdk, target, options) : overSharedClient(sdk, target, options)
+  return isClient(target) ? overClient(sdk, target) : overSharedClient(sdk, target, runtime)
 }
 
 async function loadSdk(): Promise<DynamoDbSdk> {
@@ -80,14 +65,10 @@ function isClient(target: unknown): target is DynamoDBClient {
 }
 
 /**
- * The client of the caller with its connections, credentials and middleware, but without retries: a retry would hide that an earlier attempt
- * got no answer. Its requests are aborted at the deadline, because it may have none itself.
+ * Uses the connections, credentials and middleware of the caller's client, but not its retries: a retry would hide that an earlier attempt
+ * got no answer.
  */
-function overClient(
-  sdk: DynamoDbSdk,
-  client: DynamoDBClient,
-  { requestTimeoutMs, runtime }: DynamoDbConnectOptions,
-): DynamoDbConnection {
+function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): DynamoDbConnection {
   const middlewareStack = client.middlewareStack.clone()
   middlewareStack.add((next) => next, {
     name: "retryMiddleware",
@@ -98,19 +79,6 @@ function overClient(
   return {
     sdk,
     client: Object.create(client, { middlewareStack: { value: middlewareStack } }),
-    begin(signal) {
-      const controller = new AbortController()
-      const abort = () => controller.abort()
-      const timer = runtime.setTimer(abort, requestTimeoutMs)
-      signal?.addEventListener("abort", abort, { once: true })
-      return {
-        options: { abortSignal: controller.signal },
-        end() {
-          timer.cancel()
-          signal?.removeEventListener("abort", abort)
-        },
-      }
-    },
     async close() {},
   }
 }
@@ -118,35 +86,26 @@ function overClient(
 /** The clients made here that are in use, by their settings. */
 const sharedClients = new SharedResource<DynamoDBClient>((client) => client.destroy())
 
-/** Time a new connection may take, ms. */
+/** Longest time until a new connection is established, ms. */
 const CONNECT_TIMEOUT_MS = 2_000
 
 async function overSharedClient(
   sdk: DynamoDbSdk,
   settings: DynamoDbSettings,
-  { requestTimeoutMs, runtime }: DynamoDbConnectOptions,
+  runtime: Runtime,
 ): Promise<DynamoDbConnection> {
   const { region, endpoint, credentials } = settings
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/i.test(endpoint))) {
     throw invalid("the endpoint of DynamoDB is not an http or https URL; give one as http://localhost:8000")
   }
-  const identity = JSON.stringify([region, endpoint, credentials, requestTimeoutMs])
-  const open = () => openClient(sdk, settings, requestTimeoutMs)
+  const identity = JSON.stringify([region, endpoint, credentials])
+  const open = () => openClient(sdk, settings)
   const { resource: client, release } = await sharedClients.acquire(identity, runtime, open)
-  return {
-    sdk,
-    client,
-    begin: (signal) => (signal === undefined ? NO_SIGNAL : { options: { abortSignal: signal }, end() {} }),
-    close: release,
-  }
+  return { sdk, client, close: release }
 }
 
-async function openClient(
-  sdk: DynamoDbSdk,
-  settings: DynamoDbSettings,
-  requestTimeoutMs: number,
-): Promise<DynamoDBClient> {
-  const client = makeClient(sdk, settings, requestTimeoutMs)
+async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise<DynamoDBClient> {
+  const client = makeClient(sdk, settings)
   try {
     await client.config.region()
     return client
@@ -159,11 +118,7 @@ async function openClient(
   }
 }
 
-function makeClient(
-  sdk: DynamoDbSdk,
-  { region, endpoint, credentials }: DynamoDbSettings,
-  requestTimeoutMs: number,
-): DynamoDBClient {
+function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoDbSettings): DynamoDBClient {
   const client = new sdk.DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -171,18 +126,13 @@ function makeClient(
     maxAttempts: 1,
     // The SDK then builds its middleware chain once, not for each request: that saves a fifth of the CPU of a request.
     cacheMiddleware: true,
-    requestHandler: {
-      connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, requestTimeoutMs),
-      requestTimeout: requestTimeoutMs,
-      throwOnRequestTimeout: true,
-    },
+    // No `requestTimeout`: it would end at the headers of an answer. Each request has an abort signal for its whole time.
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS },
   })
   // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")
   return client
 }
-
-const NO_SIGNAL: RequestTime = { options: undefined, end() {} }
 
 function invalid(message: string, cause?: unknown): KvError {
   return new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND, cause })

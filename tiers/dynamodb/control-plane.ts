@@ -49,7 +49,7 @@ export function tableControl(
   ): Promise<Output> {
     return eventually(async () => {
       try {
-        return await request({ operation: PROVISION, action }, command)
+        return await request({ operation: PROVISION, action, effect: "read" }, command)
       } catch (error) {
         // Too many changes of tables at once, or the backups of a new table being set up: it is a matter of time.
         if (error instanceof KvError && error.code === "THROTTLED") return undefined

@@ -1,20 +1,25 @@
 import type { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb"
 import { KvError, type KvErrorCode } from "../errors.ts"
+import { RequestTimedOut } from "../util/limited.ts"
 
 export const KIND = "dynamodb"
 
-/** A request to DynamoDB, as far as its errors depend on it. */
+/** One request, as its errors describe it. */
 export interface FailedRequest {
-  /** The method of the backend that makes it. */
+  /** The method of the backend that sends it. */
   operation: string
   table: string
   key?: string | undefined
-  /** The API's own name of the request, where the operation does not tell. */
+  /** The API's own name of the request, where `operation` does not tell. */
   action?: string | undefined
-  /** Whether a request without an answer may have changed something. */
-  write: boolean
+  /** Whether the request may have changed something if it got no answer. */
+  effect: "read" | "write"
 }
 
+/**
+ * DynamoDB rejects requests with these before it carries them out. (A batch with some keys over the limits answers with `UnprocessedItems`,
+ * which it has not processed either.)
+ */
 const THROTTLED = new Set([
   "ProvisionedThroughputExceededException",
   "RequestLimitExceeded",
@@ -42,13 +47,13 @@ const DENIED = new Set([
   "UnrecognizedClientException",
 ])
 
-/** Found before anything is sent: the SDK's chain of credential providers came to its end, or one of them failed. */
+/** Names of errors of the SDK's credential providers. They occur before anything is sent. */
 const NO_CREDENTIALS = new Set(["CredentialsProviderError", "TokenProviderError", "ProviderError"])
 
-/** Refused as a whole in favour of another request that is under way: not applied, and worth another try. */
+/** DynamoDB rejects a write with these because another write of the item is under way. The rejected write is not applied. */
 const CONFLICT = new Set(["TransactionConflictException", "ReplicatedWriteConflictException"])
 
-/** An SDK error, or whatever else broke a request, as the one error that leaves the backend. `cause` keeps it. */
+/** Maps the errors of the SDK, of the service and of the network. */
 export function toKvError(error: unknown, request: FailedRequest): KvError {
   if (error instanceof KvError) return error
   const [code, message] = classify(error, request)
@@ -60,23 +65,26 @@ export function toKvError(error: unknown, request: FailedRequest): KvError {
   })
 }
 
-/** Whether the service's own error, of this name, is underneath. */
+/** Whether the cause of `error` is an error of the service or the SDK with this name. */
 export function causedBy(error: unknown, name: string): boolean {
   return error instanceof KvError && error.cause instanceof Error && error.cause.name === name
 }
 
-/** Whether the condition of a write did not hold; the error underneath holds the row that was there. */
+/** Whether the condition of a write did not hold. The cause has the row that is stored. */
 export function isConditionFailure(
   error: unknown,
 ): error is KvError & { cause: ConditionalCheckFailedException } {
   return causedBy(error, "ConditionalCheckFailedException")
 }
 
-function classify(error: unknown, { table, write, action }: FailedRequest): [KvErrorCode, string] {
+function classify(error: unknown, { table, effect, action }: FailedRequest): [KvErrorCode, string] {
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
   const permission = action === undefined ? "the call" : `dynamodb:${action}`
 
+  if (error instanceof RequestTimedOut && !(error.sent && effect === "write")) {
+    return [effect === "write" ? "UNAVAILABLE" : "TIMEOUT", `table ${table}: ${error.message}`]
+  }
   if (wasNotSent(error)) {
     return [
       "UNAVAILABLE",
@@ -130,28 +138,25 @@ function classify(error: unknown, { table, write, action }: FailedRequest): [KvE
   if (status !== undefined && status >= 400 && status < 500) {
     return ["UNAVAILABLE", `DynamoDB refused the request to table ${table} (${name}, HTTP ${status})`]
   }
-  if (write) {
+  // Of a 5xx, too, DynamoDB does not promise that the write was not applied.
+  if (effect === "write") {
     return [
       "OUTCOME_UNKNOWN",
       `the write to table ${table} got no answer that says whether it was applied (${describe(error)})`,
     ]
   }
-  return isTimeout(name)
+  // A `TimeoutError` comes from a client of the caller with limits of its own.
+  return name === "TimeoutError"
     ? ["TIMEOUT", `DynamoDB did not answer in time for table ${table}`]
     : ["UNAVAILABLE", `DynamoDB did not serve the request to table ${table} (${describe(error)})`]
 }
 
-/** `AbortError`: our own deadline, on a client that was passed in. */
-function isTimeout(name: string): boolean {
-  return name === "TimeoutError" || name === "AbortError"
-}
-
-/** Whether the connection was never made. Anything less certain counts as sent. */
+/** Whether the error shows that no connection was established, so that the request was not sent. */
 function wasNotSent(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(wasNotSent)
   if ("syscall" in error) return error.syscall === "connect" || error.syscall === "getaddrinfo"
-  // The SDK's timeout for a connection has no code of its own.
+  // The SDK's error for a connection that takes too long has no code.
   return error.name === "TimeoutError" && error.message.includes("did not establish a connection")
 }
 
@@ -171,7 +176,7 @@ function metadataOf(error: unknown): object | undefined {
   return typeof error.$metadata === "object" && error.$metadata !== null ? error.$metadata : undefined
 }
 
-/** A code or a class, never the SDK's message, which may quote the request. */
+/** The code or the name of an error. Never the SDK's message, which may quote the request. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return typeof error
   return "code" in error && typeof error.code === "string" ? error.code : error.name

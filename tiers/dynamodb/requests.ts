@@ -5,26 +5,17 @@ import type {
   ServiceInputTypes,
   ServiceOutputTypes,
 } from "@aws-sdk/client-dynamodb"
+import type { Runtime } from "../runtime.ts"
+import { limited } from "../util/limited.ts"
 import { OpenOnce } from "../util/open-once.ts"
-import {
-  checkTarget,
-  connectDynamodb,
-  type DynamoDbConnectOptions,
-  type DynamoDbSdk,
-  type DynamoDbSettings,
-} from "./client.ts"
-import { KIND, toKvError } from "./errors.ts"
+import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
+import { type FailedRequest, KIND, toKvError } from "./errors.ts"
 
-/** What one request is, for its errors. */
-export interface Request {
-  /** The method of the backend that makes it. */
-  operation: string
-  key?: string
-  /** The API's own name of the request, where the operation does not tell. */
-  action?: string
-  /** Whether it may have changed something though it is not answered. @default false */
-  write?: boolean
-  /** Ends the request. */
+/** One request, with what its errors say of it. */
+export interface Request extends Omit<FailedRequest, "table"> {
+  /** Longest time of the request with its whole answer, ms. @default the limit of all requests */
+  limitMs?: number
+  /** Cancels the request. */
   signal?: AbortSignal | undefined
 }
 
@@ -35,7 +26,7 @@ export type MakeCommand<Input extends ServiceInputTypes, Output extends ServiceO
 
 export interface DynamoDbRequests {
   open(): Promise<void>
-  /** Sends one command. What breaks the request leaves as a `KvError`, or as the reason of its signal. */
+  /** Sends one command, once. Rejects with a `KvError`, or with the reason of the request's signal. */
   request<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
     request: Request,
     command: MakeCommand<Input, Output>,
@@ -46,26 +37,25 @@ export interface DynamoDbRequests {
 /** The requests of one backend to one table, from when it opens until it closes. Throws `INVALID_OPTION`. */
 export function dynamodbRequests(
   target: DynamoDBClient | DynamoDbSettings,
-  { table, ...options }: DynamoDbConnectOptions & { table: string },
+  { table, requestTimeoutMs, runtime }: { table: string; requestTimeoutMs: number; runtime: Runtime },
 ): DynamoDbRequests {
   checkTarget(target)
-  const connection = new OpenOnce(KIND, () => connectDynamodb(target, options))
+  const connection = new OpenOnce(KIND, () => connectDynamodb(target, runtime))
 
   return {
     open: () => connection.open(),
     close: () => connection.close(),
 
-    async request({ signal, ...request }, command) {
+    async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       signal?.throwIfAborted()
-      const { sdk, client, begin } = connection.use(request.operation, request.key)
-      const time = begin(signal)
+      const { sdk, client } = connection.use(request.operation, request.key)
       try {
-        return await client.send(command(sdk), time.options)
+        return await limited(runtime, limitMs, signal, (abortSignal) =>
+          client.send(command(sdk), { abortSignal }),
+        )
       } catch (error) {
         signal?.throwIfAborted()
-        throw toKvError(error, { table, write: false, ...request })
-      } finally {
-        time.end()
+        throw toKvError(error, { table, ...request })
       }
     },
   }

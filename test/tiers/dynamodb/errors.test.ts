@@ -1,22 +1,29 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { toKvError } from "../../../tiers/dynamodb/errors.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
+import { RequestTimedOut } from "../../../tiers/util/limited.ts"
 import { awsError, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
 import { codeOf } from "../../support/failures.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
+import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime
 
-/** Time for one request, where a test waits it out, ms. */
-const DEADLINE = 400
+const LIMIT_MS = 700
+/** Number of connections of a client of the SDK. */
+const CONNECTIONS = 50
+
+/** An answer whose body stops in the middle. */
+const STOPS_IN_THE_BODY =
+  "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 1000\r\n\r\n{"
 
 describe("what the SDK throws without an answer", () => {
   const error = (name: string, properties: object = {}) =>
@@ -42,16 +49,17 @@ describe("what the SDK throws without an answer", () => {
       "OUTCOME_UNKNOWN",
     ],
     ["a timeout", error("TimeoutError", { code: "ETIMEDOUT" }), "TIMEOUT", "OUTCOME_UNKNOWN"],
-    ["an abort at our deadline", error("AbortError"), "TIMEOUT", "OUTCOME_UNKNOWN"],
+    ["the end of its time", new RequestTimedOut(10), "TIMEOUT", "OUTCOME_UNKNOWN"],
+    ["the end of its time before it was sent", new RequestTimedOut(0), "TIMEOUT", "UNAVAILABLE"],
     ["no credentials", error("CredentialsProviderError"), "ACCESS_DENIED", "ACCESS_DENIED"],
     ["something else", "a string", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
   ])("%s", (_, cause, read, write) => {
     const call = { operation: "any", table: "t", key: "k" }
-    for (const [kind, code] of [
-      [false, read],
-      [true, write],
+    for (const [effect, code] of [
+      ["read", read],
+      ["write", write],
     ] as const) {
-      const mapped = toKvError(cause, { ...call, write: kind })
+      const mapped = toKvError(cause, { ...call, effect })
       expect(mapped).toMatchObject({ code, cause, key: "k", backend: "dynamodb", operation: "any" })
       expect(mapped.message).not.toContain("of the SDK")
     }
@@ -167,30 +175,53 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       expect(await codeOf(() => nobody.put("key", { value: bytes, id: newId() }))).toBe("UNAVAILABLE")
       await nobody.close()
     })
+  })
 
-    test.each([
-      ["a client made here", () => localSettings(proxy.port)],
-      [
-        "a client that was passed in",
-        () => new DynamoDBClient({ ...localSettings(proxy.port), maxAttempts: 5 }),
-      ],
-    ])("a black hole ends at the deadline, with %s", async (_, target) => {
+  describe.each([
+    ["a client made here", () => localSettings(proxy.port)],
+    ["a client that was passed in", () => new DynamoDBClient(localSettings(proxy.port))],
+  ])("a service that does not answer, with %s", (_, target) => {
+    let runtime: TestRuntime
+    let waiting: Backend
+    beforeEach(async () => {
+      runtime = testRuntime()
       const client = target()
-      const patient = dynamodb(client, { table, requestTimeoutMs: DEADLINE })
-      await patient.open()
-      proxy.inject({ kind: "black-hole", times: 3 })
-      const start = performance.now()
-      const codes = await Promise.all([
-        codeOf(() => patient.get("key")),
-        codeOf(() => patient.put("key", { value: bytes, id: newId() })),
-        codeOf(() => patient.delete("key", { id: newId(), condition: { version: "v" } })),
-      ])
-      expect(codes).toEqual(["TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"])
-      const tookMs = performance.now() - start
-      expect(tookMs).toBeGreaterThan(DEADLINE - 50)
-      expect(tookMs).toBeLessThan(DEADLINE + 15_000)
-      await patient.close()
-      if (client instanceof DynamoDBClient) client.destroy()
+      waiting = dynamodb(client, { table, runtime, requestTimeoutMs: LIMIT_MS })
+      await waiting.open()
+      return async () => {
+        await waiting.close()
+        if (client instanceof DynamoDBClient) client.destroy()
+      }
+    })
+
+    test("a request ends at its limit: TIMEOUT for a read, OUTCOME_UNKNOWN for a write", async () => {
+      const hole = proxy.inject({ kind: "black-hole", times: 3 })
+      const ended = vi.fn()
+      const codes = [
+        codeOf(() => waiting.get("key")),
+        codeOf(() => waiting.put("key", { value: bytes, id: newId() })),
+        codeOf(() => waiting.delete("key", { id: newId(), condition: { version: "v" } })),
+      ].map((code) => code.finally(ended))
+      await vi.waitUntil(() => hole.hits === 3)
+      await runtime.advance(LIMIT_MS - 1)
+      expect(ended).not.toHaveBeenCalled()
+      await runtime.advance(1)
+      expect(await Promise.all(codes)).toEqual(["TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"])
+    })
+
+    test("an answer whose body stops ends at the limit, and its connection is free again", async () => {
+      const stops = proxy.inject({ kind: "respond", response: STOPS_IN_THE_BODY, times: CONNECTIONS })
+      const reads = Array.from({ length: CONNECTIONS }, () => codeOf(() => waiting.get("key")))
+      await vi.waitUntil(() => stops.hits === CONNECTIONS)
+      await runtime.advance(LIMIT_MS)
+      expect(new Set(await Promise.all(reads))).toEqual(new Set(["TIMEOUT"]))
+      expect(await codeOf(() => waiting.get("key"))).toBe("answered")
+
+      const stop = proxy.inject({ kind: "respond", response: STOPS_IN_THE_BODY })
+      const write = codeOf(() => waiting.put("key", { value: bytes, id: newId() }))
+      await vi.waitUntil(() => stop.hits === 1)
+      await runtime.advance(LIMIT_MS)
+      expect(await write).toBe("OUTCOME_UNKNOWN")
     })
   })
 

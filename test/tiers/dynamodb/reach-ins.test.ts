@@ -31,7 +31,7 @@ describe("@aws-sdk/client-dynamodb", () => {
     const command = () => new GetItemCommand({ TableName: "t", Key: { key: { S: "a" } } })
     await expect(client.send(command())).rejects.toThrow("reset")
     expect(requests).toBe(2)
-    const connection = await connectDynamodb(client, { requestTimeoutMs: 10_000, runtime: systemRuntime })
+    const connection = await connectDynamodb(client, systemRuntime)
     await expect(connection.client.send(command())).rejects.toThrow("reset")
     expect(requests, changed("the AWS SDK's middleware stack")).toBe(3)
     client.destroy()
