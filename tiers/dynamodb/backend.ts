@@ -44,8 +44,8 @@ export interface DynamoDbOptions {
   /** Name of a table with the schema that `provisionDynamodb` creates. */
   table: string
   /**
-   * Time one request may take, ms, on the system's clock where the client is made here. Nothing is sent twice: trying
-   * again is for what wraps the backend.
+   * Longest time of one request, the body of its answer included, ms, where a call gives none. The backend sends nothing twice; what wraps
+   * it sends again.
    * @default 3_000
    */
   requestTimeoutMs?: number

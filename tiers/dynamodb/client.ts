@@ -1,4 +1,10 @@
-import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
+import type {
+  $Command,
+  DynamoDBClient,
+  DynamoDBClientResolvedConfig,
+  ServiceInputTypes,
+  ServiceOutputTypes,
+} from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { type Checks, checkAllOptions, isObject, optional, text, withTexts } from "../util/checks.ts"
@@ -30,11 +36,22 @@ export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
 
 export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
-  /** Sends each command once, without retries. */
-  readonly client: DynamoDBClient
+  /** Sends a command once, without retries, until `cancel` is aborted. */
+  send<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
+    command: DynamoDbCommand<Input, Output>,
+    cancel: AbortSignal,
+  ): Promise<Output>
   /** Closes the client if it was made here and has no other user. */
   close(): Promise<void>
 }
+
+export type DynamoDbCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = $Command<
+  Input,
+  Output,
+  DynamoDBClientResolvedConfig,
+  ServiceInputTypes,
+  ServiceOutputTypes
+>
 
 /**
  * Connects over the client of the caller, or over a client that all backends of this process with the same settings share. Rejects with
@@ -76,15 +93,19 @@ function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): DynamoDbConnectio
     priority: "high",
     override: true,
   })
-  return {
-    sdk,
-    client: Object.create(client, { middlewareStack: { value: middlewareStack } }),
-    async close() {},
-  }
+  const once: DynamoDBClient = Object.create(client, { middlewareStack: { value: middlewareStack } })
+  return { sdk, send: (command, abortSignal) => once.send(command, { abortSignal }), async close() {} }
+}
+
+/** A client made here. */
+interface OwnClient {
+  readonly client: DynamoDBClient
+  /** The input of each request under way → what cancels the request. */
+  readonly cancels: WeakMap<object, AbortSignal>
 }
 
 /** The clients made here that are in use, by their settings. */
-const sharedClients = new SharedResource<DynamoDBClient>((client) => client.destroy())
+const sharedClients = new SharedResource<OwnClient>(({ client }) => client.destroy())
 
 /** Longest time until a new connection is established, ms. */
 const CONNECT_TIMEOUT_MS = 2_000
@@ -100,15 +121,24 @@ async function overSharedClient(
   }
   const identity = JSON.stringify([region, endpoint, credentials])
   const open = () => openClient(sdk, settings)
-  const { resource: client, release } = await sharedClients.acquire(identity, runtime, open)
-  return { sdk, client, close: release }
+  const { resource, release } = await sharedClients.acquire(identity, runtime, open)
+  const { client, cancels } = resource
+  return {
+    sdk,
+    send(command, cancel) {
+      cancels.set(command.input, cancel)
+      return client.send(command)
+    },
+    close: release,
+  }
 }
 
-async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise<DynamoDBClient> {
-  const client = makeClient(sdk, settings)
+async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise<OwnClient> {
+  const own = makeClient(sdk, settings)
+  const { client } = own
   try {
     await client.config.region()
-    return client
+    return own
   } catch (cause) {
     client.destroy()
     throw invalid(
@@ -118,7 +148,7 @@ async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise
   }
 }
 
-function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoDbSettings): DynamoDBClient {
+function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoDbSettings): OwnClient {
   const client = new sdk.DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -131,7 +161,16 @@ function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoD
   })
   // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")
-  return client
+  const cancels = new WeakMap<object, AbortSignal>()
+  // An option of `client.send` would do, but with options the SDK builds its middleware chain anew.
+  client.middlewareStack.add(
+    () => (args) => {
+      const abortSignal = cancels.get(args.input)
+      return client.config.requestHandler.handle(args.request, { abortSignal })
+    },
+    { name: "cancelMiddleware", step: "deserialize", priority: "low" },
+  )
+  return { client, cancels }
 }
 
 function invalid(message: string, cause?: unknown): KvError {

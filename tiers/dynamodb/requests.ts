@@ -1,14 +1,14 @@
-import type {
-  $Command,
-  DynamoDBClient,
-  DynamoDBClientResolvedConfig,
-  ServiceInputTypes,
-  ServiceOutputTypes,
-} from "@aws-sdk/client-dynamodb"
+import type { DynamoDBClient, ServiceInputTypes, ServiceOutputTypes } from "@aws-sdk/client-dynamodb"
 import type { Runtime } from "../runtime.ts"
 import { limited } from "../util/limited.ts"
 import { OpenOnce } from "../util/open-once.ts"
-import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
+import {
+  checkTarget,
+  connectDynamodb,
+  type DynamoDbCommand,
+  type DynamoDbSdk,
+  type DynamoDbSettings,
+} from "./client.ts"
 import { type FailedRequest, KIND, toKvError } from "./errors.ts"
 
 /** One request, with what its errors say of it. */
@@ -22,7 +22,7 @@ export interface Request extends Omit<FailedRequest, "table"> {
 /** Makes the command to send. */
 export type MakeCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = (
   sdk: DynamoDbSdk,
-) => $Command<Input, Output, DynamoDBClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>
+) => DynamoDbCommand<Input, Output>
 
 export interface DynamoDbRequests {
   open(): Promise<void>
@@ -48,11 +48,9 @@ export function dynamodbRequests(
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       signal?.throwIfAborted()
-      const { sdk, client } = connection.use(request.operation, request.key)
+      const { sdk, send } = connection.use(request.operation, request.key)
       try {
-        return await limited(runtime, limitMs, signal, (abortSignal) =>
-          client.send(command(sdk), { abortSignal }),
-        )
+        return await limited(runtime, limitMs, signal, (cancel) => send(command(sdk), cancel))
       } catch (error) {
         signal?.throwIfAborted()
         throw toKvError(error, { table, ...request })

@@ -32,7 +32,7 @@ describe("@aws-sdk/client-dynamodb", () => {
     await expect(client.send(command())).rejects.toThrow("reset")
     expect(requests).toBe(2)
     const connection = await connectDynamodb(client, systemRuntime)
-    await expect(connection.client.send(command())).rejects.toThrow("reset")
+    await expect(connection.send(command(), new AbortController().signal)).rejects.toThrow("reset")
     expect(requests, changed("the AWS SDK's middleware stack")).toBe(3)
     client.destroy()
   })
