@@ -7,6 +7,7 @@ import { type Runtime, systemRuntime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { KIND, toKvError } from "./errors.ts"
+import { checkTablesVersion, loadPackage, loadTablesSdk } from "./sdk.ts"
 import {
   type AzureTablesSettings,
   checkTableName,
@@ -53,10 +54,11 @@ export async function borrowClient(client: TableClient, table: string): Promise<
       backend: KIND,
     })
   }
+  checkTablesVersion()
   const release = async () => {}
   const retries = client.pipeline.getOrderedPolicies().some(({ name }) => name === RETRIES)
   if (!retries) return { resource: client, release }
-  const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
+  const sdk = await loadTablesSdk()
   const pipeline = client.pipeline.clone()
   pipeline.removePolicy({ name: RETRIES })
   const options = { pipeline, allowInsecureConnection: client.url.startsWith("http:") }
@@ -72,7 +74,7 @@ async function openClient(target: Target, table: string, runtime: Runtime): Prom
     const { protocol } = new URL(target.endpoint)
     const agent = await agents.acquire(protocol, runtime, () => newAgent(protocol))
     leases.push(agent)
-    const sdk = await load("@azure/data-tables", () => import("@azure/data-tables"))
+    const sdk = await loadTablesSdk()
     const { endpoint, signing } = target
     const options = { allowInsecureConnection: isEmulator(endpoint) }
     const tuned = (client: TableClient) => ({ client: tune(client, agent.resource), close })
@@ -134,7 +136,7 @@ const credentials = new SharedResource<DefaultAzureCredential>(() => {})
 
 /** Gets a token when the backend opens, so that a missing sign-in fails `open`, and no request waits for a token. */
 async function signIn(runtime: Runtime): Promise<DefaultAzureCredential> {
-  const identity = await load("@azure/identity", () => import("@azure/identity"))
+  const identity = await loadPackage("@azure/identity", () => import("@azure/identity"))
   try {
     const credential = new identity.DefaultAzureCredential()
     await within(runtime, credential.getToken(STORAGE_SCOPE), SIGN_IN_TIMEOUT_MS, signInTooLong)
@@ -149,18 +151,6 @@ const signInTooLong = () =>
     operation: "open",
     backend: KIND,
   })
-
-async function load<Module>(name: string, importModule: () => Promise<Module>): Promise<Module> {
-  try {
-    return await importModule()
-  } catch (error) {
-    throw new KvError("DEPENDENCY_MISSING", `Azure Tables needs the package ${name}: npm install ${name}`, {
-      operation: "open",
-      backend: KIND,
-      cause: error,
-    })
-  }
-}
 
 /** Maximum number of connections to one host. A burst of point reads waits for them. */
 const MAX_SOCKETS = 128

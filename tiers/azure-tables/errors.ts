@@ -1,5 +1,6 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
+import { RequestTimedOut } from "../util/limited.ts"
 
 export const KIND = "azure-tables"
 
@@ -31,13 +32,6 @@ export function refusalOf(error: unknown): Refusal | undefined {
   return REFUSALS[`${error.statusCode} ${tableCode(error)}`]
 }
 
-/** The request got no answer before its deadline. */
-export class RequestTimedOut extends Error {
-  constructor(timeoutMs: number) {
-    super(`no answer within ${timeoutMs} ms`)
-  }
-}
-
 /** Maps the errors of the service, of the network and of the credential. */
 export function toKvError(error: unknown, { operation, key, effect }: Request): KvError {
   if (error instanceof KvError) return error
@@ -62,7 +56,10 @@ interface Reading {
 
 function reading(error: unknown, effect: Request["effect"]): Reading {
   if (error instanceof CorruptRow) return { code: "CORRUPT_ENTRY", message: error.message }
-  if (error instanceof RequestTimedOut) return unanswered(effect, "TIMEOUT", error.message)
+  if (error instanceof RequestTimedOut) {
+    if (effect === "write" && !error.sent) return { code: "UNAVAILABLE", message: error.message }
+    return unanswered(effect, "TIMEOUT", error.message)
+  }
   if (error instanceof Error && CREDENTIAL_ERRORS.has(error.name)) {
     return {
       code: "ACCESS_DENIED",
@@ -102,7 +99,10 @@ function networkFailure({ code = "", message }: RestErrorLike, effect: Request["
   return unanswered(effect, "UNAVAILABLE", `the connection to Azure Tables failed (${code})`)
 }
 
-/** The code for an error answer. Of the 5xx, only `ServerBusy` means for certain that nothing was done. */
+/**
+ * The code for an error answer. Of the 5xx, only `ServerBusy` says that nothing was done: Azure documents it as "unable to receive requests",
+ * and over a limit of the account.
+ */
 function refusal(status: number, code: string, effect: Request["effect"]): Reading {
   const answer = `Azure Tables answered ${status} ${code}`.trimEnd()
   if (status === 404 || code === "TableBeingDeleted") {

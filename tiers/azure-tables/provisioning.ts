@@ -2,9 +2,9 @@ import type { TableClient } from "@azure/data-tables"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
-import { within } from "../util/deadline.ts"
+import { limited } from "../util/limited.ts"
 import { leaseClient } from "./client.ts"
-import { RequestTimedOut, toKvError } from "./errors.ts"
+import { toKvError } from "./errors.ts"
 import { tryOldTls, tryPlainHttp, type Verdict } from "./provisioning-transport.ts"
 import { type AzureTablesSettings, checkAzureSettings, isEmulator } from "./settings.ts"
 
@@ -55,22 +55,19 @@ async function ensureTable(
   client: TableClient,
   { timeoutMs = DEFAULT_TIMEOUT_MS, runtime = systemRuntime }: AzureTablesProvisioning,
 ): Promise<ProvisioningStep> {
-  const controller = new AbortController()
   let status = 0
-  const created = client.createTable({
-    abortSignal: controller.signal,
-    // That the table is there already is no error to the SDK; only the raw answer tells.
-    onResponse: (response) => {
-      status = response.status
-    },
-  })
   try {
-    await within(runtime, created, timeoutMs, () => {
-      controller.abort()
-      return new RequestTimedOut(timeoutMs)
-    })
+    await limited(runtime, timeoutMs, undefined, (abortSignal) =>
+      client.createTable({
+        abortSignal,
+        // The SDK does not reject if the table exists already. Only the raw answer shows it.
+        onResponse: (response) => {
+          status = response.status
+        },
+      }),
+    )
   } catch (error) {
-    // Provisioning again is always safe, so a table that may or may not have been made is no matter.
+    // Not "write": after an unknown outcome it is safe to provision again.
     throw toKvError(error, { operation: "provision", effect: "read" })
   }
   return { name: "table", outcome: status === 409 ? "verified" : "created" }

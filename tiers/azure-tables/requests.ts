@@ -1,7 +1,7 @@
 import type { TableClient, TableEntity, TableEntityResultPage, TransactionAction } from "@azure/data-tables"
 import type { Runtime } from "../runtime.ts"
-import { within } from "../util/deadline.ts"
-import { type Refusal, type Request, RequestTimedOut, refusalOf, toKvError } from "./errors.ts"
+import { limited } from "../util/limited.ts"
+import { type Refusal, type Request, refusalOf, toKvError } from "./errors.ts"
 import { partitionOf, type Row } from "./row.ts"
 
 /** A row was written; its new ETag, where the answer holds it. */
@@ -70,23 +70,14 @@ export function tableRequests(
     expected: readonly Refusal[] = [],
   ): Promise<T | undefined> {
     const { signal } = request
-    const controller = new AbortController()
-    const stop = () => controller.abort()
-    signal?.throwIfAborted()
     const client = clientFor(request)
-    signal?.addEventListener("abort", stop)
     try {
-      return await within(runtime, ask(client, controller.signal), requestTimeoutMs, () => {
-        stop()
-        return new RequestTimedOut(requestTimeoutMs)
-      })
+      return await limited(runtime, requestTimeoutMs, signal, (cancel) => ask(client, cancel))
     } catch (error) {
-      if (signal?.aborted) throw signal.reason
+      signal?.throwIfAborted()
       const refusal = refusalOf(error)
       if (refusal !== undefined && expected.includes(refusal)) return undefined
       throw toKvError(error, request)
-    } finally {
-      signal?.removeEventListener("abort", stop)
     }
   }
 

@@ -32,6 +32,7 @@ await requireServer(
       [500, "InternalError", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
       [503, "", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
       [502, "", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
+      [408, "", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
       [403, "AuthenticationFailed", "ACCESS_DENIED", "ACCESS_DENIED"],
       [403, "AuthorizationPermissionMismatch", "ACCESS_DENIED", "ACCESS_DENIED"],
       [403, "AccountIsDisabled", "ACCESS_DENIED", "ACCESS_DENIED"],
@@ -46,14 +47,19 @@ await requireServer(
         const json = JSON.stringify({ "odata.error": { code, message: { lang: "en-US", value: "No." } } })
         const type = { "content-type": "application/json;odata=minimalmetadata" }
         const response = httpResponse(status, type, code === "" ? "" : json)
-        const answer = proxy.inject({ kind: "respond", response, times: 4 })
+        const answer = proxy.inject({ kind: "respond", response, times: 6 })
         await expect(Promise.resolve(backend.get(key))).rejects.toMatchObject({ code: read, key })
         await expect(backend.put(key, write())).rejects.toMatchObject({ code: written, key })
         await expect(backend.delete(key, { id: newId() })).rejects.toMatchObject({ code: written, key })
         await expect(
           backend.put(key, { ...write(), condition: { absent: true } as const }),
         ).rejects.toMatchObject({ code: written, key })
-        expect(answer.hits).toBe(4)
+        const batch = new Map(keysOfOnePartition(2).map((key) => [key, write()]))
+        for (const results of [await backend.putMany(batch), await backend.deleteMany(batch)]) {
+          expect([...results.keys()]).toEqual([...batch.keys()])
+          for (const [key, result] of results) expect(result).toMatchObject({ code: written, key })
+        }
+        expect(answer.hits).toBe(6)
         expect(await direct.get(key)).toBeUndefined()
       },
     )
@@ -75,27 +81,29 @@ await requireServer(
       expect((await backend.scan(key, { limit: 1 })).entries).toEqual([{ key, ...entry }])
     })
 
-    test("a throttled transaction was not applied to any of its keys", async () => {
-      const [first = "", second = ""] = keysOfOnePartition(2)
-      const error = `{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"0:The server is busy."}}}`
+    test.each([
+      ["503 ServerBusy", "THROTTLED"],
+      ["500 OperationTimedOut", "OUTCOME_UNKNOWN"],
+      ["500 InternalError", "OUTCOME_UNKNOWN"],
+    ])("the answer %s within a transaction is %s for each of its keys", async (answer, expected) => {
+      const [status, code] = answer.split(" ")
+      const error = `{"odata.error":{"code":"${code}","message":{"lang":"en-US","value":"0:No."}}}`
       const body = [
         "--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changesetresponse_2\r\n",
         "--changesetresponse_2\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n",
-        `HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\r\n${error}`,
+        `HTTP/1.1 ${status} No\r\nContent-Type: application/json\r\n\r\n${error}`,
         "--changesetresponse_2--\r\n--batchresponse_1--\r\n",
       ].join("\r\n")
-      const type = { "content-type": "multipart/mixed; boundary=batchresponse_1" }
-      const writes = new Map([first, second].map((key) => [key, write()]))
+      const writes = new Map(keysOfOnePartition(2).map((key) => [key, write()]))
       for (const response of [
-        httpResponse(202, type, body),
-        httpResponse(503, { "content-type": "application/xml", "x-ms-error-code": "ServerBusy" }, ""),
+        httpResponse(202, { "content-type": "multipart/mixed; boundary=batchresponse_1" }, body),
+        httpResponse(Number(status), { "content-type": "application/xml", "x-ms-error-code": `${code}` }, ""),
       ]) {
         proxy.inject({ kind: "respond", response })
-        for (const [key, result] of await backend.putMany(writes)) {
-          expect(result).toMatchObject({ code: "THROTTLED", key })
-        }
+        const results = await backend.putMany(writes)
+        expect([...results.keys()]).toEqual([...writes.keys()])
+        for (const [key, result] of results) expect(result).toMatchObject({ code: expected, key })
       }
-      expect(await direct.exists(first)).toBe(false)
     })
 
     test("a 404 of anything but the table service is no absent key", async () => {

@@ -1,6 +1,6 @@
-import { unlink, writeFile } from "node:fs/promises"
+import { mkdir, unlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { newTable, startAzurite } from "../../servers/azurite.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { type Built, build, shell } from "../../support/built.ts"
@@ -33,16 +33,55 @@ await requireServer("azure-tables", startAzurite, (server) => {
     expect(ended).toMatchObject({ code: 0, stdout: "false\n", stderr: "" })
   })
 
-  test("without the SDK, opening says what to install", async () => {
-    await unlink(join(built.folder, "node_modules"))
-    const ended = await run(`
-      const error = await azureTables({}, { table: "cache" }).open().catch((error) => error)
-      console.log(error.code, error.message)
-    `)
-    expect(ended).toMatchObject({
-      code: 0,
-      stdout:
-        "DEPENDENCY_MISSING Azure Tables needs the package @azure/data-tables: npm install @azure/data-tables\n",
+  describe("without the installed packages", () => {
+    beforeAll(() => unlink(join(built.folder, "node_modules")))
+
+    /** Replaces the SDK by one of another version, which exports a client for any table. */
+    const install = async (manifest: object) => {
+      const folder = join(built.folder, "node_modules/@azure/data-tables")
+      await mkdir(folder, { recursive: true })
+      const packageJson = { name: "@azure/data-tables", type: "module", exports: "./index.js", ...manifest }
+      await writeFile(join(folder, "package.json"), JSON.stringify(packageJson))
+      await writeFile(
+        join(folder, "index.js"),
+        "const pipeline = { removePolicy() {}, addPolicy() {}, getOrderedPolicies: () => [] }\n" +
+          "export class TableClient { pipeline = pipeline; tableName = 'cache'; getEntity() {} }\n" +
+          "export class AzureNamedKeyCredential {}\n",
+      )
+    }
+    const opening = `
+      const { TableClient } = await import("@azure/data-tables").catch(() => ({}))
+      for (const client of TableClient === undefined ? [{}] : [{}, new TableClient()]) {
+        const backend = azureTables(client, { table: "cache" })
+        console.log(await backend.open().then(() => "open", (error) => error.code + " " + error.message))
+      }
+      process.exit()
+    `
+
+    test("opening says what to install", async () => {
+      expect(await run(opening)).toMatchObject({
+        code: 0,
+        stdout:
+          "DEPENDENCY_MISSING Azure Tables needs the package @azure/data-tables: npm install @azure/data-tables\n",
+      })
+    })
+
+    test.each(["13.2.0", "13.1.9", "12.9.9", "2.0.0"])(
+      "version %s of the SDK is refused, also with a client of the caller",
+      async (version) => {
+        await install({ version, exports: undefined, main: "./index.js" })
+        const refused = `DEPENDENCY_MISSING @azure/data-tables ${version} is installed, and version 13.2.1 or later is needed: npm install @azure/data-tables\n`
+        expect(await run(opening)).toMatchObject({ code: 0, stdout: refused.repeat(2) })
+      },
+    )
+
+    test.each([
+      ["13.2.1", { version: "13.2.1", exports: undefined, main: "./index.js" }],
+      ["13.10.0", { version: "13.10.0", exports: { ".": "./index.js", "./package.json": "./package.json" } }],
+      ["that cannot be found out", { version: "13.2.0" }],
+    ])("version %s of the SDK is accepted", async (_, manifest) => {
+      await install(manifest)
+      expect(await run(opening)).toMatchObject({ code: 0, stdout: "open\nopen\n" })
     })
   })
 })

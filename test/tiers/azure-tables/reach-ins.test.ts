@@ -1,3 +1,4 @@
+import { createRequire } from "node:module"
 import { AzureNamedKeyCredential, TableClient } from "@azure/data-tables"
 import { expect, test } from "vitest"
 import { changed } from "../../support/canary.ts"
@@ -16,4 +17,11 @@ test("@azure/data-tables has the pipeline policies that are removed by their nam
       "tracingPolicy",
     ]),
   )
+})
+
+test("@azure/data-tables lets its package.json be found, with its version", () => {
+  const manifest: unknown = createRequire(import.meta.url)("@azure/data-tables/package.json")
+  expect(manifest, changed("the exports of the Azure SDK")).toMatchObject({
+    version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+  })
 })
