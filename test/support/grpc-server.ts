@@ -11,20 +11,24 @@ export class GrpcFailure extends Error {
 }
 
 /** Answers a call: with a message, or with the messages of a stream. */
-export type Handler = (request: Readonly<Record<string, unknown>>) => object | readonly object[]
+export type Handler = (
+  request: Readonly<Record<string, unknown>>,
+) => object | readonly object[] | Promise<object | readonly object[]>
 
 export interface GrpcServer extends AsyncDisposable {
   /** `127.0.0.1:PORT` */
   readonly endpoint: string
   /** The calls that came, by their names in the protocol, in camel case. */
   readonly calls: string[]
+  readonly port: number
 }
 
 type ServiceDefinition = Parameters<InstanceType<Gax["grpc"]["Server"]>["addService"]>[0]
 
 /**
- * A gRPC server on loopback that speaks a service of Google's as the SDK defines it, and answers as told: for what the
- * emulator cannot do, which is to fail, and the Admin API. Methods without a handler are UNIMPLEMENTED.
+ * A gRPC server on loopback with a service of Google's as the SDK defines it. Its handlers answer the calls. For what the emulator cannot do:
+ * to fail, to wait, to allow only 100 streams on a connection as the service does, and the Admin API. Methods without a handler are
+ * UNIMPLEMENTED.
  */
 export async function grpcServer(
   service: "Firestore" | "FirestoreAdmin",
@@ -43,33 +47,33 @@ export async function grpcServer(
     if (handler === undefined) throw new GrpcFailure(12, `${method} is not implemented`)
     return handler(request)
   }
-  const server = new gax.grpc.Server()
+  const server = new gax.grpc.Server({ "grpc.max_concurrent_streams": 100 })
   const methods = Object.entries(definition).map(([name, { responseStream }]) => {
     const method = name.charAt(0).toLowerCase() + name.slice(1)
     return [name, responseStream ? streaming(method) : unary(method)]
   })
 
   function unary(method: string) {
-    return (
+    return async (
       call: { request: Record<string, unknown> },
       done: (error: unknown, response?: object) => void,
     ) => {
       try {
-        done(null, answer(method, call.request))
+        done(null, await answer(method, call.request))
       } catch (error) {
         done(error)
       }
     }
   }
   function streaming(method: string) {
-    return (call: {
+    return async (call: {
       request: Record<string, unknown>
       write(message: object): void
       end(): void
       emit(event: "error", error: unknown): void
     }) => {
       try {
-        for (const message of [answer(method, call.request)].flat()) call.write(message)
+        for (const message of [await answer(method, call.request)].flat()) call.write(message)
         call.end()
       } catch (error) {
         call.emit("error", error)
@@ -86,6 +90,7 @@ export async function grpcServer(
   })
   return {
     endpoint: `127.0.0.1:${port}`,
+    port,
     calls,
     async [Symbol.asyncDispose]() {
       server.forceShutdown()

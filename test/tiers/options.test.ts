@@ -26,6 +26,7 @@ const FIRESTORE = {
   databaseId: "d",
   endpoint: "localhost:8080",
   keyFilename: "key.json",
+  channels: 2,
   credentials: { client_email: "a@b.example", private_key: SECRET },
 }
 const AZURE = { account: "acc", endpoint: "https://acc.example", connectionString: SECRET }

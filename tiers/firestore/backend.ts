@@ -1,5 +1,5 @@
 import type { Firestore } from "@google-cloud/firestore"
-import type { Backend, BackendTraits, RowHead, StoredEntry, Write, WriteResult } from "../backend.ts"
+import type { Backend, BackendTraits, RowHead, Write, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -14,14 +14,16 @@ import {
 } from "../util/checks.ts"
 import { ofKey } from "../util/key-error.ts"
 import { OpenOnce } from "../util/open-once.ts"
+import { type Call, Calls, documentIn } from "./calls.ts"
 import { bySize } from "./commits.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
-import { isRefusal, KIND, toKvError, Unprocessed } from "./errors.ts"
-import type { FirestoreDocument, FirestoreRequests, FirestoreWrite, Instant } from "./requests.ts"
+import { isRefusal, KIND } from "./errors.ts"
+import type { FirestoreDocument, FirestoreRequests, FirestoreWrite, Instant, Limits } from "./requests.ts"
 import * as rows from "./row.ts"
 import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
 import { sdkRequests } from "./sdk.ts"
+import { ServiceClock } from "./service-clock.ts"
 import { checkFirestoreSettings, DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import { tariff } from "./tariff.ts"
 
@@ -30,9 +32,9 @@ export type { FirestoreSettings } from "./settings.ts"
 export interface FirestoreOptions {
   /** The collection whose documents are the entries. */
   collection: string
-  /** Time one request may take, ms. Trying again is for what wraps the backend. @default 3_000 */
+  /** Longest time of one request, ms, where a call gives no limit of its own. @default 3_000 */
   requestTimeoutMs?: number
-  /** Clock and timers; the deadline of a request is on gRPC's own clock. @default the system's */
+  /** Clocks and timers. gRPC ends requests by its own timers. @default the system's */
   runtime?: Runtime
 }
 
@@ -47,27 +49,13 @@ const MAX_READ_BATCH = 300
 /** Writes in one `Commit`, the number that the service was long limited to. */
 const MAX_WRITE_BATCH = 500
 
-/** One request, as its errors describe it. */
-interface Request {
-  /** The method of the backend that makes it. */
-  operation: string
-  key?: string
-  /**
-   * What may have happened if it is not answered. `reread`: the look at a row after a write was refused, which has had an
-   * effect only if the SDK sent that write more than once.
-   * @default "read"
-   */
-  effect?: "read" | "write" | "reread"
-  /** Ends the request. */
-  signal?: AbortSignal | undefined
-}
-
 /**
  * A collection of a Firestore database in native mode as a backend.
  *
- * Prefer settings to a client. A connection made from settings, which all backends of this process on the same project share, sends each
- * request once, with its deadline, and takes half the CPU. A client that is passed in stays open, but repeats requests for minutes, so that
- * a write without an answer may take effect that much later.
+ * Prefer settings to a client. A connection made from settings, which all backends of this process with the same settings share, sends each
+ * request once, cancels it at its limit, and takes half the processor time. A client that is passed in stays open. It repeats commits on its
+ * own, and nothing shows whether it did. Over a client, therefore, an unconditional write whose answer was lost can take effect again after
+ * a newer write of another process, and a conditional write that another process has already overwritten can be reported as not applied.
  *
  * A conditional delete leaves a row that expired in 1970, with the identity of the delete. The TTL policy of the database removes it.
  *
@@ -79,79 +67,84 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   const { collection, requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime } = options
   const database = databaseOf(client)
   const target = `${database}/${collection}`
+  const clock = new ServiceClock(database, runtime)
   const connection = new OpenOnce(KIND, () =>
     isClient(client)
-      ? sdkRequests(client, collection, runtime, requestTimeoutMs)
-      : rpcRequests(client, collection, runtime, requestTimeoutMs),
+      ? sdkRequests(client, collection, runtime, clock)
+      : rpcRequests(client, collection, { runtime, clock, openTimeoutMs: requestTimeoutMs }),
   )
+  const calls = new Calls(connection, { runtime, requestTimeoutMs, target, mayRepeat: isClient(client) })
 
-  /** The SDK repeats commits unasked: one that was refused may have been sent, and applied, before. */
-  const mayRepeat = isClient(client)
-
-  /** For one request to be made with. */
-  function requests({ operation, key, signal }: Request): FirestoreRequests {
-    signal?.throwIfAborted()
-    return connection.use(operation, key)
-  }
-
-  /** What `decode` makes of the answer to a request. What breaks either leaves as a {@link KvError}, or as the reason of the signal. */
-  async function answered<Answer, T>(
-    { operation, key, effect = "read", signal }: Request,
-    answer: Promise<Answer>,
-    decode: (answer: Answer) => T,
-  ): Promise<T> {
-    try {
-      return decode(await answer)
-    } catch (error) {
-      signal?.throwIfAborted()
-      const writes = effect === "write" || (effect === "reread" && mayRepeat)
-      throw toKvError(error, { operation, key, effect: writes ? "write" : "read", target, mayRepeat })
-    }
-  }
-
-  /** The row under a key, expired or not, as far as `fields` tell; `undefined` if there is none. */
+  /** The row under a key, live or expired, with the given fields; `undefined` if there is none. */
   async function readRow(
-    request: Request & { key: string },
+    call: Call,
+    key: string,
     fields: readonly string[],
+    effect: "read" | "reread",
   ): Promise<rows.RowHead | undefined> {
-    const id = rows.toDocumentId(request.key)
-    return answered(request, requests(request).read([id], fields), (documents) => {
+    const id = rows.toDocumentId(key)
+    const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read([id], limits(), fields)
+    return calls.answered(call, effect, read, (documents) => {
       const document = documentIn(documents, id)
       return document && rows.decodeHead(document)
     })
   }
 
-  /** Commits writes, all or none. Gives what `decode` makes of the time of each. */
+  /** The rows under keys: what `decode` returns of each. A row that is not one of a store is an error of its key only. */
+  async function readRows<T>(
+    call: Call,
+    keys: readonly string[],
+    fields: readonly string[] | undefined,
+    decode: (document: FirestoreDocument) => T | undefined,
+  ): Promise<Map<string, T | KvError>> {
+    const ids = keys.map(rows.toDocumentId)
+    const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read(ids, limits(), fields)
+    return calls.answered(call, "read", read, (documents) => {
+      const found = new Map<string, T | KvError>()
+      for (const key of keys) {
+        try {
+          const document = documentIn(documents, rows.toDocumentId(key))
+          const row = document && decode(document)
+          if (row !== undefined) found.set(key, row)
+        } catch (error) {
+          found.set(key, calls.failure(error, { ...call, key }, "read"))
+        }
+      }
+      return found
+    })
+  }
+
+  /** Commits writes, all or none. Returns what `decode` returns of their times. */
   async function commit<T>(
-    request: Request,
+    call: Call,
     writes: readonly FirestoreWrite[],
     decode: (times: readonly (Instant | undefined)[]) => T,
   ): Promise<T> {
-    return answered({ ...request, effect: "write" }, requests(request).commit(writes), decode)
+    return calls.answered(call, "write", (requests, limits) => requests.commit(writes, limits()), decode)
   }
 
-  function rowAt(operation: string, key: string): RowAccess {
+  function rowAt(call: Call, key: string): RowAccess {
     const id = rows.toDocumentId(key)
     return {
-      operation,
+      operation: call.operation,
       key,
       now: runtime.now,
       async commitIf(fields, precondition) {
         try {
           const write = { id, ...(fields && { fields }), precondition }
-          return await commit({ operation, key }, [write], ([time]) => time)
+          return await commit(call, [write], ([time]) => time)
         } catch (error) {
           if (error instanceof KvError && isRefusal(error.cause)) return undefined
           throw error
         }
       },
-      reread: () => readRow({ operation, key, effect: "reread" }, rows.IDENTITY_FIELDS),
+      reread: () => readRow(call, key, rows.IDENTITY_FIELDS, "reread"),
     }
   }
 
-  /** One commit, or as many as the values need. One that fails is the error of each of its keys. */
+  /** Makes one commit, or as many as the values need. One that fails is the error of each of its keys. */
   async function commitMany<Item>(
-    operation: string,
+    call: Call,
     items: ReadonlyMap<string, Item>,
     toWrite: (key: string, item: Item) => FirestoreWrite,
     resultOf: (item: Item, time: Instant | undefined) => WriteResult,
@@ -161,11 +154,11 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     const send = async (part: typeof writes) => {
       try {
         const sent = part.map(({ write }) => write)
-        await commit({ operation }, sent, (times) => {
+        await commit(call, sent, (times) => {
           for (const [index, { key, item }] of part.entries()) results.set(key, resultOf(item, times[index]))
         })
       } catch (error) {
-        if (!(error instanceof KvError) || error.code === "CLOSED") throw error
+        if (!(error instanceof KvError) || wasClosedBefore(error)) throw error
         for (const { key } of part) results.set(key, ofKey(error, key))
       }
     }
@@ -181,93 +174,77 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   return {
     traits: { ...TRAITS, target, place: { collection, namespace: database } },
     compareVersions: rows.compareVersions,
+    serviceTime: () => clock.now(),
 
     open: () => connection.open(),
     close: () => connection.close(),
 
-    async get(key) {
-      const request = { operation: "get", key }
+    async get(key, request) {
       const id = rows.toDocumentId(key)
-      return answered(request, requests(request).read([id]), (documents) => {
+      const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read([id], limits())
+      return calls.answered(calls.begin("get", request, key), "read", read, (documents) => {
         const document = documentIn(documents, id)
         return document && rows.liveEntry(document, runtime.now())
       })
     },
 
-    async getMany(keys) {
-      const request = { operation: "getMany" }
-      const ids = keys.map(rows.toDocumentId)
-      return answered(request, requests(request).read(ids), (documents) => {
-        const now = runtime.now()
-        const entries = new Map<string, StoredEntry | KvError>()
-        for (const key of keys) {
-          try {
-            const document = documentIn(documents, rows.toDocumentId(key))
-            const entry = document && rows.liveEntry(document, now)
-            if (entry !== undefined) entries.set(key, entry)
-          } catch (error) {
-            entries.set(key, toKvError(error, { operation: "getMany", key, effect: "read", target }))
-          }
-        }
-        return entries
-      })
-    },
+    getMany: (keys, request) =>
+      readRows(calls.begin("getMany", request), keys, undefined, (document) =>
+        rows.liveEntry(document, runtime.now()),
+      ),
 
-    async exists(key) {
-      const row = await readRow({ operation: "exists", key }, rows.LIVENESS_FIELDS)
+    async exists(key, request) {
+      const row = await readRow(calls.begin("exists", request, key), key, rows.LIVENESS_FIELDS, "read")
       return row !== undefined && rows.isLive(row.expiresAt, runtime.now())
     },
 
-    async put(key, write) {
+    async put(key, write, request) {
       const { condition } = write
+      const call = calls.begin("put", request, key)
       if (condition === undefined) {
-        return commit({ operation: "put", key }, [toWrite(key, write)], ([time]) => rows.applied(write, time))
+        return commit(call, [toWrite(key, write)], ([time]) => rows.applied(write, time))
       }
-      if ("absent" in condition) return create(rowAt("put", key), write)
+      if ("absent" in condition) return create(rowAt(call, key), write)
       const fields = rows.encodeRow(write, runtime.now())
-      return replace(rowAt("put", key), fields, write, condition.version)
+      return replace(rowAt(call, key), fields, write, condition.version)
     },
 
-    putMany: (writes) => commitMany("putMany", writes, toWrite, rows.applied),
+    putMany: (writes, request) => commitMany(calls.begin("putMany", request), writes, toWrite, rows.applied),
 
-    async delete(key, { id, condition }) {
+    async delete(key, { id, condition }, request) {
+      const call = calls.begin("delete", request, key)
       if (condition === undefined) {
-        const removal = { id: rows.toDocumentId(key) }
-        return commit({ operation: "delete", key }, [removal], () => ({ applied: true }))
+        return commit(call, [{ id: rows.toDocumentId(key) }], () => ({ applied: true }))
       }
       const tombstone = rows.encodeTombstone(id, runtime.now())
-      const { applied } = await replace(rowAt("delete", key), tombstone, { id }, condition.version)
+      const { applied } = await replace(rowAt(call, key), tombstone, { id }, condition.version)
       return { applied }
     },
 
-    deleteMany: (removals) =>
+    deleteMany: (removals, request) =>
       commitMany(
-        "deleteMany",
+        calls.begin("deleteMany", request),
         removals,
         (key) => ({ id: rows.toDocumentId(key) }),
         () => ({ applied: true }),
       ),
 
     async scan(prefix, page) {
-      const request = { operation: "scan", signal: page.signal }
-      return answered(request, scanPage(requests(request), prefix, page, runtime.now), (found) => found)
+      const read = (requests: FirestoreRequests, limits: () => Limits) =>
+        scanPage(requests, prefix, page, runtime.now, limits)
+      return calls.answered(calls.begin("scan", page), "read", read, (found) => found)
     },
 
-    async probe(keys) {
-      const request = { operation: "probe" }
-      const ids = keys.map(rows.toDocumentId)
-      return answered(request, requests(request).read(ids, rows.IDENTITY_FIELDS), (documents) => {
-        const heads = new Map<string, RowHead | KvError>()
-        for (const key of keys) {
-          const document = documentIn(documents, rows.toDocumentId(key))
-          if (document === undefined) continue
-          const { writeId, version, expiresAt } = rows.decodeHead(document)
-          const live = rows.isLive(expiresAt, runtime.now())
-          heads.set(key, { id: writeId === "" ? undefined : writeId, version, live })
+    probe: (keys, request) =>
+      readRows(calls.begin("probe", request), keys, rows.IDENTITY_FIELDS, (document): RowHead => {
+        const { writeId, version, expiresAt, updateTime } = rows.decodeHead(document)
+        return {
+          ...(writeId === "" ? {} : { id: writeId }),
+          version,
+          live: rows.isLive(expiresAt, runtime.now()),
+          writtenAt: clock.at(updateTime),
         }
-        return heads
-      })
-    },
+      }),
   }
 }
 
@@ -295,17 +272,13 @@ function isClient(client: unknown): client is Firestore {
   return isObject(client) && "getAll" in client
 }
 
-/** A client does not say which project it is for. */
+/** Database and project; the database alone for a client, which does not tell its project. */
 function databaseOf(client: Firestore | FirestoreSettings): string {
   const database = client.databaseId ?? DEFAULT_DATABASE
   return isClient(client) ? database : `${client.projectId}/${database}`
 }
 
-/** The document that the service gave for an id, `undefined` if it said that none is there. */
-function documentIn(
-  documents: ReadonlyMap<string, FirestoreDocument | undefined>,
-  id: string,
-): FirestoreDocument | undefined {
-  if (documents.has(id)) return documents.get(id)
-  throw new Unprocessed("the answer ended without a word on this document")
+/** Whether the backend was closed before any part of the call was sent. */
+function wasClosedBefore({ code, cause }: KvError): boolean {
+  return code === "CLOSED" && cause === undefined
 }

@@ -1,17 +1,22 @@
-import type { BackendDescription } from "../binding.ts"
+import type { BackendDescription, Refuse } from "../binding.ts"
+import { MAX_CHANNELS } from "./settings.ts"
 
 interface FirestorePlace {
   projectId: string
   databaseId: string
   collection: string
   endpoint?: string
+  channels?: number
 }
 
 export const firestoreDescription: BackendDescription<FirestorePlace> = {
   kind: "firestore",
   url: {
     forms: { firestore: "firestore://PROJECT/DATABASE/COLLECTION" },
-    read: (url) => url.place(["projectId", "databaseId", "collection"], ["endpoint"]),
+    read({ place, refuse }) {
+      const { channels, ...rest } = place(["projectId", "databaseId", "collection"], ["endpoint", "channels"])
+      return channels === undefined ? rest : { ...rest, channels: toChannels(channels, refuse) }
+    },
   },
   alien: {
     service: "firestore",
@@ -22,4 +27,10 @@ export const firestoreDescription: BackendDescription<FirestorePlace> = {
     const { firestore } = await import("./backend.ts")
     return firestore(settings, { collection, runtime, requestTimeoutMs: timeoutMs })
   },
+}
+
+function toChannels(text: string, refuse: Refuse): number {
+  const channels = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (channels >= 1 && channels <= MAX_CHANNELS) return channels
+  throw refuse(`has a parameter "channels" that is not a whole number from 1 to ${MAX_CHANNELS}`)
 }

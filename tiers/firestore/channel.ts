@@ -1,21 +1,8 @@
-import { KvError } from "../errors.ts"
-import type { Runtime } from "../runtime.ts"
-import { within } from "../util/deadline.ts"
-import { type Lease, SharedResource } from "../util/shared-resource.ts"
-import { KIND, toKvError } from "./errors.ts"
-import { clientOptions, endpointOf, type FirestoreSettings, loadSdk, stubOf } from "./settings.ts"
+import { clientOptions, type FirestoreSettings, type GoogleAuth, loadSdk, stubOf } from "./settings.ts"
 import type { CommitResponse, DocumentResponse } from "./wire.ts"
 
-/** A gRPC connection to the service. Backends of this process with the same project and endpoint share it. */
-export interface Channel {
-  readonly stub: FirestoreStub
-  newMetadata(): Metadata
-  /** Whether it is connected to an emulator, which needs no credentials. */
-  readonly emulator: boolean
-}
-
-/** The used calls of the stub that the SDK's `v1.FirestoreClient` makes. */
-interface FirestoreStub {
+/** A gRPC channel to the service, with the used calls of the stub that the SDK's `v1.FirestoreClient` makes. */
+export interface FirestoreStub {
   batchGetDocuments(request: object, metadata: Metadata, options: CallOptions): ResponseStream
   runQuery(request: object, metadata: Metadata, options: CallOptions): ResponseStream
   commit(
@@ -24,6 +11,7 @@ interface FirestoreStub {
     options: CallOptions,
     callback: (error: Error | null, response: CommitResponse) => void,
   ): void
+  /** Calls that were sent continue. */
   close(): void
 }
 
@@ -43,54 +31,24 @@ export interface Metadata {
   set(name: string, value: string): void
 }
 
-const channels = new SharedResource<Channel>(({ stub }) => stub.close())
-
-/** Rejects with `DEPENDENCY_MISSING`, `BINDING_INVALID`, `ACCESS_DENIED` or `UNAVAILABLE`. */
-export async function leaseChannel(
-  settings: FirestoreSettings,
-  runtime: Runtime,
-  requestTimeoutMs: number,
-): Promise<Lease<Channel>> {
-  const { projectId, keyFilename, credentials } = settings
-  const identity = JSON.stringify([endpointOf(settings), projectId, keyFilename, credentials])
-  try {
-    return await channels.acquire(identity, runtime, () => openInTime(settings, runtime, requestTimeoutMs))
-  } catch (error) {
-    throw toKvError(error, { operation: "open", effect: "read" })
-  }
+/** Opens channels with the same settings. */
+export interface Dialer {
+  /** Opens one more channel. It connects with its first call. */
+  dial(): Promise<FirestoreStub>
+  newMetadata(): Metadata
 }
 
-/** Bounds `open`, because the search for credentials may hang. A channel that is ready too late is closed. */
-async function openInTime(
-  settings: FirestoreSettings,
-  runtime: Runtime,
-  requestTimeoutMs: number,
-): Promise<Channel> {
-  const opening = openChannel(settings)
-  const late = () => {
-    opening.then(({ stub }) => stub.close()).catch(() => {})
-    return credentialsLate(requestTimeoutMs)
-  }
-  return within(runtime, opening, requestTimeoutMs, late)
-}
-
-async function openChannel(settings: FirestoreSettings): Promise<Channel> {
+/** Rejects with `DEPENDENCY_MISSING` or `BINDING_INVALID`. */
+export async function newDialer(settings: FirestoreSettings): Promise<Dialer> {
   const { sdk, gax } = await loadSdk()
-  const client = new sdk.v1.FirestoreClient(clientOptions(settings, gax), gax)
-  // Not the methods of the client: they repeat failed calls for up to ten minutes without reporting it.
-  const stub = await stubOf(client)
+  let auth: GoogleAuth | undefined
   return {
-    stub: stub as FirestoreStub,
+    async dial() {
+      const client = new sdk.v1.FirestoreClient(clientOptions(settings, gax, auth), gax)
+      auth ??= client.auth
+      // Not the methods of the client: they repeat failed calls for up to ten minutes without reporting it.
+      return (await stubOf(client)) as FirestoreStub
+    },
     newMetadata: () => new gax.grpc.Metadata(),
-    emulator: endpointOf(settings)?.emulator ?? false,
   }
-}
-
-function credentialsLate(requestTimeoutMs: number): KvError {
-  return new KvError(
-    "UNAVAILABLE",
-    `Google's credentials could not be found within ${requestTimeoutMs} ms; set GOOGLE_APPLICATION_CREDENTIALS, or run ` +
-      "`gcloud auth application-default login`",
-    { operation: "open", backend: KIND },
-  )
 }

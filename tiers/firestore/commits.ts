@@ -1,9 +1,9 @@
 import type { FirestoreWrite } from "./requests.ts"
 
-/** Bytes of values, encoded, in one `Commit`. With all that goes with them the service takes 10 MiB, its emulator 4. */
+/** Maximum number of bytes of encoded values in one `Commit`. The service accepts requests of 10 MiB, its emulator 4 MiB, with everything around the values. */
 const MAX_COMMIT_BYTES = 3 * 1_048_576
 
-/** Splits writes into commits that the service takes. */
+/** Splits writes into commits that the service accepts. */
 export function bySize<Item extends { write: FirestoreWrite }>(items: readonly Item[]): Item[][] {
   const parts: Item[][] = []
   let room = 0

@@ -4,27 +4,44 @@ import { CorruptRow } from "./row.ts"
 export const KIND = "firestore"
 
 export interface FailedRequest {
-  /** The method of the backend that makes it. */
+  /** The method of the backend that made the request. */
   operation: string
-  /** Whether a request without an answer may have changed something. */
-  effect: "read" | "write"
   key?: string | undefined
+  /**
+   * What the request may have changed if it has no answer. `reread`: nothing; it reads the row after the precondition of a write did not
+   * hold.
+   */
+  effect: "read" | "write" | "reread"
   /** Database and collection, for messages. */
   target?: string | undefined
-  /** What the caller has to be allowed. @default "roles/datastore.user" */
+  /** The role or the permissions that the request needs, for messages. @default "roles/datastore.user" */
   needs?: string
-  /** The SDK may have sent it more than once, so that its last attempt does not tell what came of the others. */
+  /** Whether the SDK may have sent a write more than once. Then the last answer does not show the outcome of the earlier attempts. */
   mayRepeat?: boolean
 }
 
-/** The service ended an answer without a word on a document that it was asked for. */
+/** The answer of the service ended without a document that was asked for. */
 export class Unprocessed extends Error {
   override get name(): string {
     return "Unprocessed"
   }
 }
 
-/** gRPC's status codes, as the service uses them. */
+/** A request was not sent: its limit was reached before a channel had room for it, or the channels were closed. */
+export class NotSent extends Error {
+  readonly reason: "late" | "closed"
+
+  constructor(reason: "late" | "closed") {
+    super(reason === "late" ? "no channel had room for the request in time" : "the channels were closed")
+    this.reason = reason
+  }
+
+  override get name(): string {
+    return "NotSent"
+  }
+}
+
+/** The status codes of gRPC that the service uses. */
 export const GRPC = {
   CANCELLED: 1,
   UNKNOWN: 2,
@@ -43,7 +60,7 @@ export const GRPC = {
   UNAUTHENTICATED: 16,
 } as const
 
-/** Turns whatever the SDK or gRPC threw into the error that the contract of a backend asks for. */
+/** Maps the errors of the SDK, of gRPC and of the row codec. No other place maps errors. */
 export function toKvError(error: unknown, request: FailedRequest): KvError {
   if (error instanceof KvError) return error
   const [code, message] = judge(error, request)
@@ -56,23 +73,40 @@ export function toKvError(error: unknown, request: FailedRequest): KvError {
 }
 
 /**
- * Whether a conditional write was turned away because its precondition does not hold. `NOT_FOUND` may also say that there
- * is no database: the read that follows a refusal tells.
+ * Whether the service refused a write because its precondition does not hold. `NOT_FOUND` can also mean that there is no database; the read
+ * that follows a refusal shows which.
  */
 export function isRefusal(error: unknown): boolean {
   const code = statusOf(error)
   return code === GRPC.ALREADY_EXISTS || code === GRPC.FAILED_PRECONDITION || code === GRPC.NOT_FOUND
 }
 
-function judge(error: unknown, request: FailedRequest): [KvErrorCode, string] {
+/** Whether gRPC ended a call at the deadline of this process, in contrast to a deadline in the service. */
+export function isOwnDeadline(error: unknown): boolean {
+  return statusOf(error) === GRPC.DEADLINE_EXCEEDED && detailsOf(error).startsWith("Deadline exceeded after")
+}
+
+type Verdict = [KvErrorCode, string]
+
+/**
+ * A write with one of the codes that are not retryable was not applied: by gRPC's definition the service rejected it. `ABORTED` is retryable
+ * and was not applied either: Firestore documents that it aborts a commit to keep the order of the others. Of all other codes neither gRPC
+ * nor Firestore says that the write was not applied, of `RESOURCE_EXHAUSTED` as little as of `UNAVAILABLE`.
+ */
+function judge(error: unknown, request: FailedRequest): Verdict {
   if (error instanceof CorruptRow)
     return ["CORRUPT_ENTRY", `the document is no row of a store: ${error.message}`]
   const at = request.target === undefined ? "Firestore" : `Firestore (${request.target})`
   if (error instanceof Unprocessed)
     return ["THROTTLED", `${at} left the document out of its answer; try again later`]
+  if (error instanceof NotSent) {
+    return error.reason === "closed"
+      ? ["CLOSED", "the backend was closed before the request was sent"]
+      : unanswered(error, request, "TIMEOUT", "all channels to Firestore were busy; nothing was sent")
+  }
   if (lackedToken(error)) {
     return isPassing(error)
-      ? ["UNAVAILABLE", "Google's token service could not be reached, so Firestore was not asked"]
+      ? unanswered(error, request, "UNAVAILABLE", "Google's token service could not be reached")
       : ["ACCESS_DENIED", "Google's token service gave nothing for these credentials; renew or correct them"]
   }
   switch (statusOf(error)) {
@@ -84,23 +118,32 @@ function judge(error: unknown, request: FailedRequest): [KvErrorCode, string] {
     case GRPC.PERMISSION_DENIED:
       return [
         "ACCESS_DENIED",
-        `${at} does not let these credentials do this; grant them ${request.needs ?? "roles/datastore.user"}, and see that the Firestore API is enabled`,
+        `${at} denies this to these credentials; grant them ${request.needs ?? "roles/datastore.user"}, and check that the Firestore API is enabled`,
       ]
     case GRPC.UNAUTHENTICATED:
       return ["ACCESS_DENIED", `${at} does not accept these credentials; renew or correct them`]
     case GRPC.INVALID_ARGUMENT:
       return [
         "BINDING_INVALID",
-        `${at} takes the request for invalid; check project, database and collection`,
+        `${at} rejects the request as invalid; check project, database and collection`,
       ]
     case GRPC.FAILED_PRECONDITION:
       return ["BINDING_INVALID", `${at} cannot serve this; the database has to be one in native mode`]
     case GRPC.UNIMPLEMENTED:
       return ["BINDING_INVALID", `what answered at the endpoint is not ${at}; correct the endpoint`]
     case GRPC.RESOURCE_EXHAUSTED:
-      return ["THROTTLED", `${at} turned the call away: too many requests, or a quota is used up`]
-    case GRPC.ABORTED:
-      return ["THROTTLED", `${at} gave the call up for others on the same documents; it was not applied`]
+      return unanswered(
+        error,
+        request,
+        "THROTTLED",
+        `${at} throttles: too many requests, or a quota is used up`,
+      )
+    case GRPC.ABORTED: {
+      const message = `${at} aborted the request in favour of others on the same documents`
+      return request.mayRepeat
+        ? unanswered(error, request, "THROTTLED", message)
+        : ["THROTTLED", `${message}; it was not applied`]
+    }
     case GRPC.DEADLINE_EXCEEDED:
       return unanswered(error, request, "TIMEOUT", `${at} did not answer in time`)
     case undefined:
@@ -116,27 +159,30 @@ function judge(error: unknown, request: FailedRequest): [KvErrorCode, string] {
   }
 }
 
-function unanswered(
-  error: unknown,
-  request: FailedRequest,
-  code: KvErrorCode,
-  message: string,
-): [KvErrorCode, string] {
-  if (request.effect === "read" || (!request.mayRepeat && wasNotSent(error))) return [code, message]
-  return ["OUTCOME_UNKNOWN", `${message}; the write may have been applied, or may yet be`]
+/** The verdict on a request whose effect no answer shows. `code` is that of a read. */
+function unanswered(error: unknown, request: FailedRequest, code: KvErrorCode, message: string): Verdict {
+  if (isInDoubt(error, request))
+    return ["OUTCOME_UNKNOWN", `${message}; the write may have been applied, or may yet be`]
+  return [code === "TIMEOUT" && request.effect !== "read" ? "UNAVAILABLE" : code, message]
+}
+
+function isInDoubt(error: unknown, { effect, mayRepeat = false }: FailedRequest): boolean {
+  if (effect !== "write") return effect === "reread" && mayRepeat
+  if (error instanceof NotSent) return false
+  return mayRepeat || !wasNotSent(error)
 }
 
 /**
- * Whether gRPC gave up before it had a connection, so that the service knows nothing of the call. Its errors tell by their
- * text alone: those that come of a connection name the peer.
+ * Whether gRPC gave up before it had a connection or a token, so that the service has not received the call. Only the texts of its errors
+ * show it: those of calls on a connection contain the address of the peer.
  */
 function wasNotSent(error: unknown): boolean {
-  const details = detailsOf(error)
-  if (/^(No connection established|Name resolution failed)/.test(details)) return true
-  return details.startsWith("Deadline exceeded after") && !details.includes("remote_addr=")
+  if (lackedToken(error)) return true
+  if (/^(No connection established|Name resolution failed)/.test(detailsOf(error))) return true
+  return isOwnDeadline(error) && !detailsOf(error).includes("remote_addr=")
 }
 
-/** Whether gRPC had no access token to send the call with, for which it has several statuses. */
+/** Whether gRPC had no access token to send the call with. It uses several statuses for that. */
 function lackedToken(error: unknown): boolean {
   return detailsOf(error).includes("Getting metadata from plugin failed")
 }

@@ -1,32 +1,40 @@
 /**
- * The three calls of the service that the backend is made of, in plain values. They reject with what the SDK threw; the
- * backend maps it. `rpc.ts` makes them of settings, `sdk.ts` of a client that a caller passed in.
+ * The three calls of the service that the backend uses, with plain values. They reject with what the SDK threw; the backend maps it. `rpc.ts`
+ * makes them from settings, `sdk.ts` from a client that the caller passed in.
  */
 export interface FirestoreRequests {
-  /** Reads documents by id, each with `fields` alone if given: what came back, `undefined` for an absent document. */
+  /** Reads documents by id, each with only `fields` if given. An absent document is `undefined`; one that the service left out is not in the map. */
   read(
     ids: readonly string[],
+    limits: Limits,
     fields?: readonly string[],
   ): Promise<Map<string, FirestoreDocument | undefined>>
-  /** Writes documents, all or none; the update time of each, none after a delete. */
-  commit(writes: readonly FirestoreWrite[]): Promise<(Instant | undefined)[]>
+  /** Writes documents, all or none. Returns the update time of each, `undefined` for a deleted one. */
+  commit(writes: readonly FirestoreWrite[], limits: Limits): Promise<(Instant | undefined)[]>
   /** Documents in the order of their ids. */
-  query(range: IdRange, limit: number, signal: AbortSignal | undefined): Promise<FirestoreDocument[]>
+  query(range: IdRange, limit: number, limits: Limits): Promise<FirestoreDocument[]>
   /** Releases what was made for this backend; not a client that was passed in. */
   close(): Promise<void>
+}
+
+/** What ends a call early. */
+export interface Limits {
+  /** Longest time of the call, ms: waiting for a channel, sending, and the whole answer. More than 0. */
+  readonly limitMs: number
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface FirestoreDocument {
   id: string
   fields: Readonly<Record<string, FieldValue | undefined>>
-  /** The commit that last changed the document: the service keeps these in order, a microsecond or more apart. */
+  /** Time of the commit that last changed the document. A later commit has a later time, by 1 µs or more. */
   updateTime: Instant
 }
 
-/** `null` stands for a value of any type that no field of a row has. */
+/** `null` represents a value of a type that no field of a row has. */
 export type FieldValue = string | Uint8Array | Instant | null
 
-/** A point in time, Unix. `nanos` counts on from `seconds`, 0 to 999,999,999. */
+/** A point in time, Unix. `nanos` is the part below a second, 0 to 999,999,999. */
 export interface Instant {
   seconds: number
   nanos: number
@@ -34,9 +42,9 @@ export interface Instant {
 
 export interface FirestoreWrite {
   id: string
-  /** All that the document shall hold; absent to delete it. */
+  /** The whole content of the document; absent to delete it. */
   fields?: Readonly<Record<string, string | Instant>>
-  /** `"absent"`: no document is there. A time: one is there, and was last changed then. */
+  /** `"absent"`: the document does not exist. A time: the document exists, and this is its update time. */
   precondition?: "absent" | Instant
 }
 

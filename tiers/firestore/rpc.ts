@@ -1,34 +1,65 @@
 import type { Runtime } from "../runtime.ts"
-import { leaseChannel, type ResponseStream } from "./channel.ts"
-import type { FirestoreDocument, FirestoreRequests } from "./requests.ts"
+import type { CallOptions, FirestoreStub, ResponseStream } from "./channel.ts"
+import { leaseConnection } from "./connection.ts"
+import type { FirestoreDocument, FirestoreRequests, Limits } from "./requests.ts"
+import type { ServiceClock } from "./service-clock.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
-import { type DocumentResponse, toDocument, toInstant, toWireQuery, toWireWrite } from "./wire.ts"
+import {
+  type CommitResponse,
+  type DocumentResponse,
+  toDocument,
+  toInstant,
+  toWireQuery,
+  toWireWrite,
+} from "./wire.ts"
+
+export interface RpcOptions {
+  runtime: Runtime
+  clock: ServiceClock
+  /** Longest time of the search for credentials, ms. */
+  openTimeoutMs: number
+}
 
 /**
- * The requests, straight over gRPC: each is sent once and has `requestTimeoutMs` to be answered. A lone read takes about half the
- * processor time of the SDK's `doc.get()`.
+ * The requests, directly over gRPC: each is sent once, with its limit as the deadline. A single read takes about half the processor time of
+ * the SDK's `doc.get()`.
  */
 export async function rpcRequests(
   settings: FirestoreSettings,
   collection: string,
-  runtime: Runtime,
-  requestTimeoutMs: number,
+  { runtime, clock, openTimeoutMs }: RpcOptions,
 ): Promise<FirestoreRequests> {
-  const { resource: channel, release } = await leaseChannel(settings, runtime, requestTimeoutMs)
-  const { stub } = channel
+  const { resource: connection, release } = await leaseConnection(settings, runtime, openTimeoutMs)
+  const { channels } = connection
   const database = `projects/${settings.projectId}/databases/${settings.databaseId ?? DEFAULT_DATABASE}`
   const root = `${database}/documents`
   const nameOf = (id: string) => `${root}/${collection}/${id}`
 
-  const metadata = channel.newMetadata()
+  const metadata = connection.newMetadata()
   metadata.set("google-cloud-resource-prefix", database)
   metadata.set("x-goog-request-params", `database=${encodeURIComponent(database)}`)
-  // Tells the emulator that its security rules do not bind this caller.
-  if (channel.emulator) metadata.set("authorization", "Bearer owner")
-  const options = () => ({ deadline: Date.now() + requestTimeoutMs })
+  // Exempts the caller from the security rules of the emulator.
+  if (connection.emulator) metadata.set("authorization", "Bearer owner")
+
+  /** Makes a streaming call, and passes on each message of its answer. */
+  async function stream(
+    limits: Limits,
+    start: (stub: FirestoreStub, options: CallOptions) => ResponseStream,
+    receive: (response: DocumentResponse) => void,
+  ): Promise<void> {
+    const begun = clock.begin()
+    let readTime: DocumentResponse["readTime"]
+    await channels.send(limits, (stub, options) =>
+      responses(start(stub, options), limits.signal, (response) => {
+        readTime = response.readTime ?? readTime
+        receive(response)
+      }),
+    )
+    if (readTime) clock.read(begun, toInstant(readTime))
+  }
 
   return {
-    async read(ids, fields) {
+    async read(ids, limits, fields) {
       const documents = new Map<string, FirestoreDocument | undefined>()
       if (ids.length === 0) return documents
       const request = {
@@ -36,9 +67,9 @@ export async function rpcRequests(
         documents: ids.map(nameOf),
         ...(fields === undefined ? {} : { mask: { fieldPaths: fields } }),
       }
-      await responses(
-        stub.batchGetDocuments(request, metadata, options()),
-        undefined,
+      await stream(
+        limits,
+        (stub, options) => stub.batchGetDocuments(request, metadata, options),
         ({ found, missing }) => {
           if (found) {
             const document = toDocument(found)
@@ -51,26 +82,33 @@ export async function rpcRequests(
       return documents
     },
 
-    commit(writes) {
+    async commit(writes, limits) {
       const request = { database, writes: writes.map((write) => toWireWrite(write, nameOf)) }
-      return new Promise((resolve, reject) => {
-        stub.commit(request, metadata, options(), (error, response) => {
-          if (error !== null) return reject(error)
-          resolve(
-            response.writeResults.map(({ updateTime }) =>
-              updateTime === null ? undefined : toInstant(updateTime),
-            ),
-          )
-        })
-      })
+      const begun = clock.begin()
+      const { writeResults, commitTime } = await channels.send(
+        limits,
+        (stub, options) =>
+          new Promise<CommitResponse>((resolve, reject) => {
+            stub.commit(request, metadata, options, (error, response) => {
+              if (error === null) resolve(response)
+              else reject(error)
+            })
+          }),
+      )
+      if (commitTime) clock.committed(begun, toInstant(commitTime))
+      return writeResults.map(({ updateTime }) => (updateTime === null ? undefined : toInstant(updateTime)))
     },
 
-    async query(range, limit, signal) {
+    async query(range, limit, limits) {
       const documents: FirestoreDocument[] = []
       const request = { parent: root, structuredQuery: toWireQuery(collection, range, limit, nameOf) }
-      await responses(stub.runQuery(request, metadata, options()), signal, ({ document }) => {
-        if (document) documents.push(toDocument(document))
-      })
+      await stream(
+        limits,
+        (stub, options) => stub.runQuery(request, metadata, options),
+        ({ document }) => {
+          if (document) documents.push(toDocument(document))
+        },
+      )
       return documents
     },
 
@@ -78,7 +116,7 @@ export async function rpcRequests(
   }
 }
 
-/** Hands on each message of a stream; resolves with its end, and ends it when `signal` is aborted. */
+/** Passes on each message of a stream. Resolves with its end. Cancels it when `signal` is aborted. */
 function responses(
   stream: ResponseStream,
   signal: AbortSignal | undefined,

@@ -1,7 +1,7 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { KIND, toKvError } from "./errors.ts"
-import type { FirestoreDocument, FirestoreRequests, IdRange } from "./requests.ts"
+import type { FirestoreDocument, FirestoreRequests, IdRange, Limits } from "./requests.ts"
 import { isReserved, liveEntry, toKey } from "./row.ts"
 
 /** Maximum number of documents in one query that skips expired rows. */
@@ -15,19 +15,21 @@ const ESCAPE = "~"
 
 /**
  * Reads one page of the keys with this prefix, in the order of their document ids. After expired rows it continues until it finds a live row
- * or the end. Rejects with `INVALID_CURSOR` if no scan of this prefix returned the cursor.
+ * or the end. `limits` returns what is left of the limits of the page. Rejects with `INVALID_CURSOR` if no scan of this prefix returned the
+ * cursor.
  */
 export async function scanPage(
   requests: FirestoreRequests,
   prefix: string,
-  { limit, cursor, signal }: ScanRequest,
+  { limit, cursor }: Pick<ScanRequest, "limit" | "cursor">,
   now: () => number,
+  limits: () => Limits,
 ): Promise<ScanPage> {
   const [first, ...later] = rangesFrom(prefix, cursor)
   let range: IdRange | undefined = first
   let size = limit
   while (range !== undefined) {
-    const documents = await requests.query(range, size, signal)
+    const documents = await requests.query(range, size, limits())
     const found = documents.flatMap((document) => toFound(document, now()))
     const exhausted = documents.length < size
     const last = found.length > limit ? found[limit - 1]?.id : documents.at(-1)?.id

@@ -16,46 +16,62 @@ import type {
   FirestoreWrite,
   IdRange,
   Instant,
+  Limits,
 } from "./requests.ts"
+import type { ServiceClock } from "./service-clock.ts"
 import { loadSdk, type Sdk } from "./settings.ts"
 
 /**
- * The requests over a client that the caller passed in, by its public methods. They repeat failed requests for minutes, and have no option
- * against that: after `requestTimeoutMs` the backend stops waiting, but a write without an answer may still take effect much later. A failed
- * read is repeated for seven seconds after any failure, unless the client was made with `gaxServerStreamingRetries: true`. Settings
- * instead of a client avoid both.
+ * The requests over a client that the caller passed in, by its public methods. They repeat failed requests for minutes and cannot be
+ * cancelled; no option changes that. At its limit a request is no longer waited for, and continues:
+ *
+ * - A commit is repeated after `ABORTED`, `RESOURCE_EXHAUSTED` and `UNAVAILABLE`, also if an earlier attempt was applied and only its answer
+ *   was lost. A write without a precondition can so be applied a second time, over a newer write of another process.
+ * - A read is repeated for seven seconds after any failure, unless the client was made with `gaxServerStreamingRetries: true`.
  */
 export async function sdkRequests(
   client: Firestore,
   collection: string,
   runtime: Runtime,
-  requestTimeoutMs: number,
+  clock: ServiceClock,
 ): Promise<FirestoreRequests> {
   const { sdk } = await loadSdk()
   const rows = client.collection(collection)
-  const inTime = <T>(answer: Promise<T>) =>
-    within(runtime, answer, requestTimeoutMs, () => new NoAnswer(requestTimeoutMs))
+  const inTime = <T>({ limitMs, signal }: Limits, answer: Promise<T>) =>
+    abortable(
+      within(runtime, answer, limitMs, () => new NoAnswer(limitMs)),
+      signal,
+    )
 
   return {
-    async read(ids, fields) {
+    async read(ids, limits, fields) {
       if (ids.length === 0) return new Map()
       const references = ids.map((id) => rows.doc(id))
+      const begun = clock.begin()
       const snapshots = await inTime(
+        limits,
         client.getAll(...references, ...(fields === undefined ? [] : [{ fieldMask: [...fields] }])),
       )
+      const readTime = snapshots.at(-1)?.readTime
+      if (readTime !== undefined) clock.read(begun, toInstant(readTime))
       return new Map(snapshots.map((snapshot) => [snapshot.id, toDocument(snapshot)]))
     },
 
-    async commit(writes) {
+    async commit(writes, limits) {
       const batch = client.batch()
       for (const write of writes) addWrite(batch, rows.doc(write.id), write, sdk)
-      const results = await inTime(batch.commit())
-      return results.map(({ writeTime }) => toInstant(writeTime))
+      const begun = clock.begin()
+      const times = (await inTime(limits, batch.commit())).map(({ writeTime }) => toInstant(writeTime))
+      // The writes of one commit have one time.
+      if (times[0] !== undefined) clock.committed(begun, times[0])
+      return times
     },
 
-    async query(range, limit, signal) {
-      const answer = inTime(inRange(rows.orderBy(sdk.FieldPath.documentId()), range).limit(limit).get())
-      const { docs } = await abortable(answer, signal)
+    async query(range, limit, limits) {
+      const begun = clock.begin()
+      const query = inRange(rows.orderBy(sdk.FieldPath.documentId()), range).limit(limit)
+      const { docs, readTime } = await inTime(limits, query.get())
+      clock.read(begun, toInstant(readTime))
       return docs.flatMap((snapshot) => toDocument(snapshot) ?? [])
     },
 
@@ -63,12 +79,12 @@ export async function sdkRequests(
   }
 }
 
-/** As gRPC puts it, so that it is mapped as gRPC's own. */
+/** Has the status of a deadline in gRPC, and is mapped as one. */
 class NoAnswer extends Error {
   readonly code = GRPC.DEADLINE_EXCEEDED
 
-  constructor(requestTimeoutMs: number) {
-    super(`the Firestore client gave no answer within ${requestTimeoutMs} ms`)
+  constructor(limitMs: number) {
+    super(`the Firestore client gave no answer within ${limitMs} ms`)
   }
 }
 
@@ -123,7 +139,7 @@ function addWrite(
   )
   if (precondition === "absent") batch.create(reference, data)
   else if (lastUpdateTime === undefined) batch.set(reference, data)
-  // Only an update can have a time for its precondition, and it leaves fields be that it does not name.
+  // Only an update takes a time as its precondition. It keeps fields that it does not name.
   else batch.update(reference, { expires_at: FieldValue.delete(), ...data }, { lastUpdateTime })
 }
 

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
-import { type Checks, checkAllOptions, optional, text, withTexts } from "../util/checks.ts"
+import { type Checks, checkAllOptions, optional, text, wholeNumber, withTexts } from "../util/checks.ts"
 import { KIND } from "./errors.ts"
 
 /** Location of a database, and credentials. */
@@ -18,7 +18,18 @@ export interface FirestoreSettings {
   keyFilename?: string
   /** A service account's key itself. */
   credentials?: { client_email: string; private_key: string }
+  /**
+   * Number of gRPC channels, 1 to 100, each a connection with at most 100 concurrent requests. A further one is used if all before it are
+   * full; requests beyond that wait. All backends of this process with the same settings share them.
+   * @default DEFAULT_CHANNELS
+   */
+  channels?: number
 }
+
+/** Default of {@link FirestoreSettings.channels}. */
+export const DEFAULT_CHANNELS = 4
+/** Upper limit of {@link FirestoreSettings.channels}: 10,000 concurrent requests, more than one process can use. */
+export const MAX_CHANNELS = 100
 
 const SETTINGS: Checks = {
   projectId: text("projectId"),
@@ -26,6 +37,7 @@ const SETTINGS: Checks = {
   endpoint: optional(text("endpoint", 0)),
   keyFilename: optional(text("keyFilename")),
   credentials: optional(withTexts("credentials", ["client_email", "private_key"])),
+  channels: optional(wholeNumber("channels", 1, MAX_CHANNELS)),
 }
 
 /** Throws `INVALID_OPTION`. */
@@ -41,6 +53,8 @@ type ClientOptions = NonNullable<ClientParameters[0]>
 type TransportOverGrpc = Extract<ClientParameters[1], { grpc: unknown }>
 /** `google-gax`, the transport of the SDK: only the members that every supported version of it has. */
 export type Gax = Pick<TransportOverGrpc, "grpc" | "GoogleAuth">
+/** Finds credentials, and holds the access token. */
+export type GoogleAuth = NonNullable<ClientOptions["auth"]>
 
 const PACKAGE = "@google-cloud/firestore"
 /** Lowest supported major version of the SDK. */
@@ -84,8 +98,15 @@ async function loadInstalled(): Promise<Installed> {
   return { sdk, gax, version }
 }
 
-/** Options of the SDK's generated clients. `BINDING_INVALID` if the endpoint is not valid. */
-export function clientOptions(settings: FirestoreSettings, { grpc, GoogleAuth }: Gax): ClientOptions {
+/**
+ * Options of the SDK's generated clients. `auth` is the `auth` of an earlier client with the same settings, so that both share one access
+ * token. Throws `BINDING_INVALID` if the endpoint is not valid.
+ */
+export function clientOptions(
+  settings: FirestoreSettings,
+  { grpc, GoogleAuth }: Gax,
+  auth?: GoogleAuth,
+): ClientOptions {
   const { projectId, keyFilename, credentials } = settings
   const endpoint = endpointOf(settings)
   return {
@@ -93,16 +114,17 @@ export function clientOptions(settings: FirestoreSettings, { grpc, GoogleAuth }:
     ...CHANNEL_OPTIONS,
     ...(endpoint === undefined ? {} : { servicePath: endpoint.host, port: endpoint.port }),
     ...(endpoint?.emulator
-      ? { sslCreds: grpc.credentials.createInsecure(), auth: withoutCredentials(GoogleAuth) }
+      ? { sslCreds: grpc.credentials.createInsecure(), auth: auth ?? withoutCredentials(GoogleAuth) }
       : {
           ...(keyFilename === undefined ? {} : { keyFilename }),
           ...(credentials === undefined ? {} : { credentials }),
+          ...(auth === undefined ? {} : { auth }),
         }),
   }
 }
 
 /** For an emulator. Google's own class would ask the metadata service of the machine for credentials, for seconds. */
-function withoutCredentials(GoogleAuth: Gax["GoogleAuth"]): InstanceType<Gax["GoogleAuth"]> {
+function withoutCredentials(GoogleAuth: Gax["GoogleAuth"]): GoogleAuth {
   return Object.assign(new GoogleAuth(), { getUniverseDomain: async () => "googleapis.com" })
 }
 
@@ -121,6 +143,8 @@ export async function stubOf(client: { initialize(): Promise<unknown> }): Promis
 }
 
 const CHANNEL_OPTIONS = {
+  // Otherwise channels to one address share one connection, and a new channel would get the dead connection of the one that it replaces.
+  "grpc.use_local_subchannel_pool": 1,
   // Pings detect a dead connection while calls wait; the service allows one in 30 s.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 5_000,

@@ -1,6 +1,6 @@
 import type { FieldValue, FirestoreDocument, FirestoreWrite, IdRange, Instant } from "./requests.ts"
 
-/** The protocol's messages, `google.firestore.v1`, as the SDK's decoder gives them: of each, what is used here. */
+/** The messages of the protocol, `google.firestore.v1`, as the SDK decodes them. Only the used fields are declared. */
 export interface WireDocument {
   name: string
   fields: Record<string, WireValue>
@@ -20,15 +20,17 @@ export interface WireTime {
   nanos: number
 }
 
-/** An answer of `BatchGetDocuments` (`found` or `missing`) or of `RunQuery` (`document`, or none). */
+/** A message of the answer to `BatchGetDocuments` (`found` or `missing`) or to `RunQuery` (`document`, or none). */
 export interface DocumentResponse {
   found?: WireDocument | null
   missing?: string | null
   document?: WireDocument | null
+  readTime?: WireTime | null
 }
 
 export interface CommitResponse {
   writeResults: { updateTime: WireTime | null }[]
+  commitTime?: WireTime | null
 }
 
 export function toDocument({ name, fields, updateTime }: WireDocument): FirestoreDocument {
@@ -83,7 +85,7 @@ export function toWireQuery(
 ): object {
   const bound = (id: string, included: boolean) => ({
     values: [{ referenceValue: nameOf(id) }],
-    // "Before" a position means that the document there is behind it.
+    // `before: true` places the bound before the document of that id: a query that starts there includes it, one that ends there does not.
     before: included,
   })
   return {

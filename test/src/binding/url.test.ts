@@ -26,6 +26,11 @@ test.each([
     "firestore",
     { projectId: "my-project", databaseId: "(default)", collection: "s", endpoint: "localhost:8080" },
   ],
+  [
+    "firestore://my-project/(default)/s?channels=8",
+    "firestore",
+    { projectId: "my-project", databaseId: "(default)", collection: "s", channels: 8 },
+  ],
   ["azure-tables://account/Sessions", "azure-tables", { account: "account", table: "Sessions" }],
   [
     "azure-tables://devstoreaccount1/t?endpoint=http%3A%2F%2F127.0.0.1%3A10002%2Fdevstoreaccount1",
@@ -87,6 +92,9 @@ test.each([
   ["dynamodb://eu-west-1/t?region=x", /unknown parameter "region"; known are endpoint/],
   ["dynamodb://eu-west-1/t#x", /fragment/],
   ["firestore://project/collection", /of the form firestore:\/\/PROJECT\/DATABASE\/COLLECTION/],
+  ["firestore://p/d/c?channels=0", /parameter "channels" that is not a whole number from 1 to 100/],
+  ["firestore://p/d/c?channels=many", /parameter "channels" that is not/],
+  ["firestore://p/d/c?channels=101", /parameter "channels" that is not/],
   ["azure-tables://account", /of the form azure-tables:\/\/ACCOUNT\/TABLE/],
   ["redis:", /redis:\/\//],
   ["redis:localhost:6379", /redis:\/\//],

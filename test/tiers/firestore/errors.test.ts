@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend, Write } from "../../../tiers/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { firestore } from "../../../tiers/firestore/backend.ts"
-import { toKvError } from "../../../tiers/firestore/errors.ts"
+import { NotSent, toKvError } from "../../../tiers/firestore/errors.ts"
 import { clientOptions, type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { failureOf } from "../../support/failures.ts"
@@ -57,9 +57,10 @@ describe("a status of the service", () => {
     ["DEADLINE_EXCEEDED", 4, "TIMEOUT", "OUTCOME_UNKNOWN"],
     ["NOT_FOUND", 5, "STORE_NOT_FOUND", "STORE_NOT_FOUND"],
     ["PERMISSION_DENIED", 7, "ACCESS_DENIED", "ACCESS_DENIED"],
-    ["RESOURCE_EXHAUSTED", 8, "THROTTLED", "THROTTLED"],
+    ["RESOURCE_EXHAUSTED", 8, "THROTTLED", "OUTCOME_UNKNOWN"],
     ["FAILED_PRECONDITION", 9, "BINDING_INVALID", "BINDING_INVALID"],
     ["ABORTED", 10, "THROTTLED", "THROTTLED"],
+    ["OUT_OF_RANGE", 11, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
     ["UNIMPLEMENTED", 12, "BINDING_INVALID", "BINDING_INVALID"],
     ["INTERNAL", 13, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
     ["UNAVAILABLE", 14, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
@@ -97,13 +98,14 @@ function innermost(error: unknown): unknown {
 }
 
 describe("an answer that settles nothing", () => {
-  test("a document that the service passes over is not absent", async () => {
+  test("a document that the service leaves out is not absent", async () => {
     await using service = await failing(() => [])
-    for (const read of [READS.get, READS.exists, READS.probe]) {
+    for (const read of [READS.get, READS.exists]) {
       expect((await failureOf(read?.(service.backend))).code).toBe("THROTTLED")
     }
-    const passedOver = (await service.backend.getMany([KEY])).get(KEY)
-    expect(passedOver).toMatchObject({ code: "THROTTLED", key: KEY })
+    for (const answer of [await service.backend.getMany([KEY]), await service.backend.probe([KEY])]) {
+      expect(answer.get(KEY)).toMatchObject({ code: "THROTTLED", key: KEY })
+    }
   })
 
   test("a create gives up against a row that comes and goes", async () => {
@@ -218,5 +220,27 @@ describe("an error that the service did not send", () => {
     const call = { operation: "put", effect: "write" } as const
     expect(toKvError(refused, call).code).toBe("UNAVAILABLE")
     expect(toKvError(refused, { ...call, mayRepeat: true }).code).toBe("OUTCOME_UNKNOWN")
+  })
+
+  test("because no channel had room in time is a timeout of a read, and UNAVAILABLE for a write", () => {
+    const late = new NotSent("late")
+    expect(toKvError(late, { operation: "get", effect: "read" }).code).toBe("TIMEOUT")
+    expect(toKvError(late, { operation: "put", effect: "write" }).code).toBe("UNAVAILABLE")
+    expect(toKvError(late, { operation: "put", effect: "write", mayRepeat: true }).code).toBe("UNAVAILABLE")
+    expect(toKvError(late, { operation: "put", effect: "reread" }).code).toBe("UNAVAILABLE")
+    expect(toKvError(late, { operation: "put", effect: "reread", mayRepeat: true }).code).toBe(
+      "OUTCOME_UNKNOWN",
+    )
+  })
+
+  test.each([
+    ["ABORTED", 10],
+    ["RESOURCE_EXHAUSTED", 8],
+    ["UNAVAILABLE", 14],
+  ])("%s, after which a client repeats a commit, leaves a doubt over a client", (_, code) => {
+    const last = Object.assign(new Error(), { code, details: "" })
+    expect(toKvError(last, { operation: "put", effect: "write", mayRepeat: true }).code).toBe(
+      "OUTCOME_UNKNOWN",
+    )
   })
 })

@@ -251,7 +251,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       const silent = createServer((socket) => socket.on("error", () => {}))
       const mute = await connect(`127.0.0.1:${await listenOnLoopback(silent)}`, 300)
       expect(await codeOf(mute.get("key"))).toBe("TIMEOUT")
-      expect(await codeOf(mute.put("key", newWrite("value")))).toBe("TIMEOUT")
+      expect(await codeOf(mute.put("key", newWrite("value")))).toBe("UNAVAILABLE")
       await mute.close()
       silent.close()
     })

@@ -1,0 +1,173 @@
+import type { Runtime } from "../runtime.ts"
+import type { CallOptions, FirestoreStub } from "./channel.ts"
+import { isOwnDeadline, NotSent } from "./errors.ts"
+import type { Limits } from "./requests.ts"
+
+/** Maximum number of concurrent calls on one channel: the streams that the service allows on one HTTP/2 connection. */
+export const CALLS_PER_CHANNEL = 100
+/** A channel is replaced after so many consecutive calls without an answer … */
+const SILENT_CALLS = 3
+/** … if the first of them was sent so long ago, ms. So short limits of calls do not make connections faster than they can be used. */
+const SILENT_MS = 1_000
+
+/** A channel and its calls. */
+interface Member {
+  readonly stub: FirestoreStub
+  inFlight: number
+  /** Number of calls that the service has answered. */
+  answers: number
+  /** Number of calls that reached their deadline since the last answer. */
+  silentCalls: number
+  /** When the first of them was sent, on the monotonic clock. */
+  silentFrom: number
+  /** Replaced: it gets no more calls, and is closed with the end of its last one. */
+  retired: boolean
+}
+
+interface Waiting {
+  grant(member: Member): void
+  refuse(error: Error): void
+}
+
+/**
+ * The channels to one endpoint. Each has at most {@link CALLS_PER_CHANNEL} concurrent calls. Calls beyond that wait here, where it is known
+ * that they were not sent; inside gRPC it would not be.
+ *
+ * gRPC notices a connection without a reset, such as one that a NAT has dropped, after up to 35 s. A channel that has left
+ * {@link SILENT_CALLS} consecutive calls without an answer is therefore replaced by a new one. Its calls continue until they end.
+ */
+export class Channels {
+  readonly #dial: () => Promise<FirestoreStub>
+  readonly #runtime: Runtime
+  readonly #members: Member[]
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiting>()
+  readonly #replacing = new Set<Member>()
+  #closed = false
+
+  /**
+   * @param stubs the channels, one or more
+   * @param dial opens the replacement of a channel; rejects in bounded time
+   */
+  constructor(stubs: readonly FirestoreStub[], dial: () => Promise<FirestoreStub>, runtime: Runtime) {
+    this.#dial = dial
+    this.#runtime = runtime
+    this.#members = stubs.map(newMember)
+  }
+
+  /**
+   * Makes a call on the first channel with room, so that few connections are used as long as few calls are made at once. `call` has to end
+   * at the deadline that it gets. Rejects with {@link NotSent} if no channel has room within the limit, and as `call` does.
+   */
+  async send<T>(
+    { limitMs, signal }: Limits,
+    call: (stub: FirestoreStub, options: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    const began = this.#runtime.monotonic()
+    const member = this.#enter() ?? (await this.#room(limitMs, signal))
+    const sentAt = this.#runtime.monotonic()
+    const leftMs = limitMs - (sentAt - began)
+    if (leftMs <= 0) {
+      this.#leave(member)
+      throw new NotSent("late")
+    }
+    const { answers } = member
+    try {
+      const answer = await call(member.stub, { deadline: Date.now() + leftMs })
+      heard(member)
+      return answer
+    } catch (error) {
+      if (isOwnDeadline(error)) this.#missed(member, answers, sentAt)
+      else if (!signal?.aborted) heard(member)
+      throw error
+    } finally {
+      this.#leave(member)
+    }
+  }
+
+  /** Calls that wait are refused; calls that were sent continue. */
+  close(): void {
+    this.#closed = true
+    for (const { stub } of this.#members) stub.close()
+    for (const waiting of this.#waiting) waiting.refuse(new NotSent("closed"))
+  }
+
+  #enter(): Member | undefined {
+    const member = this.#members.find(
+      (member) => member.inFlight < CALLS_PER_CHANNEL && !this.#replacing.has(member),
+    )
+    if (member !== undefined) member.inFlight++
+    return member
+  }
+
+  #leave(member: Member): void {
+    member.inFlight--
+    if (!member.retired) this.#admit()
+    else if (member.inFlight === 0) member.stub.close()
+  }
+
+  #admit(): void {
+    for (const waiting of this.#waiting) {
+      const member = this.#enter()
+      if (member === undefined) return
+      waiting.grant(member)
+    }
+  }
+
+  #room(limitMs: number, signal: AbortSignal | undefined): Promise<Member> {
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        this.#waiting.delete(waiting)
+        timer.cancel()
+        signal?.removeEventListener("abort", abort)
+      }
+      const waiting: Waiting = {
+        grant(member) {
+          settle()
+          resolve(member)
+        },
+        refuse(error) {
+          settle()
+          reject(error)
+        },
+      }
+      const abort = () => waiting.refuse(signal?.reason)
+      const timer = this.#runtime.setTimer(() => waiting.refuse(new NotSent("late")), limitMs)
+      signal?.addEventListener("abort", abort)
+      this.#waiting.add(waiting)
+    })
+  }
+
+  /** A call has reached its deadline; `answers` is the number of answers when it was sent. */
+  #missed(member: Member, answers: number, sentAt: number): void {
+    if (member.answers !== answers || member.retired || this.#replacing.has(member) || this.#closed) return
+    if (member.silentCalls++ === 0) member.silentFrom = sentAt
+    const silentMs = this.#runtime.monotonic() - member.silentFrom
+    if (member.silentCalls >= SILENT_CALLS && silentMs >= SILENT_MS) void this.#replace(member)
+  }
+
+  /** Meanwhile the old channel gets no calls. If no new one can be opened, the old one stays. */
+  async #replace(old: Member): Promise<void> {
+    this.#replacing.add(old)
+    const stub = await this.#dial().catch(() => undefined)
+    this.#replacing.delete(old)
+    if (this.#closed) return stub?.close()
+    if (stub === undefined) {
+      old.silentCalls = 0
+    } else {
+      this.#members[this.#members.indexOf(old)] = newMember(stub)
+      old.retired = true
+      if (old.inFlight === 0) old.stub.close()
+    }
+    this.#admit()
+  }
+}
+
+function newMember(stub: FirestoreStub): Member {
+  return { stub, inFlight: 0, answers: 0, silentCalls: 0, silentFrom: 0, retired: false }
+}
+
+function heard(member: Member): void {
+  member.answers++
+  member.silentCalls = 0
+}
