@@ -184,7 +184,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     deleteMany: (removals) => deleteMany(requests, removals),
 
     scan: (prefix, page) =>
-      scanPage(requests, prefix, page, (row) => {
+      scanPage({ requests, runtime, timeoutMs: requestTimeoutMs }, prefix, page, (row) => {
         const { rowKey: key = "" } = row
         const entry = entryOf("scan", key, row)
         return entry && { key, ...entry }

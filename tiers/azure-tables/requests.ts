@@ -16,6 +16,8 @@ interface RowsQuery {
   top: number
   /** Where the page before ended. */
   continuation?: string | undefined
+  /** Longest time, ms. @default that of every request */
+  limitMs?: number
   signal?: AbortSignal | undefined
 }
 
@@ -49,6 +51,7 @@ const EXISTS: readonly Refusal[] = ["exists"]
 const GONE: readonly Refusal[] = ["absent", "changed"]
 
 interface Sent extends Request {
+  readonly limitMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -69,10 +72,10 @@ export function tableRequests(
     ask: Ask<T>,
     expected: readonly Refusal[] = [],
   ): Promise<T | undefined> {
-    const { signal } = request
+    const { limitMs = requestTimeoutMs, signal } = request
     const client = clientFor(request)
     try {
-      return await limited(runtime, requestTimeoutMs, signal, (cancel) => ask(client, cancel))
+      return await limited(runtime, limitMs, signal, (cancel) => ask(client, cancel))
     } catch (error) {
       signal?.throwIfAborted()
       const refusal = refusalOf(error)
@@ -130,8 +133,8 @@ export function tableRequests(
       return done?.subResponses
     },
 
-    page: (operation, { filter, select, top, continuation, signal }) =>
-      send<RowsPage>({ operation, effect: "read", signal }, async (client, abortSignal) => {
+    page: (operation, { filter, select, top, continuation, limitMs, signal }) =>
+      send<RowsPage>({ operation, effect: "read", limitMs, signal }, async (client, abortSignal) => {
         const rows = client.listEntities({ queryOptions: { filter, select: [...select] }, abortSignal })
         const pages = rows.byPage({
           maxPageSize: Math.min(top, MAX_PAGE),

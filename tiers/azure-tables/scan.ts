@@ -1,25 +1,28 @@
 import type { KeyedEntry, ScanPage, ScanRequest } from "../backend.ts"
 import { KvError } from "../errors.ts"
-import { type Positions, scanBuckets } from "../util/bucket-scan.ts"
+import { type BucketScan, type Positions, scanBuckets } from "../util/bucket-scan.ts"
 import { KIND } from "./errors.ts"
 import type { TableRequests } from "./requests.ts"
 import { KEYED_ENTRY, PARTITIONS, type Row, rangeFilter } from "./row.ts"
 
 /** Reads one page of a scan of the table. A position is a continuation of the service's. */
 export function scanPage(
-  requests: TableRequests,
+  { requests, runtime, timeoutMs }: Pick<BucketScan, "runtime" | "timeoutMs"> & { requests: TableRequests },
   prefix: string,
   page: ScanRequest,
   entryOf: (row: Row) => KeyedEntry | undefined,
 ): Promise<ScanPage> {
   return scanBuckets(
     {
-      async query(bucket, position, rows) {
+      runtime,
+      timeoutMs,
+      async query(bucket, position, rows, limitMs) {
         const found = await requests.page("scan", {
           filter: rangeFilter(PARTITIONS[bucket] ?? "", prefix),
           select: KEYED_ENTRY,
           top: rows,
           continuation: position === "" ? undefined : position,
+          limitMs,
           signal: page.signal,
         })
         return { entries: found.flatMap((row) => entryOf(row) ?? []), next: found.continuationToken }

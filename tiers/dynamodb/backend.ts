@@ -135,7 +135,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 
   function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketScan["query"] {
-    return async (bucket, after, limit) => {
+    return async (bucket, after, limit, limitMs) => {
       const pk = partitionOf(bucket)
       const input = {
         TableName: table,
@@ -146,7 +146,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
         ...(after === "" ? {} : { ExclusiveStartKey: { pk, sk: { S: after } } }),
       }
       const { Items = [], LastEvaluatedKey } = await request(
-        { operation: "scan", effect: "read", signal },
+        { operation: "scan", effect: "read", limitMs, signal },
         (sdk) => new sdk.QueryCommand(input),
       )
       return { entries: keyedEntries(Items, runtime.now()), next: LastEvaluatedKey?.sk?.S }
@@ -230,7 +230,10 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       return writeBatch("deleteMany", new Map(requests), () => ({ applied: true }))
     },
 
-    scan: (prefix, page) => scanPage(queryBucket(prefix, page.signal), table, prefix, page),
+    scan(prefix, page) {
+      const query = queryBucket(prefix, page.signal)
+      return scanPage({ query, runtime, timeoutMs: requestTimeoutMs }, table, prefix, page)
+    },
 
     async probe(keys) {
       const heads = new Map<string, RowHead | KvError>()

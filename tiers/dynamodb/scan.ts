@@ -6,14 +6,14 @@ import { KIND } from "./errors.ts"
 
 /** Reads one page of a scan of the table. `query` reads rows in the order of their keys; a position is the key of the last row read. */
 export function scanPage(
-  query: BucketScan["query"],
+  query: Pick<BucketScan, "query" | "runtime" | "timeoutMs">,
   table: string,
   prefix: string,
   page: ScanRequest,
 ): Promise<ScanPage> {
   return scanBuckets(
     {
-      query,
+      ...query,
       encode: (positions) => writeCursor(positions, table, prefix),
       decode: (cursor) => readCursor(cursor, table, prefix),
       rowsPerQuery: 250,

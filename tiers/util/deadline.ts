@@ -24,3 +24,9 @@ export function within<T>(
     )
   })
 }
+
+/** Gives the time that is left of `limitMs`, ms; it becomes negative. */
+export function countdown(runtime: Runtime, limitMs: number): () => number {
+  const end = runtime.monotonic() + limitMs
+  return () => end - runtime.monotonic()
+}

@@ -1,8 +1,12 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import type { KeyedEntry, ScanPage } from "../../../tiers/backend.ts"
+import { KvError } from "../../../tiers/errors.ts"
+import type { Runtime } from "../../../tiers/runtime.ts"
 import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { type BucketPage, type BucketScan, scanBuckets } from "../../../tiers/util/bucket-scan.ts"
+
+import { settle, testRuntime } from "../../support/runtime.ts"
 
 /** How the services differ: whether a position is a key, and so whether a query may bring more than it was asked for. */
 const SERVICES: Record<string, Pick<BucketScan, "rowsPerQuery" | "maxRounds" | "maxRowsPastExpired">> = {
@@ -21,6 +25,8 @@ function tableOf(
   const opaque = service === "whose positions are opaque"
   const scan: BucketScan = {
     ...(SERVICES[service] ?? { rowsPerQuery: 0, maxRounds: 0 }),
+    runtime: instantRuntime(),
+    timeoutMs: 3_000,
     async query(bucket, position, limit): Promise<BucketPage> {
       queries.push({ bucket, rows: limit })
       const after = opaque ? Buffer.from(position, "base64").toString() : position
@@ -41,6 +47,36 @@ function tableOf(
   }
   return { queries, scan }
 }
+
+/** A runtime whose timers fire at once, and whose clock then shows their time. */
+function instantRuntime(seed = 1): Runtime {
+  const runtime = testRuntime(0, seed)
+  let now = 0
+  return {
+    ...runtime,
+    monotonic: () => now,
+    setTimer(callback, delayMs) {
+      now += delayMs
+      queueMicrotask(callback)
+      return { cancel() {} }
+    },
+  }
+}
+
+/** The scan, of which each query fails that `fails` says. */
+function failing(scan: BucketScan, fails: (bucket: number) => unknown): BucketScan {
+  return {
+    ...scan,
+    async query(bucket, ...rest) {
+      const page = await scan.query(bucket, ...rest)
+      const error = fails(bucket)
+      if (error !== undefined) throw error
+      return page
+    },
+  }
+}
+
+const throttled = new KvError("THROTTLED", "too fast", { operation: "scan" })
 
 async function pagesOf(scan: BucketScan, limit: number): Promise<ScanPage[]> {
   const pages: ScanPage[] = []
@@ -108,11 +144,11 @@ describe.each(Object.keys(SERVICES))("a scan of the buckets of a service %s", (s
   test("fails as a query does", async () => {
     const { scan } = tableOf(service, keysNamed(100))
     const failure = new Error("not today")
-    const failing: BucketScan = {
-      ...scan,
-      query: (bucket, ...rest) => (bucket === 1 ? Promise.reject(failure) : scan.query(bucket, ...rest)),
-    }
-    await expect(scanBuckets(failing, { limit: 200 })).rejects.toBe(failure)
+    const page = scanBuckets(
+      failing(scan, (bucket) => (bucket === 1 ? failure : undefined)),
+      { limit: 200 },
+    )
+    await expect(page).rejects.toBe(failure)
   })
 })
 
@@ -126,4 +162,80 @@ test("where positions are opaque a query never reads more than fits into the pag
   const { scan, queries } = tableOf("whose positions are opaque", keysNamed(20_000), () => true)
   await scanBuckets(scan, { limit: 3 })
   expect(Math.max(...queries.map(({ rows }) => rows))).toBeLessThanOrEqual(3)
+})
+
+describe("a query that fails with a retryable error", () => {
+  const service = "whose positions are keys"
+  /** A page of this size needs a query of each bucket. */
+  const limit = 16 * 50
+
+  test.each([0.1, 0.25])("is sent again: at %d of the queries throttled, pages succeed", async (share) => {
+    const keys = keysNamed(400)
+    for (let seed = 1; seed <= 200; seed++) {
+      const { scan, queries } = tableOf(service, keys)
+      const { random } = testRuntime(0, seed)
+      let failures = 0
+      const throttling = failing({ ...scan, runtime: instantRuntime(seed) }, () => {
+        if (random() >= share) return undefined
+        failures++
+        return throttled
+      })
+      expect(keysOf([await scanBuckets(throttling, { limit })]).toSorted()).toEqual(keys.toSorted())
+      expect(queries.length - failures, "queries that were answered are not sent again").toBe(16)
+    }
+  })
+
+  test("is sent again for each query and three times more, then the page rejects", async () => {
+    const { scan, queries } = tableOf(service, keysNamed(400))
+    await expect(
+      scanBuckets(
+        failing(scan, () => throttled),
+        { limit },
+      ),
+    ).rejects.toBe(throttled)
+    expect(queries.length).toBeGreaterThan(16)
+    expect(queries.length).toBeLessThanOrEqual(16 + 16 + 3)
+  })
+
+  test("is not sent again after another query has failed for good", async () => {
+    const { scan, queries } = tableOf(service, keysNamed(400))
+    const denied = new KvError("ACCESS_DENIED", "no", { operation: "scan" })
+    const page = scanBuckets(
+      failing(scan, (bucket) => (bucket === 15 ? denied : throttled)),
+      { limit },
+    )
+    await expect(page).rejects.toBe(denied)
+    await settle()
+    expect(queries.length).toBeLessThanOrEqual(16 + 15)
+  })
+
+  test("is not sent again past the time of the page, of which each query gets what is left", async () => {
+    const { scan, queries } = tableOf(service, keysNamed(400))
+    const limits: number[] = []
+    const runtime = { ...instantRuntime(), random: () => 0.5 }
+    const slow: BucketScan = {
+      ...scan,
+      runtime,
+      query: (bucket, position, rows, limitMs) => {
+        limits.push(limitMs)
+        return scan.query(bucket, position, rows, limitMs).then(() => Promise.reject(throttled))
+      },
+    }
+    await expect(scanBuckets(slow, { limit: 1, timeoutMs: 100 })).rejects.toBe(throttled)
+    // The waits are 25 and 50 ms; the next one would be 100 ms.
+    expect(limits).toEqual([100, 75, 25])
+    expect(queries).toHaveLength(3)
+  })
+
+  test("is not waited for after an abort", async () => {
+    const { scan } = tableOf(service, keysNamed(400))
+    const controller = new AbortController()
+    const runtime = testRuntime()
+    const aborted = failing({ ...scan, runtime }, () => {
+      setImmediate(() => controller.abort("enough"))
+      return throttled
+    })
+    const page = scanBuckets(aborted, { limit: 1, signal: controller.signal })
+    await expect(page).rejects.toBe("enough")
+  })
 })
