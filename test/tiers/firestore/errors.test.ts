@@ -5,11 +5,14 @@ import { firestore } from "../../../tiers/firestore/backend.ts"
 import { NotSent, toKvError } from "../../../tiers/firestore/errors.ts"
 import { clientOptions, type FirestoreSettings, loadSdk } from "../../../tiers/firestore/settings.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { failureOf } from "../../support/failures.ts"
+import { codeOf, failureOf } from "../../support/failures.ts"
 import { GrpcFailure, grpcServer, type Handler } from "../../support/grpc-server.ts"
+import { testRuntime } from "../../support/runtime.ts"
 
 const KEY = "personal-key"
 const SECRET = "secret-value"
+/** Time for calls that are to be answered on a busy machine, ms. */
+const PATIENT_MS = 20_000
 const write: Write = { value: Buffer.from(SECRET), id: systemRuntime.id() }
 
 async function failing(fail: Handler) {
@@ -121,6 +124,40 @@ describe("an answer that settles nothing", () => {
     expect(error).toMatchObject({ code: "THROTTLED", retryable: true, key: KEY })
     await backend.close()
     await server[Symbol.asyncDispose]()
+  })
+})
+
+describe("the limit of a call", () => {
+  test("bounds all its requests together: nothing is sent after it", async () => {
+    const runtime = testRuntime()
+    const refuse: Handler = async () => {
+      await runtime.advance(1_000)
+      throw new GrpcFailure(6, "it is there")
+    }
+    await using server = await grpcServer("Firestore", { commit: refuse })
+    const backend = firestore({ projectId: "p", endpoint: server.endpoint }, { collection: "rows", runtime })
+    await backend.open()
+    const late = backend.put(KEY, { ...write, condition: { absent: true } }, { timeoutMs: 1_000 })
+    expect(await failureOf(late)).toMatchObject({ code: "UNAVAILABLE", key: KEY })
+    expect(server.calls).toEqual(["commit"])
+    await backend.close()
+  })
+
+  test("is the option of the backend if the call has none", async () => {
+    const runtime = testRuntime()
+    await using server = await grpcServer("Firestore", {
+      commit: async () => {
+        await runtime.advance(PATIENT_MS)
+        throw new GrpcFailure(6, "it is there")
+      },
+      batchGetDocuments: ({ documents }) => ({ missing: String([documents].flat()[0]) }),
+    })
+    const options = { collection: "rows", runtime, requestTimeoutMs: 2 * PATIENT_MS - 1 }
+    const backend = firestore({ projectId: "p", endpoint: server.endpoint }, options)
+    await backend.open()
+    expect(await codeOf(backend.put(KEY, { ...write, condition: { absent: true } }))).toBe("UNAVAILABLE")
+    expect(server.calls).toEqual(["commit", "batchGetDocuments", "commit"])
+    await backend.close()
   })
 })
 

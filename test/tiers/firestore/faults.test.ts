@@ -199,6 +199,14 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     })
   })
 
+  test("many keys in doubt are looked at in one request", async () => {
+    const keys = [newKey(), newKey(), newKey()]
+    await direct.putMany(new Map(keys.map((key) => [key, newWrite("value")])))
+    const before = proxy.requests
+    expect((await backend.probe(keys)).size).toBe(keys.length)
+    expect(proxy.requests - before).toBe(1)
+  })
+
   test("an absent key and a lost precondition are answers: at once, and asked for once", async () => {
     const key = newKey()
     const started = performance.now()

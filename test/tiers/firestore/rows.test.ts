@@ -18,7 +18,8 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
   // It would lead the SDK past the endpoints that the tests name.
   vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
   const client = new Firestore({ projectId, host: `127.0.0.1:${server.port}`, ssl: false })
-  const backend = firestore({ projectId, endpoint: server.url }, { collection, requestTimeoutMs: PATIENT_MS })
+  const options = { collection, requestTimeoutMs: PATIENT_MS }
+  const backend = firestore({ projectId, endpoint: server.url }, options)
   const rows = client.collection(collection)
   let key: string
   beforeAll(() => backend.open())
@@ -162,6 +163,65 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
     })
   })
 
+  describe.each([
+    ["settings", () => firestore({ projectId, endpoint: server.url }, options)],
+    ["a client", () => firestore(client, options)],
+  ])("the time of a row, over %s,", (_, make) => {
+    const other = firestore({ projectId, endpoint: server.url }, options)
+    let own: Backend
+    beforeAll(async () => {
+      own = make()
+      await Promise.all([own.open(), other.open()])
+    })
+    afterAll(async () => {
+      await Promise.all([own.close(), other.close()])
+    })
+    const write = () => ({ value: text("value"), id: systemRuntime.id() })
+    const headOf = async () => {
+      const head = (await own.probe([key])).get(key)
+      if (head === undefined || head instanceof KvError) throw head ?? new Error("no row")
+      return head
+    }
+
+    test("is not after what is known of the clock, if another process wrote it before", async () => {
+      await other.put(key, write())
+      await own.put(`${key}:own`, write())
+      const known = own.serviceTime?.(key)
+      const { writtenAt } = await headOf()
+      expect(writtenAt?.clock).toBe(known?.clock)
+      expect(writtenAt?.latest).toBeLessThanOrEqual(known?.earliest ?? 0)
+    })
+
+    test("is after what is certain of the clock, if another process wrote it later", async () => {
+      await own.put(`${key}:own`, write())
+      const known = own.serviceTime?.(key)
+      await other.put(key, write())
+      const { writtenAt } = await headOf()
+      expect(writtenAt?.clock).toBe(known?.clock)
+      expect(writtenAt?.latest).toBeGreaterThan(known?.earliest ?? Number.POSITIVE_INFINITY)
+      expect(writtenAt?.earliest, "within the error of the clock").toBeLessThan(known?.latest ?? 0)
+    })
+
+    test("comes with the identity and the version of the write, and whether the row is live", async () => {
+      const first = write()
+      const { version } = await own.put(key, { ...first, expiresAt: systemRuntime.now() - 1 })
+      expect(await headOf()).toMatchObject({ id: first.id, version, live: false })
+      await rows.doc(key).set({ value: "dGhlaXJz", version: "of another program" })
+      const theirs = await headOf()
+      expect(theirs).toMatchObject({ version: (await own.get(key))?.version, live: true })
+      expect(theirs).not.toHaveProperty("id")
+    })
+
+    test("of a document that is no row is an error of its key only", async () => {
+      await rows.doc(key).set({ value: "", expires_at: "tomorrow" })
+      await own.put(`${key}:other`, write())
+      const heads = await own.probe([key, `${key}:other`, `${key}:absent`])
+      expect(heads.get(key)).toMatchObject({ code: "CORRUPT_ENTRY", key })
+      expect(heads.get(`${key}:other`)).toMatchObject({ live: true })
+      expect(heads.size).toBe(2)
+    })
+  })
+
   test("values of a full batch are split into commits that the service takes", async () => {
     const value = new Uint8Array(24_576).fill(7)
     const keys = Array.from({ length: backend.traits.maxWriteBatch }, (_, index) => `${key}:${index}`)
@@ -185,7 +245,6 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
 
   describe("connections", () => {
     const settings = { projectId, endpoint: server.url }
-    const options = { collection, requestTimeoutMs: PATIENT_MS }
 
     test("are shared, and closed with the last backend on them", async () => {
       const [one, two] = [firestore(settings, options), firestore(settings, options)]
