@@ -218,7 +218,7 @@ export interface Kv extends AsyncDisposable {
 }
 
 export interface L1Options {
-  /** Maximum number of entries, a whole number of at least 1; absent keys are not counted. @default 10_000 */
+  /** Maximum number of entries, from 1 to 33_554_431; absent keys are not counted. @default 10_000 */
   maxEntries?: number
   /** Maximum size, bytes, of at least 1: keys, values and their decoded forms, by estimate. @default 67_108_864 (64 MiB) */
   maxBytes?: number
