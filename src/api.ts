@@ -1,6 +1,7 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
+import type { StoreResilience } from "../tiers/wrappers/resilience/options.ts"
 import type { StoreStats } from "./counters.ts"
 
 /**
@@ -236,7 +237,7 @@ export interface L1Options {
   jitter?: number
 }
 
-export interface KvOptions {
+export interface KvOptions extends StoreResilience {
   /**
    * A URL (`dynamodb://REGION/TABLE`, `redis://…`, `lmdb:PATH`, `memory:`, …), or a backend, which stays open when the store closes.
    * @default from the environment, see {@link kv}
@@ -244,8 +245,6 @@ export interface KvOptions {
   backend?: string | Backend
   /** Settings of L1; `false` turns L1 off. @default {} */
   l1?: L1Options | false
-  /** Longest time of one call to a backend over a network, its retries included, ms, of at least 1. @default 5_000 */
-  timeoutMs?: number
   /**
    * How long L1 does not hold a key after a write of it that got no answer, ms: the time within which the service may still apply
    * the write. @default 30_000

@@ -1,7 +1,7 @@
 import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
 import { L1 } from "../tiers/l1/l1.ts"
-import type { ResilienceOptions } from "../tiers/wrappers/resilience/resilience.ts"
+import type { ResilienceOptions } from "../tiers/wrappers/resilience/options.ts"
 import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
@@ -58,13 +58,13 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 
 /** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches telemetry. */
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
-  const { runtime, timeoutMs, quarantineMs } = settings
+  const { runtime, resilience, quarantineMs } = settings
   await backend.open()
   const telemetry = await telemetryOf(name, backend, settings)
   const listener = telemetry ?? silent
   const composed = backend.traits.inProcess
     ? backend
-    : await overNetwork(backend, { runtime, timeoutMs, observer: telemetry?.calls })
+    : await overNetwork(backend, { ...resilience, runtime, observer: telemetry?.calls })
   const counters = newCounters()
   const l1 = new L1(settings.l1, runtime, (ms) => {
     counters.l1Latency.record(ms)

@@ -17,6 +17,7 @@ import {
   show,
   wholeNumber,
 } from "../tiers/util/checks.ts"
+import { RESILIENCE_CHECKS, type StoreResilience, timeoutsOf } from "../tiers/wrappers/resilience/options.ts"
 import type { KvOptions, L1Options } from "./api.ts"
 
 const signal: Checks = { signal: optional(checkSignal) }
@@ -112,7 +113,7 @@ const KV_CHECKS: Checks = {
   }),
   l1: optional(optionsOrFalse("l1", L1_CHECKS)),
   telemetry: optional(optionsOrFalse("telemetry", TELEMETRY_CHECKS)),
-  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
+  ...RESILIENCE_CHECKS,
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
   runtime: runtimeOption,
 }
@@ -120,6 +121,8 @@ const KV_CHECKS: Checks = {
 export interface KvSettings {
   l1: L1Settings | undefined
   telemetry: TelemetryOptions | false
+  resilience: StoreResilience
+  /** Longest time of one request of a backend that is made here, where the call does not say, ms. */
   timeoutMs: number
   quarantineMs: number
   runtime: Runtime
@@ -128,10 +131,12 @@ export interface KvSettings {
 /** The options of a store with their defaults, all checked. */
 export function kvSettings(options: KvOptions | undefined): KvSettings {
   checkOptions(options, KV_CHECKS, "open")
+  const { timeoutMs, attemptTimeoutMs, retryBudget, maxConcurrency, maxQueue } = options ?? {}
   return {
     l1: l1Settings(options?.l1),
     telemetry: options?.telemetry ?? {},
-    timeoutMs: options?.timeoutMs ?? DEFAULTS.timeoutMs,
+    resilience: { timeoutMs, attemptTimeoutMs, retryBudget, maxConcurrency, maxQueue },
+    timeoutMs: timeoutsOf(timeoutMs).write,
     quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
     runtime: options?.runtime ?? systemRuntime,
   }

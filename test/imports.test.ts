@@ -58,7 +58,13 @@ const ROOMS: readonly Room[] = [
   },
   {
     files: CORE,
-    values: [...CONTRACTS, ...CORE, "src/operations/keys.ts", "tiers/util/"],
+    values: [
+      ...CONTRACTS,
+      ...CORE,
+      "src/operations/keys.ts",
+      "tiers/util/",
+      "tiers/wrappers/resilience/options.ts",
+    ],
     types: ["src/coherence/", "tiers/l1/", "telemetry/options.ts"],
   },
   {

@@ -78,7 +78,7 @@ export interface Backend {
   scan(prefix: string, page: ScanRequest): Promise<ScanPage>
 
   /**
-   * The heads of the rows under at most `traits.maxReadBatch` distinct keys, whether or not they have expired, without their values. A key
+   * The heads of the rows under at most `traits.maxWriteBatch` distinct keys, whether or not they have expired, without their values. A key
    * without a row is not in the map; a key that failed alone maps to its error. A strongly consistent read, used after
    * `OUTCOME_UNKNOWN`.
    */
@@ -106,6 +106,11 @@ export type MaybePromise<T> = T | Promise<T>
 export interface RequestOptions {
   /** The callers of a read. Wrappers pass them on, backends ignore them. */
   callers?: Callers | undefined
+  /**
+   * For `getMany`: is called with keys that are settled while others are requested again, and with what was found under them. Wrappers
+   * use it, backends ignore it.
+   */
+  early?: ((keys: readonly string[], found: Map<string, StoredEntry | KvError>) => void) | undefined
   /**
    * Longest time of the request, ms: waiting in the client, sending it, and receiving the whole answer. At its end the backend cancels the
    * request and rejects: a read with `TIMEOUT`; a write with `OUTCOME_UNKNOWN`, or with `UNAVAILABLE` if it was certainly not sent.

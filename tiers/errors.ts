@@ -46,6 +46,8 @@ export interface KvErrorDetails {
   limit?: number | undefined
   /** The size that exceeded the limit, in bytes. */
   actual?: number | undefined
+  /** Whether the queue of calls that wait for a request was full. */
+  queueFull?: boolean | undefined
   /** The error of the SDK, unchanged. */
   cause?: unknown
 }
@@ -60,6 +62,8 @@ export class KvError extends Error {
   declare readonly key?: string
   declare readonly limit?: number
   declare readonly actual?: number
+  /** `true`: nothing was sent, because too many calls of the store already wait for the backend. */
+  declare readonly queueFull?: true
 
   constructor(code: KvErrorCode, message: string, details: KvErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -70,6 +74,7 @@ export class KvError extends Error {
     if (details.key !== undefined) this.key = details.key
     if (details.limit !== undefined) this.limit = details.limit
     if (details.actual !== undefined) this.actual = details.actual
+    if (details.queueFull) this.queueFull = true
   }
 
   override get name(): string {

@@ -28,12 +28,17 @@ export const MAX_PAGE_LIMIT = 1_000
 
 export const DEFAULTS = {
   l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
-  /** Longest time of a call to a backend over a network, all attempts included, ms. */
-  timeoutMs: 5_000,
+  /** Longest time of a call to a backend over a network, all attempts included, ms. LMDB takes that of a write. */
+  timeoutMs: { read: 2_000, write: 5_000, scan: 10_000 },
   /** The retries of such a call. With these it waits 0.8 s between its attempts on average, 1.6 s at most. */
   maxAttempts: 6,
   backoffBaseMs: 50,
   backoffMaxMs: 1_000,
+  /** The share of the calls within 10 s that may be retries. */
+  retryBudget: 0.1,
+  /** Requests of a store to a backend over a network that are open at once, and calls that wait for one of them. */
+  maxConcurrency: 256,
+  maxQueue: 10_000,
   /** Longest time of one request of a backend over a network, ms. */
   requestTimeoutMs: 3_000,
   quarantineMs: 30_000,

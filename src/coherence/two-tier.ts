@@ -73,6 +73,7 @@ export class TwoTier {
       inFlight,
       barriers: this.#barriers,
       floors: this.#floors,
+      held: (key) => l1.versionOf(key),
       dirty: (key, own) => this.#dirty(key, own),
     })
     this.#loads = new Loads({

@@ -47,6 +47,11 @@ export class VersionFloors {
     this.#newest.set(key, { version, raised: ++this.#raised, raisedAt: this.#runtime.monotonic() })
   }
 
+  /** The floor of `key`. */
+  of(key: string): string | undefined {
+    return this.#floorOf(key)?.version
+  }
+
   forget(key: string): void {
     this.#newest.delete(key)
   }

@@ -2,6 +2,7 @@ import type { Backend, Removal, Write, WriteResult } from "../../tiers/backend.t
 import { KvError } from "../../tiers/errors.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
 import { writeInChunks } from "../../tiers/util/chunks.ts"
+import { writeId } from "../../tiers/util/write-id.ts"
 import type { Counters } from "../stats.ts"
 import type { FillBarriers } from "./fill-barriers.ts"
 import type { InFlight } from "./in-flight.ts"
@@ -15,12 +16,15 @@ export interface WriteThroughOptions {
   inFlight: InFlight
   barriers: FillBarriers
   floors: VersionFloors
+  /** The version of the entry that L1 holds under the key. */
+  held: (key: string) => string | null | undefined
   /** Drops the key from L1 and dirties its reads and its load under way, except the load `own`. */
   dirty: (key: string, own?: Load) => void
 }
 
 /** A write without its identity, which it gets when it is sent. */
-export type NewWrite = Omit<Write, "id">
+export type NewWrite = Omit<Write, keyof Attempt>
+type Attempt = Pick<Write, "id" | "seen">
 export type WriteResults = Map<string, WriteResult | KvError>
 
 /**
@@ -34,26 +38,31 @@ export class WriteThrough {
   readonly #inFlight: InFlight
   readonly #barriers: FillBarriers
   readonly #floors: VersionFloors
-  readonly #dirty: (key: string, own?: Load) => void
+  readonly #held: WriteThroughOptions["held"]
+  readonly #dirty: WriteThroughOptions["dirty"]
 
-  constructor({ backend, runtime, counters, inFlight, barriers, floors, dirty }: WriteThroughOptions) {
+  constructor(options: WriteThroughOptions) {
+    const { backend, runtime, counters, inFlight, barriers, floors, held, dirty } = options
     this.#backend = backend
     this.#runtime = runtime
     this.#counters = counters
     this.#inFlight = inFlight
     this.#barriers = barriers
     this.#floors = floors
+    this.#held = held
     this.#dirty = dirty
   }
 
   /** Writes `key`. `own` is the load that the write is part of; the write does not dirty it. */
   put(key: string, write: NewWrite, own?: Load): Promise<WriteResult> {
     this.#counters.bytesWritten += write.value.length
-    return this.#one(key, (id) => this.#backend.put(key, { ...write, id }), own)
+    const id = writeId(this.#runtime, write.condition !== undefined)
+    return this.#one(key, (seen) => this.#backend.put(key, { ...write, id, seen }), own)
   }
 
-  delete(key: string, removal: Omit<Removal, "id"> = {}): Promise<WriteResult> {
-    return this.#one(key, (id) => this.#backend.delete(key, { ...removal, id }))
+  delete(key: string, removal: Omit<Removal, keyof Attempt> = {}): Promise<WriteResult> {
+    const id = writeId(this.#runtime, removal.condition !== undefined)
+    return this.#one(key, (seen) => this.#backend.delete(key, { ...removal, id, seen }))
   }
 
   /** Writes many keys. The result has every key, with its result or its error. */
@@ -67,11 +76,16 @@ export class WriteThrough {
     return this.#many(removals, (batch) => this.#backend.deleteMany(batch))
   }
 
-  async #one(key: string, send: (id: string) => Promise<WriteResult>, own?: Load): Promise<WriteResult> {
+  async #one(
+    key: string,
+    send: (seen: string | undefined) => Promise<WriteResult>,
+    own?: Load,
+  ): Promise<WriteResult> {
     const startedAt = this.#runtime.monotonic()
+    const seen = this.#seen(key)
     this.#begin(key, own)
     try {
-      const result = await send(this.#runtime.id())
+      const result = await send(seen)
       this.#settle(key, result)
       return result
     } catch (error) {
@@ -84,9 +98,14 @@ export class WriteThrough {
 
   async #many<T extends object>(
     items: ReadonlyMap<string, T>,
-    send: (batch: ReadonlyMap<string, T & { id: string }>) => Promise<WriteResults>,
+    send: (batch: ReadonlyMap<string, T & Attempt>) => Promise<WriteResults>,
   ): Promise<WriteResults> {
-    const writes = new Map(Array.from(items, ([key, item]) => [key, { ...item, id: this.#runtime.id() }]))
+    const writes = new Map(
+      Array.from(items, ([key, item]) => {
+        const id = writeId(this.#runtime, false)
+        return [key, { ...item, id, seen: this.#seen(key) }]
+      }),
+    )
     const startedAt = this.#runtime.monotonic()
     for (const key of writes.keys()) this.#begin(key)
     try {
@@ -99,6 +118,11 @@ export class WriteThrough {
     } finally {
       for (const key of writes.keys()) this.#end(key, startedAt)
     }
+  }
+
+  /** A version of the key that this process knows: a row with it is older than a write that begins now. */
+  #seen(key: string): string | undefined {
+    return this.#held(key) ?? this.#floors.of(key)
   }
 
   #begin(key: string, own?: Load): void {

@@ -112,12 +112,17 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await behindProxy.getText(key)).toBe("mine")
       })
 
-      test("set with ifNotExists over an expired row is true", async () => {
+      // On Firestore and Azure the first request creates, and it is refused because the expired row is there: its reply is lost.
+      const refusedFirst = kind === "firestore" || kind === "azure-tables"
+      test(`set with ifNotExists over an expired row is ${refusedFirst ? "not known, and not made" : "true"}`, async () => {
         await expireAt(direct, key)
         const lost = loseReply()
-        expect(await behindProxy.set(key, "mine", { ifNotExists: true })).toBe(true)
+        const outcome = await behindProxy
+          .set(key, "mine", { ifNotExists: true })
+          .catch((error: KvError) => error.code)
+        expect(outcome).toBe(refusedFirst ? "OUTCOME_UNKNOWN" : true)
         expect(lost.hits).toBe(1)
-        expect(await stored()).toBe("mine")
+        expect(await stored()).toBe(refusedFirst ? undefined : "mine")
       })
 
       test("put with ifVersion is applied, and tells the version that the row has", async () => {

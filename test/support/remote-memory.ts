@@ -1,12 +1,18 @@
-import type { Backend } from "../../tiers/backend.ts"
+import type { Backend, ServiceTime } from "../../tiers/backend.ts"
 import { type MemoryOptions, type MemoryStore, memory, memoryStore } from "../../tiers/memory.ts"
 
 /**
  * The memory backend as one of another process would be: answers come as promises, and a conditional delete leaves a
  * trace with its id, so that one whose reply was lost is recognised. The trace stays until the key is written again.
  */
-export function remoteMemory({ store = memoryStore(), ...options }: MemoryOptions = {}): Backend {
+export function remoteMemory({
+  store = memoryStore(),
+  clock = true,
+  ...options
+}: RemoteMemoryOptions = {}): Backend {
   const backend = memory({ store, ...options })
+  /** The ordinal numbers of the writes serve as a clock, on which no two writes have the same time. */
+  const timeOf = (sequence: number): ServiceTime => ({ clock: "store", earliest: sequence, latest: sequence })
   const traces = tracesIn(store)
   return {
     ...backend,
@@ -39,13 +45,23 @@ export function remoteMemory({ store = memoryStore(), ...options }: MemoryOption
     },
     async probe(keys) {
       const heads = await backend.probe(keys)
+      for (const [key, head] of heads) {
+        if (!clock || head instanceof Error) continue
+        heads.set(key, { ...head, writtenAt: timeOf(Number.parseInt(head.version.slice(0, 16), 16)) })
+      }
       for (const key of keys) {
         const id = traces.get(key)
         if (id !== undefined) heads.set(key, { id, version: `trace-${id}`, live: false })
       }
       return heads
     },
+    ...(clock ? { serviceTime: () => ({ ...timeOf(store.sequence), latest: store.sequence + 0.5 }) } : {}),
   }
+}
+
+export interface RemoteMemoryOptions extends MemoryOptions {
+  /** Whether it knows when rows were written, and what time it is. @default true */
+  clock?: boolean
 }
 
 /** The ids of the conditional deletes, by key. Backends over one store share them, as they share its rows. */

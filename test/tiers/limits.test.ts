@@ -19,7 +19,9 @@ function documentedDefault(source: string, option: string): number | undefined {
 describe("the number in a doc comment is the one in the code", () => {
   const {
     l1,
-    timeoutMs,
+    retryBudget,
+    maxConcurrency,
+    maxQueue,
     quarantineMs,
     pageLimit,
     requestTimeoutMs,
@@ -33,7 +35,6 @@ describe("the number in a doc comment is the one in the code", () => {
     ["src/api.ts", "ttlMs", l1.ttlMs],
     ["src/api.ts", "negativeTtlMs", l1.negativeTtlMs],
     ["src/api.ts", "jitter", l1.jitter],
-    ["src/api.ts", "timeoutMs", timeoutMs],
     ["src/api.ts", "quarantineMs", quarantineMs],
     ["src/api.ts", "limit", pageLimit],
     ["tiers/dynamodb/backend.ts", "requestTimeoutMs", requestTimeoutMs],
@@ -41,10 +42,12 @@ describe("the number in a doc comment is the one in the code", () => {
     ["tiers/azure-tables/backend.ts", "requestTimeoutMs", requestTimeoutMs],
     ["tiers/redis/backend.ts", "requestTimeoutMs", requestTimeoutMs],
     ["tiers/redis/provisioning.ts", "requestTimeoutMs", requestTimeoutMs],
-    ["tiers/wrappers/resilience/resilience.ts", "timeoutMs", timeoutMs],
-    ["tiers/wrappers/resilience/resilience.ts", "maxAttempts", maxAttempts],
-    ["tiers/wrappers/resilience/resilience.ts", "backoffBaseMs", backoffBaseMs],
-    ["tiers/wrappers/resilience/resilience.ts", "backoffMaxMs", backoffMaxMs],
+    ["tiers/wrappers/resilience/options.ts", "maxAttempts", maxAttempts],
+    ["tiers/wrappers/resilience/options.ts", "backoffBaseMs", backoffBaseMs],
+    ["tiers/wrappers/resilience/options.ts", "backoffMaxMs", backoffMaxMs],
+    ["tiers/wrappers/resilience/options.ts", "retryBudget", retryBudget],
+    ["tiers/wrappers/resilience/options.ts", "maxConcurrency", maxConcurrency],
+    ["tiers/wrappers/resilience/options.ts", "maxQueue", maxQueue],
   ])("%s: %s", async (path, option, value) => {
     expect(documentedDefault(await read(path), option)).toBe(value)
   })
@@ -57,7 +60,14 @@ describe("the number in a doc comment is the one in the code", () => {
     row("l1.ttlMs", grouped(l1.ttlMs))
     row("l1.negativeTtlMs", grouped(l1.negativeTtlMs))
     row("l1.jitter", String(l1.jitter))
-    row("timeoutMs", grouped(timeoutMs))
+    row("retryBudget", String(DEFAULTS.retryBudget))
+    row("maxConcurrency`, `maxQueue", `${DEFAULTS.maxConcurrency}; ${grouped(DEFAULTS.maxQueue)}`)
+    const { read: readMs, write, scan } = DEFAULTS.timeoutMs
+    const times = `\`{ read: ${readMs}, write: ${write}, scan: ${scan} }\``
+    row("timeoutMs", times)
+    const options = await read("tiers/wrappers/resilience/options.ts")
+    const [, documented = ""] = /@default (\{ read: 2_000[^}]*\})/.exec(options) ?? []
+    expect(`\`${documented.replaceAll("_", "")}\``).toBe(times)
     row("quarantineMs", grouped(quarantineMs))
     expect(readme).toContain(`up to ${grouped(MAX_VALUE_BYTES)} bytes`)
     expect(readme).toContain(`${MAX_KEY_BYTES}`)

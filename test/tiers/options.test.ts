@@ -68,8 +68,11 @@ const made: Record<string, [make: (options: never) => unknown, legal: object]> =
   "the options of resilient()": [
     (options) => resilient(memory(), options),
     {
-      timeoutMs: 1,
-      attemptTimeoutMs: 1,
+      timeoutMs: { read: 1, write: 1, scan: 1 },
+      attemptTimeoutMs: { read: 1, write: 1 },
+      retryBudget: 0,
+      maxConcurrency: 1,
+      maxQueue: 0,
       maxAttempts: 1,
       backoffBaseMs: 0,
       backoffMaxMs: 0,
@@ -102,6 +105,9 @@ const asked: Record<string, [ask: (options: never) => Promise<unknown>, legal: o
 /** What no option may be, by the kind of its legal value. */
 function illegal(legal: unknown): unknown[] {
   if (typeof legal === "number") return [Number.NaN, -1, 1.5, Number.POSITIVE_INFINITY, "1", null, {}]
+  if (typeof legal === "object" && legal !== null && "write" in legal) {
+    return [Number.NaN, -1, 1.5, "1", null, true]
+  }
   if (typeof legal === "boolean") return ["true", 1, null]
   return [5, Number.NaN, null, true, Symbol("s")].filter((value) => typeof value !== typeof legal)
 }

@@ -78,7 +78,7 @@ export function lmdb(path: string, options: LmdbOptions = {}): Backend {
   text("path")(path, "open")
   checkOptions(options, OPTIONS, "open")
   const { runtime = systemRuntime } = options
-  const { sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS, timeoutMs = DEFAULTS.timeoutMs } = options
+  const { sweepIntervalMs = DEFAULT_SWEEP_INTERVAL_MS, timeoutMs = DEFAULTS.timeoutMs.write } = options
   const patience = { runtime, timeoutMs }
   const directory = resolve(path)
   const turns = new TurnTaking()

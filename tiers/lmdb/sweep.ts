@@ -62,7 +62,7 @@ async function removeExpired(
     if (hasExpired(value, runtime.now())) expired.push(key)
   }
   if (expired.length > 0) {
-    const patience = { runtime, timeoutMs: DEFAULTS.timeoutMs }
+    const patience = { runtime, timeoutMs: DEFAULTS.timeoutMs.write }
     await environment.write((transaction) => {
       for (const key of expired) {
         const row = transaction.read(key)

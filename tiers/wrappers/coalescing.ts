@@ -9,7 +9,7 @@ import { forward } from "./forward.ts"
  *
  * - **`get`**: the first read of a turn waits until the microtask queue has drained; every `get` made by then joins its batch. A batch
  *   of one key is sent by `get`, one of several by `getMany`. Each key is sent once, and each caller gets its own copy of the bytes. The
- *   error of a key rejects the callers of that key. A request that fails as a whole rejects all its callers, each with a copy of the
+ *   error of a key rejects the callers of that key. A key that has to be requested again does not delay the others. A request that fails as a whole rejects all its callers, each with a copy of the
  *   error that has the caller's key, and the original as its `cause`. No error becomes a miss. Callers are passed on in the order of
  *   their keys.
  * - **`getMany`, `putMany`, `deleteMany`** accept any number of distinct keys and send as few requests as possible, 16 concurrently.
@@ -38,6 +38,7 @@ interface Read {
 
 /** The reads of one request, by key. */
 type Batch = readonly (readonly [key: string, reads: readonly Read[]])[]
+type Found = ReadonlyMap<string, StoredEntry | KvError>
 
 function coalescedGet(backend: Backend): Backend["get"] {
   const { maxReadBatch } = backend.traits
@@ -50,8 +51,12 @@ function coalescedGet(backend: Backend): Backend["get"] {
       const keys = batch.map(([key]) => key)
       const [lone] = keys.length === 1 ? keys : []
       try {
-        if (lone === undefined) void answerAll(batch, backend.getMany(keys, requestOf(batch)))
-        else void answerOne(batch, backend.get(lone, requestOf(batch)))
+        if (lone !== undefined) void answerOne(batch, backend.get(lone, requestOf(batch)))
+        else {
+          const waiting = new Map(batch)
+          const early = (settled: readonly string[], found: Found) => answer(waiting, settled, found)
+          void answerAll(waiting, backend.getMany(keys, { ...requestOf(batch), early }))
+        }
       } catch (error) {
         refuse(batch, error)
       }
@@ -89,19 +94,23 @@ async function answerOne(batch: Batch, answer: MaybePromise<StoredEntry | undefi
   }
 }
 
-async function answerAll(
-  batch: Batch,
-  answer: MaybePromise<Map<string, StoredEntry | KvError>>,
-): Promise<void> {
+/** Answers the reads of a batch that still wait when the request ends. */
+async function answerAll(waiting: Map<string, readonly Read[]>, answers: MaybePromise<Found>): Promise<void> {
   try {
-    const found = await answer
-    for (const [key, reads] of batch) {
-      const entry = found.get(key)
-      if (entry instanceof KvError) for (const { reject } of reads) reject(entry)
-      else give(reads, entry)
-    }
+    answer(waiting, [...waiting.keys()], await answers)
   } catch (error) {
-    refuse(batch, error)
+    refuse([...waiting], error)
+  }
+}
+
+/** Answers the reads of these keys, and removes them from those that wait. */
+function answer(waiting: Map<string, readonly Read[]>, keys: readonly string[], found: Found): void {
+  for (const key of keys) {
+    const entry = found.get(key)
+    const reads = waiting.get(key) ?? []
+    waiting.delete(key)
+    if (entry instanceof KvError) for (const { reject } of reads) reject(entry)
+    else give(reads, entry)
   }
 }
 

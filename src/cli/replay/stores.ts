@@ -49,7 +49,7 @@ async function open(
   runtime: Runtime,
   clear?: (seeding: Kv) => Promise<void>,
 ): Promise<OpenedStores> {
-  const backend = await backendOf(parseUrl(url), { runtime, timeoutMs: DEFAULTS.timeoutMs })
+  const backend = await backendOf(parseUrl(url), { runtime, timeoutMs: DEFAULTS.timeoutMs.write })
   const measured = await kv("replay", { backend, l1, runtime })
   const seeding = await kv("seeding", { backend, l1: false, runtime })
   return {

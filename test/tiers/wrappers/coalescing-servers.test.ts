@@ -16,7 +16,13 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
     let reads: WireRead[]
 
     async function open(options: KvOptions = {}): Promise<Kv> {
-      const made = await kv("store", { backend: proxied, l1: false, timeoutMs: 20_000, ...options })
+      const made = await kv("store", {
+        backend: proxied,
+        l1: false,
+        timeoutMs: 20_000,
+        attemptTimeoutMs: 20_000,
+        ...options,
+      })
       opened.push(made)
       return made
     }

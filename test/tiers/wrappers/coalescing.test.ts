@@ -232,7 +232,7 @@ describe("the callers", () => {
     await backend.get("b")
     await backend.getMany(["a", "b"], { callers: ["fifth"] })
     expect(requests).toEqual([
-      [["a", "b"], { callers: ["first", "third", "second"] }],
+      [["a", "b"], { callers: ["first", "third", "second"], early: expect.any(Function) }],
       [["b"], { callers: ["fourth"] }],
       [["b"], undefined],
       [["a", "b"], { callers: ["fifth"] }],

@@ -2,7 +2,6 @@ import assert from "node:assert/strict"
 import type { Backend, Condition, RowHead, ScanPage, StoredEntry, WriteResult } from "../../backend.ts"
 import { KvError } from "../../errors.ts"
 import { type Runtime, systemRuntime } from "../../runtime.ts"
-import { chunksOf } from "../../util/chunks.ts"
 
 /** The input of a case: backends over one store, and their clock. */
 export interface CaseContext {
@@ -106,8 +105,9 @@ export async function probeAll(
   keys: readonly string[],
 ): Promise<Map<string, RowHead | KvError>> {
   const heads = new Map<string, RowHead | KvError>()
-  for (const chunk of chunksOf(keys, backend.traits.maxReadBatch)) {
-    for (const [key, head] of await backend.probe(chunk)) heads.set(key, head)
+  const size = backend.traits.maxWriteBatch
+  for (let start = 0; start < keys.length; start += size) {
+    for (const [key, head] of await backend.probe(keys.slice(start, start + size))) heads.set(key, head)
   }
   return heads
 }

@@ -1,27 +1,22 @@
-import type { MaybePromise, StoredEntry, WriteResult } from "../../backend.ts"
+import type {
+  Condition,
+  MaybePromise,
+  RowHead,
+  ServiceTime,
+  StoredEntry,
+  WriteResult,
+} from "../../backend.ts"
 import { KvError } from "../../errors.ts"
 import { ofKey } from "../../util/key-error.ts"
 import { inParallel } from "../../util/parallel.ts"
-import { isOutcomeUnknown } from "./ambiguous-write.ts"
+import { isOutcomeUnknown, orError } from "./ambiguous-write.ts"
 import type { Call } from "./call.ts"
+import { judge } from "./verdict.ts"
 
-/** Maximum number of concurrent `wasWrittenBy` requests. */
-const QUESTIONS_AT_A_TIME = 16
+/** Maximum number of concurrent requests that send single writes again. */
+const WRITES_AT_A_TIME = 16
 
-type Answers<T> = Map<string, T | KvError>
-
-/**
- * Reads until every key has an answer, and requests again only the keys that failed with a retryable error. `first` is the answer to the
- * first attempt, `ask` makes the others.
- */
-export function readMany(
-  call: Call,
-  keys: readonly string[],
-  first: MaybePromise<Answers<StoredEntry>>,
-  ask: (keys: readonly string[]) => MaybePromise<Answers<StoredEntry>>,
-): Promise<Answers<StoredEntry>> {
-  return untilAnswered(call, keys, new Set(), (pending) => (call.attempts === 1 ? first : ask([...pending])))
-}
+export type Answers<T> = Map<string, T | KvError>
 
 /** Whether `answer` is a batch in which a key failed with a retryable error. */
 export function isIncomplete(answer: unknown): boolean {
@@ -30,96 +25,156 @@ export function isIncomplete(answer: unknown): boolean {
   return false
 }
 
-/** The requests that settle a batch of writes; each call is one attempt. */
+/**
+ * Reads until every key has an answer, and requests again only the keys that failed with a retryable error. `first` is the answer to the
+ * first attempt, `ask` makes the others. `early` is given the keys that are settled while others are requested again. Rejects only
+ * if no key has an answer; otherwise a key that fails in the last round maps to its error.
+ */
+export async function readMany(
+  call: Call,
+  keys: readonly string[],
+  first: MaybePromise<Answers<StoredEntry>>,
+  ask: (keys: readonly string[]) => Promise<Answers<StoredEntry>>,
+  early: ((keys: readonly string[], found: Answers<StoredEntry>) => void) | undefined,
+): Promise<Answers<StoredEntry>> {
+  const settled: Answers<StoredEntry> = new Map()
+  let answer = first
+  let pending = keys
+  for (;;) {
+    const found = await orError(answer)
+    if (found instanceof KvError && pending === keys) {
+      await call.retry(found)
+      answer = ask(pending)
+      continue
+    }
+    const failed = new Map<string, KvError>()
+    const round: Answers<StoredEntry> = new Map()
+    for (const key of pending) {
+      const entry = found instanceof KvError ? found : found.get(key)
+      if (entry instanceof KvError && call.mayRetry(entry)) failed.set(key, entry)
+      else if (entry !== undefined) round.set(key, entry instanceof KvError ? ofKey(entry, key) : entry)
+    }
+    for (const [key, entry] of round) settled.set(key, entry)
+    const [error] = failed.values()
+    if (error === undefined) return settled
+    if (failed.size < pending.length)
+      early?.(
+        pending.filter((key) => !failed.has(key)),
+        round,
+      )
+    if (!(await call.again(error, { keys: failed.size }))) {
+      for (const [key, last] of failed) settled.set(key, ofKey(call.ending(last, false, key), key))
+      return settled
+    }
+    pending = [...failed.keys()]
+    answer = ask(pending)
+  }
+}
+
+/** The requests of a batch of writes without conditions. */
 export interface SettledBatch<Item> {
-  send: (items: ReadonlyMap<string, Item>) => MaybePromise<Answers<WriteResult>>
-  /** Whether the write with this id left the row under the key. Absent for deletes, which leave no row. */
-  wasWrittenBy?: (key: string, id: string) => MaybePromise<boolean>
+  /** Whether the writes are deletes. */
+  readonly removes: boolean
+  /** The time of the service when the writes began, by key. */
+  readonly began: ReadonlyMap<string, ServiceTime | undefined>
+  send(items: ReadonlyMap<string, Item>): Promise<Answers<WriteResult>>
+  probe(keys: readonly string[]): Promise<Answers<RowHead>>
+  /** Sends one of the writes under this condition, with an identity of its own that it adds to `ids`. */
+  sendUnder(key: string, item: Item, condition: Condition, ids: Set<string>): Promise<WriteResult>
 }
 
 /**
- * Writes until every key has an answer, by the rows "put" (with `wasWrittenBy`) and "delete" (without) of
- * {@link settleWrite}. `first` is the answer to the first attempt.
+ * Writes until every key has an answer. `first` is the answer to the first attempt. The keys that certainly were not written are sent again
+ * together; those without an answer are settled as by `settleWrite`, by one read of all their rows in each round. Rejects only if no
+ * key was written and none is in doubt.
  */
-export function writeMany<Item extends { id: string }>(
+export async function writeMany<Item extends { id: string; seen?: string | undefined }>(
   call: Call,
   items: ReadonlyMap<string, Item>,
   first: MaybePromise<Answers<WriteResult>>,
-  { send, wasWrittenBy }: SettledBatch<Item>,
+  batch: SettledBatch<Item>,
 ): Promise<Answers<WriteResult>> {
-  const inDoubt = new Set<string>()
-  return untilAnswered(call, [...items.keys()], inDoubt, async (pending) => {
-    const answers: Answers<WriteResult> = new Map()
-    const rest = new Map([...items].filter(([key]) => pending.has(key)))
-    if (wasWrittenBy !== undefined) {
-      const asked = [...rest].filter(([key]) => inDoubt.has(key))
-      await inParallel(asked, QUESTIONS_AT_A_TIME, async ([key, { id }]) => {
-        const there = await orError(wasWrittenBy(key, id))
-        if (there === false) return
-        answers.set(key, there === true ? { applied: true, mayLandLate: true } : there)
-        rest.delete(key)
-      })
-    }
-    if (rest.size === 0) return answers
+  const settled: Answers<WriteResult> = new Map()
+  /** The keys that were not written, and those of which that is not known, each with its last error. */
+  const failed = new Map<string, KvError>()
+  const doubtful = new Map<string, KvError>()
+  const attempts = new Map<string, Set<string>>()
+  /** The error of the last request, if that was for all keys and failed as a whole. */
+  let refusal: KvError | undefined
 
-    const sending = call.attempts === 1 ? first : send(rest)
-    const sent = inDoubt.size === 0 ? await sending : await orError(sending)
-    for (const key of rest.keys()) {
-      const answer = sent instanceof KvError ? sent : (sent.get(key) ?? LEFT_OUT)
-      const late = inDoubt.has(key) && !(answer instanceof KvError)
-      answers.set(key, late ? { ...answer, mayLandLate: true } : answer)
+  const settle = (key: string, result: WriteResult | KvError) => {
+    failed.delete(key)
+    doubtful.delete(key)
+    settled.set(key, result instanceof KvError ? ofKey(result, key) : result)
+  }
+  const unsettled = (key: string, why: string, cause?: KvError) =>
+    settle(key, call.unsettled(why, cause, key))
+
+  const sorted = (sent: ReadonlyMap<string, Item>, answers: Answers<WriteResult> | KvError) => {
+    refusal = answers instanceof KvError && sent.size === items.size ? answers : undefined
+    for (const key of sent.keys()) {
+      const answer = answers instanceof KvError ? answers : (answers.get(key) ?? LEFT_OUT)
+      if (isOutcomeUnknown(answer)) {
+        failed.delete(key)
+        doubtful.set(key, answer)
+      } else if (answer instanceof KvError && call.mayRetry(answer)) failed.set(key, answer)
+      else settle(key, answer)
     }
-    return answers
-  })
+  }
+
+  const sendAgain = async () => {
+    if (failed.size === 0) return
+    const again = new Map([...items].filter(([key]) => failed.has(key)))
+    sorted(again, await orError(batch.send(again)))
+  }
+
+  const settleDoubtful = async (keys: readonly string[]) => {
+    if (keys.length === 0) return
+    const heads = await orError(batch.probe(keys))
+    const resends: (readonly [key: string, item: Item, condition: Condition, ids: Set<string>])[] = []
+    for (const key of keys) {
+      const item = items.get(key)
+      if (item === undefined) continue
+      const head = heads instanceof KvError ? heads : heads.get(key)
+      if (head instanceof KvError) {
+        if (call.mayRetry(head)) doubtful.set(key, head)
+        else unsettled(key, head.message, head)
+        continue
+      }
+      const ids = attempts.get(key) ?? new Set([item.id])
+      attempts.set(key, ids)
+      const { removes, began } = batch
+      const verdict = judge({ removes, seen: item.seen, ids, began: began.get(key) }, head)
+      if ("applied" in verdict) settle(key, { ...verdict, mayLandLate: true })
+      else if ("unknown" in verdict) unsettled(key, verdict.unknown)
+      else resends.push([key, item, verdict.sendUnder, ids])
+    }
+    await inParallel(resends, WRITES_AT_A_TIME, async ([key, item, condition, ids]) => {
+      if (!call.spend()) return unsettled(key, "it would have to be sent again")
+      const result = await orError(batch.sendUnder(key, item, condition, ids))
+      if (!(result instanceof KvError)) {
+        if (result.applied) settle(key, { ...result, mayLandLate: true })
+      } else if (call.mayRetry(result)) doubtful.set(key, result)
+      else unsettled(key, result.message, result)
+    })
+  }
+
+  sorted(items, await orError(first))
+  let free = true
+  for (;;) {
+    const [error] = [...doubtful.values(), ...failed.values()]
+    if (error === undefined) break
+    const keys = doubtful.size + failed.size
+    const isFree = free && doubtful.size > 0
+    if (!(await call.again(error, { keys, free: isFree }))) break
+    if (isFree) free = false
+    await Promise.all([settleDoubtful([...doubtful.keys()]), sendAgain()])
+  }
+  if (refusal !== undefined && !isOutcomeUnknown(refusal)) throw call.ending(refusal, false)
+  for (const [key, error] of failed) settle(key, call.ending(error, false, key))
+  for (const [key, error] of doubtful) unsettled(key, error.message, error)
+  return settled
 }
 
 /** The answer for a key that the backend left out, against the contract: its write is in doubt. */
 const LEFT_OUT = new KvError("OUTCOME_UNKNOWN", "the answer left this key out", { operation: "write" })
-
-/**
- * Runs rounds, each with the keys that have failed with a retryable error so far. Rejects only if no key has an answer; otherwise
- * a key that fails in the last round maps to its error. Adds the keys of writes that got no answer to `inDoubt`.
- */
-async function untilAnswered<T extends object>(
-  call: Call,
-  keys: readonly string[],
-  inDoubt: Set<string>,
-  round: (pending: ReadonlySet<string>) => MaybePromise<Answers<T>>,
-): Promise<Answers<T>> {
-  const settled: Answers<T> = new Map()
-  const refused = new Map<string, KvError>()
-  let pending: ReadonlySet<string> = new Set(keys)
-  for (;;) {
-    const answers = await orError(round(pending))
-    const failed = new Map<string, KvError>()
-    for (const key of pending) {
-      const answer = answers instanceof KvError ? answers : answers.get(key)
-      if (answer === undefined) continue
-      if (isOutcomeUnknown(answer)) inDoubt.add(key)
-      if (call.mayRetry(answer)) failed.set(key, answer)
-      else if (answer instanceof KvError) refused.set(key, answer)
-      else settled.set(key, answer)
-    }
-    const [last] = failed.values()
-    if (last !== undefined && (await call.again(last, failed.size))) {
-      pending = new Set(failed.keys())
-      continue
-    }
-    const nothingKnown = pending.size === keys.length && inDoubt.size === 0
-    if (answers instanceof KvError && nothingKnown) throw call.ending(answers, false)
-    for (const [key, error] of [...refused, ...failed]) {
-      settled.set(key, ofKey(call.ending(error, inDoubt.has(key), key), key))
-    }
-    return settled
-  }
-}
-
-/** The answer, or the {@link KvError} that it rejects with. Any other error is a defect of the backend and is thrown. */
-async function orError<T>(answer: MaybePromise<T>): Promise<T | KvError> {
-  try {
-    return await answer
-  } catch (error) {
-    if (error instanceof KvError) return error
-    throw error
-  }
-}

@@ -1,97 +1,157 @@
-import type { Callers, MaybePromise } from "../../backend.ts"
-import { KvError, type KvErrorCode } from "../../errors.ts"
-import type { Runtime } from "../../runtime.ts"
-import type { CallObserver, ObservedCall, Operation, Subject } from "./observer.ts"
+import type { Callers, MaybePromise, RequestOptions } from "../../backend.ts"
+import { KvError, type KvErrorCode, type KvErrorDetails } from "../../errors.ts"
+import type { ObservedCall, Operation, Subject } from "./observer.ts"
+import type { CallPolicy, Limits } from "./policy.ts"
 
-/** The limits of every call through `resilient`, with their defaults filled in. */
-export interface CallPolicy {
-  readonly runtime: Runtime
-  /** Kind of the backend, for errors. */
-  readonly backend: string
-  readonly timeoutMs: number
-  readonly attemptTimeoutMs: number
-  readonly maxAttempts: number
-  readonly backoffBaseMs: number
-  readonly backoffMaxMs: number
-  readonly observer: CallObserver | undefined
-}
-
-/** The kind of a call. `effect` says whether an attempt without an answer may have changed something. */
+/** A kind of call, and what it may have changed if it is not answered. */
 export interface CallKind {
   readonly operation: Operation
   readonly effect: "read" | "write"
-  /** Whether one attempt may take the whole time of the call. */
-  readonly unhurried?: true
+  /** The limits that it is under. */
+  readonly limits: "read" | "write" | "scan"
 }
 
-/** A method of the backend that attempts call. */
+/** A method of the backend. */
 export interface Method<A extends unknown[], T> {
+  readonly kind: CallKind
+  /** Sends one request. */
   readonly send: (...args: A) => MaybePromise<T>
+  /** The arguments of one request, with its options. */
+  readonly with: (args: A, request: RequestOptions) => A
   /** Is called with every answer, including one that comes after the deadline. */
   readonly answered: ((args: A, answer: T) => void) | undefined
 }
 
-/** One call: makes its attempts, bounds them in time, waits between them, and makes the error that ends the call. */
+/** What is found beside a request that is slow: an answer, or none. */
+type Found<T> = Promise<{ answer: T } | undefined>
+
+/** One call: sends its requests, bounds them in time, waits between them, and makes the error that ends the call. */
 export class Call {
-  /** Number of the current attempt, from 1. */
+  /** Number of requests so far. */
   attempts = 1
   readonly #policy: CallPolicy
   readonly #kind: CallKind
+  readonly #limits: Limits
   readonly #key: string | undefined
   readonly #startedAt: number
   readonly #observed: ObservedCall | undefined
+  #budgetIsSpent = false
 
   constructor(policy: CallPolicy, kind: CallKind, subject: Subject, callers: Callers | undefined) {
     this.#policy = policy
     this.#kind = kind
+    this.#limits = policy.limits[kind.limits]
     this.#key = typeof subject === "string" && kind.operation !== "scan" ? subject : undefined
     this.#startedAt = policy.runtime.monotonic()
+    policy.budget.count(this.#startedAt)
     this.#observed = policy.observer?.begin(kind.operation, subject, callers)
   }
 
-  /** The context in which its attempts run, see {@link CallObserver.run}; `undefined`: the current one. */
+  /** The context in which its requests are sent, see `CallObserver.run`; `undefined`: the current one. */
   get scope(): unknown {
     return this.#observed?.scope
   }
 
-  /** Makes an attempt; rejects if the time of the call is over. */
-  attempt<A extends unknown[], T>(method: Method<A, T>, ...args: A): MaybePromise<T> {
-    if (this.#leftMs() <= 0) return Promise.reject(this.#unanswered(0))
-    const { observer } = this.#policy
-    const { scope } = this
-    try {
-      const answer =
-        scope === undefined || observer === undefined
-          ? method.send(...args)
-          : observer.run(scope, method.send, undefined, ...args)
-      return this.bound(answer, method, args)
-    } catch (error) {
-      return Promise.reject(error)
+  /** Sends one request of the call, as soon as the limiter allows it and if that is within the time of the call. */
+  async attempt<A extends unknown[], T>(method: Method<A, T>, args: A, beside?: () => Found<T>): Promise<T> {
+    const { limiter, observer } = this.#policy
+    if (!limiter.tryEnter()) await this.#queue()
+    const limitMs = Math.min(this.#leftMs(), this.#limits.attemptMs)
+    if (limitMs <= 0) {
+      limiter.leave()
+      throw this.#error("TIMEOUT", `its time of ${this.#limits.timeoutMs} ms was over before it was sent`)
     }
+    const { scope } = this
+    const sent = method.with(args, { timeoutMs: limitMs })
+    let answer: MaybePromise<T>
+    try {
+      answer =
+        scope === undefined || observer === undefined
+          ? method.send(...sent)
+          : observer.run(scope, method.send, undefined, ...sent)
+    } catch (error) {
+      limiter.leave()
+      throw error
+    }
+    return this.answered(answer, method, args, limitMs, beside)
   }
 
-  /** The answer to an attempt; after the deadline of the attempt `TIMEOUT` for a read and `OUTCOME_UNKNOWN` for a write. */
-  bound<A extends unknown[], T>(
+  /** Waits in the queue of the limiter. */
+  async #queue(): Promise<void> {
+    const { limiter, runtime } = this.#policy
+    if (limiter.isFull) {
+      throw this.#error("THROTTLED", "too many calls of this store wait for the backend; nothing was sent", {
+        queueFull: true,
+      })
+    }
+    const leftMs = this.#leftMs()
+    if (leftMs > 0 && (await limiter.enter(runtime, leftMs))) return
+    throw this.#error(
+      "TIMEOUT",
+      `it waited ${Math.round(this.#limits.timeoutMs)} ms for other requests of this store to end, and was not sent`,
+    )
+  }
+
+  /**
+   * The answer to a request that has entered the limiter; after `limitMs` the error of one that was not answered. If it is slow,
+   * `beside` looks for an answer elsewhere, within the retry budget; the first answer counts.
+   */
+  answered<A extends unknown[], T>(
     answer: MaybePromise<T>,
-    { answered }: Method<A, T>,
+    method: Method<A, T>,
     args: A,
+    limitMs: number,
+    beside?: () => Found<T>,
   ): MaybePromise<T> {
+    const { limiter, runtime } = this.#policy
+    const { answered } = method
     if (!(answer instanceof Promise)) {
+      limiter.leave()
       answered?.(args, answer)
       return answer
     }
-    const { runtime, timeoutMs, attemptTimeoutMs } = this.#policy
-    const leftMs = this.attempts === 1 ? timeoutMs : Math.max(0, this.#leftMs())
-    const limitMs = this.#kind.unhurried ? leftMs : Math.min(leftMs, attemptTimeoutMs)
+    const besideMs = beside === undefined ? limitMs : Math.min(limitMs, this.#limits.besideMs)
     return new Promise((resolve, reject) => {
-      const timer = runtime.setTimer(() => reject(this.#unanswered(limitMs)), limitMs)
+      let looking = false
+      let failure: KvError | undefined
+      let isOpen = true
+      const end = () => {
+        if (isOpen) limiter.leave()
+        isOpen = false
+      }
+      const late = () => {
+        end()
+        reject(failure ?? this.#unanswered(method.kind, limitMs))
+      }
+      const look = async (find: () => Found<T>) => {
+        looking = true
+        const found = await find()
+        looking = false
+        // The request stays open, and its timer with it.
+        if (found !== undefined) resolve(found.answer)
+        else if (failure !== undefined) {
+          timer.cancel()
+          reject(failure)
+        }
+      }
+      const slow = () => {
+        timer = runtime.setTimer(late, limitMs - besideMs)
+        if (beside !== undefined && this.#joins()) void look(beside)
+      }
+      let timer = runtime.setTimer(besideMs < limitMs ? slow : late, besideMs)
       answer.then(
         (value) => {
+          end()
           timer.cancel()
           answered?.(args, value)
           resolve(value)
         },
         (error: unknown) => {
+          end()
+          if (looking && error instanceof KvError && this.mayRetry(error)) {
+            failure = error
+            return
+          }
           timer.cancel()
           reject(error)
         },
@@ -114,31 +174,54 @@ export class Call {
   }
 
   /** Waits for the next attempt, or throws the error that ends the call. */
-  async retry(error: unknown, inDoubt = false): Promise<void> {
+  async retry(error: unknown): Promise<void> {
+    if (!(error instanceof KvError) || error.queueFull) throw error
     if (this.mayRetry(error) && (await this.again(error))) return
-    throw error instanceof KvError ? this.ending(error, inDoubt) : error
+    throw this.ending(error, false)
   }
 
-  /** Whether another attempt may succeed after `error`. */
-  mayRetry(error: unknown): error is KvError {
-    if (!(error instanceof KvError)) return false
+  /** Whether another request may succeed, or tell more, after `error`. */
+  mayRetry(error: KvError): boolean {
+    if (error.queueFull) return false
     return error.retryable || (error.code === "OUTCOME_UNKNOWN" && this.#kind.effect === "write")
   }
 
+  /** Takes one request from the retry budget; `false` if none is left. */
+  spend(): boolean {
+    const { budget, runtime } = this.#policy
+    if (budget.spend(runtime.monotonic())) return true
+    this.#budgetIsSpent = true
+    return false
+  }
+
   /**
-   * Waits for the next attempt, with full jitter: the wait is uniform up to a bound that doubles from attempt to attempt, so that callers
-   * that failed together do not try again together. Returns `false` if no attempt or no time is left.
+   * Waits for the next request, with full jitter: the wait is uniform up to a bound that doubles from request to request, so that callers
+   * that failed together do not try again together. Returns `false` if no attempt, no time or no budget is left. `free`: it is not
+   * taken from the budget.
    */
-  async again(error: KvError, keys = 1): Promise<boolean> {
+  async again(error: KvError, { keys = 1, free = false } = {}): Promise<boolean> {
     const { runtime, maxAttempts, backoffBaseMs, backoffMaxMs } = this.#policy
-    const { operation } = this.#kind
     const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempts - 1))
     if (this.attempts >= maxAttempts || delayMs >= this.#leftMs()) return false
-    this.#observed?.retried({ operation, attempt: this.attempts, delayMs, error, keys })
+    if (!free && !this.spend()) return false
+    this.#retried(error, delayMs, keys)
     await new Promise<void>((resolve) => void runtime.setTimer(resolve, delayMs))
     if (this.#leftMs() <= 0) return false
     this.attempts++
     return true
+  }
+
+  /** Whether a request may join a slow one. */
+  #joins(): boolean {
+    if (this.attempts >= this.#policy.maxAttempts || !this.spend()) return false
+    this.#retried(this.#unanswered(this.#kind, this.#limits.besideMs), 0, 1)
+    this.attempts++
+    return true
+  }
+
+  #retried(error: KvError, delayMs: number, keys: number): void {
+    const { operation } = this.#kind
+    this.#observed?.retried({ operation, attempt: this.attempts, delayMs, error, keys })
   }
 
   /**
@@ -147,14 +230,12 @@ export class Call {
    */
   ending(error: KvError, inDoubt: boolean, key = this.#key): KvError {
     if (inDoubt || error.code === "OUTCOME_UNKNOWN") return this.unsettled(error.message, error, key)
-    if (!error.retryable) return error
+    if (!error.retryable || error.queueFull) return error
     const { operation } = this.#kind
-    return this.#error(
-      error.code,
-      `${operation} failed ${this.#effort()}; last: ${error.message}`,
+    return this.#error(error.code, `${operation} failed ${this.#effort()}; last: ${error.message}`, {
       key,
-      error,
-    )
+      cause: error,
+    })
   }
 
   /** The error that ends a write whose outcome cannot be found out. */
@@ -164,36 +245,32 @@ export class Call {
       "OUTCOME_UNKNOWN",
       `whether this ${operation} was applied, or may yet be, is not known ${this.#effort()} (${why}); ` +
         "read the key before writing it again",
-      key,
-      cause,
+      { key, cause },
     )
   }
 
-  #unanswered(limitMs: number): KvError {
-    const code = this.#kind.effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
-    return this.#error(
-      code,
-      `no answer from ${this.#policy.backend} within ${Math.round(limitMs)} ms`,
-      this.#key,
-      undefined,
-    )
+  #unanswered({ effect }: CallKind, limitMs: number): KvError {
+    const code = effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
+    return this.#error(code, `no answer from ${this.#policy.backend} within ${Math.round(limitMs)} ms`)
   }
 
-  #error(code: KvErrorCode, message: string, key: string | undefined, cause: unknown): KvError {
+  #error(code: KvErrorCode, message: string, details: Partial<KvErrorDetails> = {}): KvError {
+    const { operation } = this.#kind
     return new KvError(code, message, {
-      operation: this.#kind.operation,
+      operation,
       backend: this.#policy.backend,
-      key,
-      cause,
+      key: this.#key,
+      ...details,
     })
   }
 
   #effort(): string {
     const tookMs = Math.round(this.#policy.runtime.monotonic() - this.#startedAt)
-    return `after ${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"} in ${tookMs} ms`
+    const attempts = `${this.attempts} ${this.attempts === 1 ? "attempt" : "attempts"}`
+    return `after ${attempts} in ${tookMs} ms${this.#budgetIsSpent ? ", with the retry budget used up" : ""}`
   }
 
   #leftMs(): number {
-    return this.#startedAt + this.#policy.timeoutMs - this.#policy.runtime.monotonic()
+    return this.#startedAt + this.#limits.timeoutMs - this.#policy.runtime.monotonic()
   }
 }

@@ -1,214 +1,322 @@
-import type { Backend, Callers, MaybePromise, ScanRequest } from "../../backend.ts"
+import type {
+  Backend,
+  Callers,
+  MaybePromise,
+  RequestOptions,
+  RowHead,
+  ScanRequest,
+  ServiceTime,
+  Write,
+  WriteResult,
+} from "../../backend.ts"
 import { KvError } from "../../errors.ts"
-import { DEFAULTS } from "../../limits.ts"
-import { type Runtime, systemRuntime } from "../../runtime.ts"
 import { abortable } from "../../util/abort.ts"
-import {
-  type Checks,
-  checkOptions,
-  isObject,
-  optional,
-  rule,
-  runtimeOption,
-  wholeNumber,
-} from "../../util/checks.ts"
+import { isObject } from "../../util/checks.ts"
+import { writeId } from "../../util/write-id.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
-import { Call, type CallKind, type CallPolicy, type Method } from "./call.ts"
-import type { CallObserver, Subject } from "./observer.ts"
-
-export interface ResilienceOptions {
-  /** Longest time of a call, with all its attempts, waits and `wasWrittenBy` requests, ms. @default 5_000 */
-  timeoutMs?: number
-  /**
-   * Longest time of one attempt, ms, capped at `timeoutMs`; an attempt that takes longer counts as unanswered. It does not apply to a
-   * page of a scan, which may be large.
-   * @default half of `timeoutMs`, so that one lost packet leaves time to try again
-   */
-  attemptTimeoutMs?: number
-  /** Maximum number of attempts of a call. @default 6 */
-  maxAttempts?: number
-  /** The wait before the second attempt is uniform in [0, this), ms; the bound doubles with every further attempt. @default 50 */
-  backoffBaseMs?: number
-  /** Largest value of that bound, ms. @default 1_000 */
-  backoffMaxMs?: number
-  /** Receives every call and its attempts. @default none */
-  observer?: CallObserver | undefined
-  /** Clock, timers and random numbers. @default those of the system */
-  runtime?: Runtime
-}
-
-const OPTIONS: Checks = {
-  timeoutMs: optional(wholeNumber("timeoutMs", 1)),
-  attemptTimeoutMs: optional(wholeNumber("attemptTimeoutMs", 1)),
-  maxAttempts: optional(wholeNumber("maxAttempts", 1)),
-  backoffBaseMs: optional(wholeNumber("backoffBaseMs", 0)),
-  backoffMaxMs: optional(wholeNumber("backoffMaxMs", 0)),
-  observer: optional(rule("observer", isObject, "an observer")),
-  runtime: runtimeOption,
-}
+import { Call, type CallKind, type Method } from "./call.ts"
+import type { CallObserver, Operation, Subject } from "./observer.ts"
+import type { ResilienceOptions } from "./options.ts"
+import { policyOf } from "./policy.ts"
 
 /**
- * Gives every call to `backend` a deadline, and sends it again after retryable errors.
+ * Gives every call to `backend` a deadline, bounds what is sent at once, and sends a call again after retryable errors.
  *
- * - A call ends within `timeoutMs`, whatever the backend does: with `TIMEOUT` for a read, `OUTCOME_UNKNOWN` for a write. `open` and `close`
- *   have no deadline.
- * - After a retryable error the call is sent again, with full-jitter back-off; of a batch, only the keys that failed. Answers (a condition
- *   that does not hold, not found, access denied, not valid, corrupt) are passed on at once and unchanged. The error that ends a call
- *   has the code of its last attempt, and the error of that attempt as its `cause`.
+ * - A call ends within `timeoutMs`, whatever the backend does: with `TIMEOUT` for a read, `OUTCOME_UNKNOWN` for a write. A request gets the
+ *   time that its attempt has, so that it never outlives the attempt. `open` and `close` have no deadline.
+ * - After a retryable error the call is sent again, with full-jitter back-off and within the retry budget of the store; of a batch, only
+ *   the keys that failed. Answers (a condition that does not hold, not found, access denied, not valid, corrupt) are passed on at once and
+ *   unchanged. The error that ends a call has the code of its last attempt, and the error of that attempt as its `cause`.
+ * - A slow read is joined by a second one, within the retry budget, and the first answer counts. A write is never open twice: beside a slow
+ *   one its row is read.
  * - A write without an answer is settled before the call ends, if that is possible: see {@link settleWrite}. Its result then has
  *   `mayLandLate`.
+ * - With `maxConcurrency` requests open, further calls wait, at most `maxQueue` of them.
  *
  * An answer without a promise is passed on without a promise.
+ *
+ * @throws {KvError} `INVALID_OPTION` if an option is unknown or has no legal value
  */
 export function resilient(backend: Backend, options: ResilienceOptions = {}): Backend {
-  checkOptions(options, OPTIONS, "open")
   const policy = policyOf(backend, options)
-  const { observer } = policy
-  const answered = observer?.answered ?? {}
-  const get = { send: backend.get.bind(backend), answered: answered.get }
-  const getMany = { send: backend.getMany.bind(backend), answered: answered.getMany }
-  const exists = { send: backend.exists.bind(backend), answered: answered.exists }
-  const put = { send: backend.put.bind(backend), answered: answered.put }
-  const putMany = { send: backend.putMany.bind(backend), answered: answered.putMany }
-  const remove = { send: backend.delete.bind(backend), answered: answered.delete }
-  const removeMany = { send: backend.deleteMany.bind(backend), answered: answered.deleteMany }
-  const probe = { send: backend.probe.bind(backend), answered: answered.probe }
-  const wasWrittenBy = async (call: Call, key: string, id: string): Promise<boolean> => {
-    const head = (await call.attempt(probe, [key])).get(key)
-    if (head instanceof KvError) throw head
-    return head?.id === id
+  const { observer, limiter, runtime } = policy
+  const answered: NonNullable<CallObserver["answered"]> = observer?.answered ?? {}
+
+  const get = { kind: READ.get, send: backend.get.bind(backend), with: first, answered: answered.get }
+  const getMany = {
+    kind: READ.getMany,
+    send: backend.getMany.bind(backend),
+    with: first,
+    answered: answered.getMany,
+  }
+  const exists = {
+    kind: READ.exists,
+    send: backend.exists.bind(backend),
+    with: first,
+    answered: answered.exists,
+  }
+  const probe = { kind: READ.probe, send: backend.probe.bind(backend), with: first, answered: answered.probe }
+  const put = { kind: WRITE.put, send: backend.put.bind(backend), with: second, answered: answered.put }
+  const remove = {
+    kind: WRITE.delete,
+    send: backend.delete.bind(backend),
+    with: second,
+    answered: answered.delete,
+  }
+  const putMany = {
+    kind: WRITE.putMany,
+    send: backend.putMany.bind(backend),
+    with: first,
+    answered: answered.putMany,
+  }
+  const removeMany = {
+    kind: WRITE.deleteMany,
+    send: backend.deleteMany.bind(backend),
+    with: first,
+    answered: answered.deleteMany,
   }
   const scan = {
+    kind: SCAN,
     send(prefix: string, page: ScanRequest) {
       page.signal?.throwIfAborted()
       return backend.scan(prefix, page)
     },
+    with: ([prefix, page]: [string, ScanRequest], request: RequestOptions): [string, ScanRequest] => [
+      prefix,
+      { ...page, ...request },
+    ],
     answered: answered.scan,
   }
 
   /**
-   * Makes a method of the wrapper. `finish` ends each call, from the answer to its first attempt. The method makes the first attempt
-   * itself, and {@link Call.attempt} the others: most calls have only one attempt, and save a stack frame.
+   * Makes a method of the wrapper. `finish` ends each call, from the answer to its first attempt; `beside` looks for an answer while that
+   * attempt is slow. The method makes the first attempt itself, and {@link Call.attempt} the others: most calls have only one
+   * attempt, and save a stack frame.
    */
-  function calls<A extends CallArguments, T>(
-    kind: CallKind,
+  function calls<A extends [Subject, ...unknown[]], T>(
     method: Method<A, T> & { send: (...args: A) => Promise<T> },
-    finish: Finish<A, T>,
+    finish: Finish<NoInfer<A>, NoInfer<T>>,
+    beside?: Beside<NoInfer<A>, NoInfer<T>>,
   ): (...args: A) => Promise<T>
-  function calls<A extends CallArguments, T>(
-    kind: CallKind,
+  function calls<A extends [Subject, ...unknown[]], T>(
     method: Method<A, T>,
-    finish: Finish<A, T>,
+    finish: Finish<NoInfer<A>, NoInfer<T>>,
+    beside?: Beside<NoInfer<A>, NoInfer<T>>,
   ): (...args: A) => MaybePromise<T>
-  function calls<A extends CallArguments, T>(kind: CallKind, method: Method<A, T>, finish: Finish<A, T>) {
-    const { send } = method
+  function calls<A extends [Subject, ...unknown[]], T>(
+    method: Method<A, T>,
+    finish: Finish<NoInfer<A>, NoInfer<T>>,
+    beside?: Beside<NoInfer<A>, NoInfer<T>>,
+  ) {
+    const { kind, send } = method
+    const limits = policy.limits[kind.limits]
     return (...args: A): MaybePromise<T> => {
       const call = new Call(policy, kind, args[0], callersIn(args))
+      const look = beside === undefined ? undefined : () => beside(call, args)
+      if (!limiter.tryEnter()) return call.end(finish(call, call.attempt(method, args, look), args))
       const { scope } = call
+      const sent = method.with(args, limits.first)
       let answer: MaybePromise<T>
       try {
         answer =
           scope === undefined || observer === undefined
-            ? send(...args)
-            : observer.run(scope, send, undefined, ...args)
+            ? send(...sent)
+            : observer.run(scope, send, undefined, ...sent)
       } catch (error) {
         answer = Promise.reject(error)
       }
-      const first = call.bound(answer, method, args)
-      const isFinal = !(first instanceof Promise) && !isIncomplete(first)
-      return call.end(isFinal ? first : finish(call, first, ...args))
+      const one = call.answered(answer, method, args, limits.attemptMs, look)
+      const isFinal = !(one instanceof Promise) && !isIncomplete(one)
+      return call.end(isFinal ? one : finish(call, one, args))
     }
   }
 
+  /** How a read ends: it is sent again until it is answered, and joined by another one when it is slow. */
+  const endsOf = <A extends [Subject, ...unknown[]], T>(
+    method: Method<A, T>,
+  ): [Finish<A, T>, Beside<A, T>] => [
+    (call, one, args) => finishRead(call, one, method, args),
+    (call, args) => found(call.attempt(method, args)),
+  ]
+
+  /** The head of one row, as one request of `call`. */
+  async function headOf(call: Call, key: string): Promise<RowHead | undefined> {
+    const head = (await call.attempt(probe, [[key]])).get(key)
+    if (head instanceof KvError) throw head
+    return head
+  }
+
+  /** Whether a write that is slow has left its row. */
+  async function lookFor(
+    call: Call,
+    [key, { id }]: [key: string, write: { id: string }, ...rest: unknown[]],
+  ) {
+    const head = (await found(headOf(call, key)))?.answer
+    if (head?.id !== id) return undefined
+    return { answer: { applied: true, version: head.version, mayLandLate: true } as const }
+  }
+
+  /** Adds an identity for an attempt under a condition. */
+  function newId(ids: Set<string>): string {
+    const id = writeId(runtime, true)
+    ids.add(id)
+    return id
+  }
+
+  function sendUnder(key: string, write: Write, call: Call, ids: Set<string>) {
+    return (condition: NonNullable<Write["condition"]>) =>
+      call.attempt(put, [key, { ...write, condition, id: newId(ids) }])
+  }
+
+  function removeUnder(key: string, call: Call, ids: Set<string>) {
+    return (condition: NonNullable<Write["condition"]>): Promise<WriteResult> =>
+      // A delete of an absent key is settled, and is never sent again.
+      "absent" in condition
+        ? Promise.resolve({ applied: true })
+        : call.attempt(remove, [key, { condition, id: newId(ids) }])
+  }
+
+  const timesOf = (keys: Iterable<string>): Map<string, ServiceTime | undefined> =>
+    new Map(Array.from(keys, (key) => [key, backend.serviceTime?.(key)]))
+
   return forward(backend, {
-    get: calls(GET, get, (call, first, ...args) => finishRead(call, first, get, args)),
-    exists: calls(EXISTS, exists, (call, first, ...args) => finishRead(call, first, exists, args)),
-    probe: calls(PROBE, probe, (call, first, ...args) => finishRead(call, first, probe, args)),
-    getMany: calls(GET_MANY, getMany, (call, first, keys, request) =>
-      readMany(call, keys, first, (pending) => call.attempt(getMany, pending, request)),
+    get: calls(get, ...endsOf(get)),
+    exists: calls(exists, ...endsOf(exists)),
+    probe: calls(probe, ...endsOf(probe)),
+    getMany: calls(
+      getMany,
+      (call, one, [keys, request]) =>
+        readMany(call, keys, one, (pending) => call.attempt(getMany, [pending]), request?.early),
+      (call, [keys]) => found(call.attempt(getMany, [keys])),
     ),
 
-    scan: calls(SCAN, scan, (call, first, ...args) =>
-      abortable(finishRead(call, first, scan, args), args[1].signal),
+    scan: calls(scan, (call, one, args) => abortable(finishRead(call, one, scan, args), args[1].signal)),
+
+    put: calls(
+      put,
+      (call, one, [key, write]) => {
+        const ids = new Set([write.id])
+        return settleWrite(call, one, {
+          condition: write.condition,
+          removes: false,
+          seen: write.seen,
+          ids,
+          began: backend.serviceTime?.(key),
+          send: () => call.attempt(put, [key, write]),
+          probe: () => headOf(call, key),
+          sendUnder: sendUnder(key, write, call, ids),
+        })
+      },
+      lookFor,
     ),
-    put: calls(PUT, put, (call, first, key, write) =>
-      settleWrite(call, first, {
-        send: () => call.attempt(put, key, write),
-        wasWrittenBy: () => wasWrittenBy(call, key, write.id),
-        asksFirst: write.condition === undefined,
+
+    delete: calls(
+      remove,
+      (call, one, [key, removal]) => {
+        const ids = new Set([removal.id])
+        return settleWrite(call, one, {
+          condition: removal.condition,
+          removes: true,
+          seen: removal.seen,
+          ids,
+          began: backend.serviceTime?.(key),
+          send: () => call.attempt(remove, [key, removal]),
+          probe: () => headOf(call, key),
+          sendUnder: removeUnder(key, call, ids),
+        })
+      },
+      lookFor,
+    ),
+
+    putMany: calls(putMany, (call, one, [writes]) =>
+      writeMany(call, writes, one, {
+        removes: false,
+        began: timesOf(writes.keys()),
+        send: (some) => call.attempt(putMany, [some]),
+        probe: (keys) => call.attempt(probe, [keys]),
+        sendUnder: (key, write, condition, ids) => sendUnder(key, write, call, ids)(condition),
       }),
     ),
 
-    delete: calls(DELETE, remove, (call, first, key, removal) =>
-      settleWrite(call, first, {
-        send: () => call.attempt(remove, key, removal),
-        wasWrittenBy: () => wasWrittenBy(call, key, removal.id),
-        asksFirst: false,
+    deleteMany: calls(removeMany, (call, one, [removals]) =>
+      writeMany(call, removals, one, {
+        removes: true,
+        began: timesOf(removals.keys()),
+        send: (some) => call.attempt(removeMany, [some]),
+        probe: (keys) => call.attempt(probe, [keys]),
+        sendUnder: (key, _, condition, ids) => removeUnder(key, call, ids)(condition),
       }),
-    ),
-
-    putMany: calls(PUT_MANY, putMany, (call, first, writes) =>
-      writeMany(call, writes, first, {
-        send: (pending) => call.attempt(putMany, pending),
-        wasWrittenBy: (key, id) => wasWrittenBy(call, key, id),
-      }),
-    ),
-
-    deleteMany: calls(DELETE_MANY, removeMany, (call, first, removals) =>
-      writeMany(call, removals, first, { send: (pending) => call.attempt(removeMany, pending) }),
     ),
   })
 }
 
-const GET: CallKind = { operation: "get", effect: "read" }
-const GET_MANY: CallKind = { operation: "getMany", effect: "read" }
-const EXISTS: CallKind = { operation: "exists", effect: "read" }
-const PROBE: CallKind = { operation: "probe", effect: "read" }
-const SCAN: CallKind = { operation: "scan", effect: "read", unhurried: true }
-const PUT: CallKind = { operation: "put", effect: "write" }
-const PUT_MANY: CallKind = { operation: "putMany", effect: "write" }
-const DELETE: CallKind = { operation: "delete", effect: "write" }
-const DELETE_MANY: CallKind = { operation: "deleteMany", effect: "write" }
-
-type CallArguments = [subject: Subject, ...rest: unknown[]]
+const READ = {
+  get: { operation: "get", effect: "read", limits: "read" },
+  getMany: { operation: "getMany", effect: "read", limits: "read" },
+  exists: { operation: "exists", effect: "read", limits: "read" },
+  probe: { operation: "probe", effect: "read", limits: "read" },
+} satisfies Partial<Record<Operation, CallKind>>
+const WRITE = {
+  put: { operation: "put", effect: "write", limits: "write" },
+  putMany: { operation: "putMany", effect: "write", limits: "write" },
+  delete: { operation: "delete", effect: "write", limits: "write" },
+  deleteMany: { operation: "deleteMany", effect: "write", limits: "write" },
+} satisfies Partial<Record<Operation, CallKind>>
+const SCAN: CallKind = { operation: "scan", effect: "read", limits: "scan" }
 
 /** Ends a call, from the answer to its first attempt. */
-type Finish<A extends CallArguments, T> = (call: Call, first: MaybePromise<T>, ...args: A) => Promise<T>
+type Finish<A, T> = (call: Call, one: MaybePromise<T>, args: A) => Promise<T>
 
-/** The callers of a read: only its second argument is a {@link RequestOptions}. */
-function callersIn([, second]: CallArguments): Callers | undefined {
-  return isObject(second) && "callers" in second && Array.isArray(second.callers) ? second.callers : undefined
+/** Looks for the answer to a slow attempt. Never rejects. */
+type Beside<A, T> = (call: Call, args: A) => Promise<{ answer: T } | undefined>
+
+/** The answer, or nothing if there is none. */
+async function found<T>(answer: Promise<T>): Promise<{ answer: T } | undefined> {
+  try {
+    return { answer: await answer }
+  } catch {
+    return undefined
+  }
 }
 
-async function finishRead<A extends CallArguments, T>(
+/** The arguments of a request, where its options are the second. */
+function first<S>(
+  [subject]: [subject: S, request?: RequestOptions | undefined],
+  request: RequestOptions,
+): [S, RequestOptions] {
+  return [subject, request]
+}
+
+/** The arguments of a request, where its options are the third. */
+function second<S, I>(
+  [subject, item]: [subject: S, item: I, request?: RequestOptions | undefined],
+  request: RequestOptions,
+): [S, I, RequestOptions] {
+  return [subject, item, request]
+}
+
+/** The callers of a read: only its second argument is a {@link RequestOptions}. */
+function callersIn([, request]: [Subject, ...unknown[]]): Callers | undefined {
+  return isObject(request) && "callers" in request && Array.isArray(request.callers)
+    ? request.callers
+    : undefined
+}
+
+async function finishRead<A extends [Subject, ...unknown[]], T>(
   call: Call,
-  first: MaybePromise<T>,
+  one: MaybePromise<T>,
   method: Method<A, T>,
   args: A,
 ): Promise<T> {
-  let answer = first
+  let answer = one
   for (;;) {
     try {
       return await answer
     } catch (error) {
       await call.retry(error)
     }
-    answer = call.attempt(method, ...args)
-  }
-}
-
-function policyOf(backend: Backend, options: ResilienceOptions): CallPolicy {
-  const timeoutMs = options.timeoutMs ?? DEFAULTS.timeoutMs
-  return {
-    backend: backend.traits.kind,
-    timeoutMs,
-    attemptTimeoutMs: options.attemptTimeoutMs ?? timeoutMs / 2,
-    maxAttempts: options.maxAttempts ?? DEFAULTS.maxAttempts,
-    backoffBaseMs: options.backoffBaseMs ?? DEFAULTS.backoffBaseMs,
-    backoffMaxMs: options.backoffMaxMs ?? DEFAULTS.backoffMaxMs,
-    observer: options.observer,
-    runtime: options.runtime ?? systemRuntime,
+    answer = call.attempt(method, args)
   }
 }

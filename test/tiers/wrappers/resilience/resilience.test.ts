@@ -4,7 +4,8 @@ import { KvError, type KvErrorCode } from "../../../../tiers/errors.ts"
 import { DEFAULTS } from "../../../../tiers/limits.ts"
 import { memory, memoryStore } from "../../../../tiers/memory.ts"
 import type { CallObserver, Retry } from "../../../../tiers/wrappers/resilience/observer.ts"
-import { type ResilienceOptions, resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
+import type { ResilienceOptions } from "../../../../tiers/wrappers/resilience/options.ts"
+import { resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
 import { describeConformance } from "../../../support/conformance/run.ts"
 import { type Fault, type GatedOperation, gatedBackend } from "../../../support/gated-backend.ts"
 import { wasWrittenBy } from "../../../support/heads.ts"
@@ -51,7 +52,11 @@ function hearing(retries: Retry[]): CallObserver {
 }
 
 /** Moves time until the call has ended. Fails the test if it does not within its deadline. */
-async function ended<T>(runtime: TestRuntime, call: T | Promise<T>, withinMs: number = DEFAULTS.timeoutMs) {
+async function ended<T>(
+  runtime: TestRuntime,
+  call: T | Promise<T>,
+  withinMs: number = DEFAULTS.timeoutMs.write,
+) {
   let outcome: { value: T } | { error: unknown } | undefined
   Promise.resolve(call).then(
     (value) => {
@@ -532,10 +537,10 @@ describe("batches", () => {
   test("writes: only those in doubt are asked about and may land late", async () => {
     const { runtime, gate, backend, other } = setUp()
     gate.script("putMany", { keys: { applied: LOST }, applied: true })
-    gate.script("putMany", { keys: {} })
     const writes = new Map(["applied", "served"].map((key) => [key, write(key)]))
     const results = await ended(runtime, backend.putMany(writes))
-    expect(results.get("applied")).toEqual({ applied: true, mayLandLate: true })
+    const version = (await other.get("applied"))?.version
+    expect(results.get("applied")).toEqual({ applied: true, version, mayLandLate: true })
     expect(results.get("served")).toEqual({ applied: true, version: expect.any(String) })
     expect(gate.calls.filter(({ operation }) => operation === "probe").map(({ keys }) => keys)).toEqual([
       ["applied"],
@@ -544,16 +549,67 @@ describe("batches", () => {
     expect(await other.get("applied")).toMatchObject({ value: bytes("applied") })
   })
 
-  test("writes: what is not carried is sent again with its id", async () => {
+  test("writes: those that were not applied are asked about in one request, and sent again one by one, under a condition", async () => {
     const { runtime, gate, backend, other } = setUp()
+    await other.put("b", write("before"))
+    const version = (await other.get("b"))?.version
     gate.script("putMany", { landLate: LOST })
     const first = new Map(["a", "b"].map((key) => [key, write(key)]))
     const results = await ended(runtime, backend.putMany(first))
     for (const key of ["a", "b"]) {
-      expect(results.get(key)).toEqual({ applied: true, version: expect.any(String), mayLandLate: true })
-      expect(await wasWrittenBy(other, key, idOf(key))).toBe(true)
+      const there = await other.get(key)
+      expect(there).toMatchObject({ value: bytes(key) })
+      expect(results.get(key)).toEqual({ applied: true, version: there?.version, mayLandLate: true })
+      expect(await wasWrittenBy(other, key, idOf(key))).toBe(false)
     }
-    expect(gate.count("probe")).toBe(2)
+    expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
+      ["putMany", "a", "b"],
+      ["probe", "a", "b"],
+      ["put", "a"],
+      ["put", "b"],
+    ])
+    expect(gate.calls[2]?.writes.get("a")).toMatchObject({ condition: { absent: true } })
+    expect(gate.calls[3]?.writes.get("b")).toMatchObject({ condition: { version } })
+  })
+
+  test("writes: the rows of others are not overwritten where it is not known that they are older", async () => {
+    const runtime = testRuntime()
+    const other = remoteMemory({ runtime, clock: false })
+    const gate = gatedBackend({ backend: other })
+    const backend = resilient(gate, { runtime })
+    for (const key of ["seen", "unknown"]) await other.put(key, write("theirs"))
+    const seen = (await other.get("seen"))?.version
+    gate.script("putMany", { landLate: LOST })
+    const writes = new Map([
+      ["seen", write("ours", { seen })],
+      ["unknown", write("ours")],
+    ])
+    const results = await ended(runtime, backend.putMany(writes))
+    expect(results.get("seen")).toMatchObject({ applied: true, mayLandLate: true })
+    expect(results.get("unknown")).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "unknown" })
+    expect(await other.get("unknown")).toMatchObject({ value: bytes("theirs") })
+  })
+
+  test("writes: an outage multiplies neither the questions nor the writes", async () => {
+    const { runtime, gate, backend } = setUp()
+    gate.always("putMany", { landLate: LOST })
+    gate.always("probe", { fail: UNAVAILABLE })
+    const keys = Array.from({ length: 500 }, (_, index) => `key-${index}`)
+    const results = await ended(runtime, backend.putMany(new Map(keys.map((key) => [key, write(key)]))))
+    for (const key of keys) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
+    expect(gate.count("putMany")).toBe(1)
+    expect(gate.count("probe")).toBeLessThan(DEFAULTS.maxAttempts)
+    expect(gate.count("put")).toBe(0)
+  })
+
+  test("writes: sending again stays within the retry budget", async () => {
+    const { runtime, gate, backend } = setUp()
+    gate.script("putMany", { landLate: LOST })
+    const keys = Array.from({ length: 500 }, (_, index) => `key-${index}`)
+    const results = await ended(runtime, backend.putMany(new Map(keys.map((key) => [key, write(key)]))))
+    expect([gate.count("probe"), gate.count("put")]).toEqual([1, 10])
+    const applied = [...results.values()].filter((result) => !(result instanceof KvError))
+    expect(applied).toHaveLength(10)
   })
 
   test("writes: of those that failed, only those in doubt are asked about and may land late", async () => {
@@ -568,7 +624,8 @@ describe("batches", () => {
     expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
       ["putMany", "lost", "refused", "served"],
       ["probe", "lost"],
-      ["putMany", "lost", "refused"],
+      ["putMany", "refused"],
+      ["put", "lost"],
     ])
   })
 
@@ -581,11 +638,12 @@ describe("batches", () => {
 
   test("writes: what was found applied stays so when the rest fails as a whole", async () => {
     const { runtime, gate, backend } = setUp({ maxAttempts: 2 })
-    gate.script("putMany", { landLate: LOST }, { fail: UNAVAILABLE })
+    gate.script("putMany", { landLate: LOST })
     const writes = new Map(["lost", "late"].map((key) => [key, write(key)]))
     await gate.put("lost", write("lost"))
+    gate.script("put", { fail: UNAVAILABLE })
     const results = await ended(runtime, backend.putMany(writes))
-    expect(results.get("lost")).toEqual({ applied: true, mayLandLate: true })
+    expect(results.get("lost")).toMatchObject({ applied: true, mayLandLate: true })
     expect(results.get("late")).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "late", cause: UNAVAILABLE })
   })
 
@@ -602,7 +660,7 @@ describe("batches", () => {
     const backend = resilient(forgetful, { runtime })
     const results = await ended(runtime, backend.putMany(new Map(["a", "b"].map((key) => [key, write(key)]))))
     expect(results.get("a")).toEqual({ applied: true, version: expect.any(String) })
-    expect(results.get("b")).toEqual({ applied: true, mayLandLate: true })
+    expect(results.get("b")).toEqual({ applied: true, version: expect.any(String), mayLandLate: true })
   })
 
   test("writes: once the time is up, nothing is asked any more", async () => {
@@ -616,7 +674,7 @@ describe("batches", () => {
       1_000,
     )
     for (const key of keys) expect(results.get(key)).toMatchObject({ code: "OUTCOME_UNKNOWN", key })
-    expect(gate.count("probe")).toBe(16)
+    expect(gate.count("probe")).toBe(1)
   })
 
   test("writes: a question that fails is asked again, and nothing is sent over what it may find", async () => {
@@ -624,7 +682,7 @@ describe("batches", () => {
     gate.script("putMany", { loseReply: LOST })
     gate.script("probe", { fail: UNAVAILABLE }, { fail: THROTTLED })
     const results = await ended(runtime, backend.putMany(new Map([["a", write("a")]])))
-    expect(results.get("a")).toEqual({ applied: true, mayLandLate: true })
+    expect(results.get("a")).toMatchObject({ applied: true, mayLandLate: true })
     expect(gate.count("putMany")).toBe(1)
     expect(gate.count("probe")).toBe(3)
   })
@@ -632,26 +690,46 @@ describe("batches", () => {
   test("writes: a key in doubt ends in doubt, whatever the later attempts answer", async () => {
     for (const later of [THROTTLED, DENIED, LOST]) {
       const { runtime, gate, backend } = setUp({ maxAttempts: 2 })
-      gate.script("putMany", { landLate: LOST }, { fail: later })
+      gate.script("putMany", { landLate: LOST })
+      gate.script("put", { fail: later })
       const results = await ended(runtime, backend.putMany(new Map([["a", write("a")]])))
       expect(results.get("a")).toMatchObject({ code: "OUTCOME_UNKNOWN", key: "a", cause: later })
     }
   })
 
-  test("deletes in doubt are sent again, unasked", async () => {
+  test("deletes in doubt are sent again, under a condition on the row that is there", async () => {
     const { runtime, gate, backend, other } = setUp()
     for (const key of ["a", "b"]) await other.put(key, write(key))
-    gate.script("deleteMany", { keys: { b: LOST } })
-    const removals = new Map(["a", "b"].map((key) => [key, { id: idOf("d") }]))
+    gate.script("deleteMany", { keys: { b: LOST, gone: LOST } })
+    const removals = new Map(["a", "b", "gone"].map((key) => [key, { id: idOf("d") }]))
     const results = await ended(runtime, backend.deleteMany(removals))
     expect(results).toEqual(
       new Map([
         ["a", { applied: true }],
         ["b", { applied: true, mayLandLate: true }],
+        ["gone", { applied: true, mayLandLate: true }],
       ]),
     )
-    expect(gate.count("probe")).toBe(0)
+    expect(gate.calls.map(({ operation, keys }) => [operation, ...keys])).toEqual([
+      ["deleteMany", "a", "b", "gone"],
+      ["probe", "b", "gone"],
+      ["delete", "b"],
+    ])
     expect(await other.exists("b")).toBe(false)
+  })
+
+  test("reads: the keys that are settled are told before the others are requested again", async () => {
+    const { runtime, gate, backend } = setUp()
+    for (const key of ["a", "b"]) await gate.put(key, write(key))
+    gate.script("getMany", { keys: { b: THROTTLED } })
+    const early: unknown[] = []
+    const reading = backend.getMany(["a", "absent", "b"], {
+      early: (keys, found) => void early.push([[...keys], [...found.keys()]]),
+    })
+    await settle()
+    expect(early).toEqual([[["a", "absent"], ["a"]]])
+    expect([...(await ended(runtime, reading)).keys()].sort()).toEqual(["a", "b"])
+    expect(early).toHaveLength(1)
   })
 })
 
