@@ -8,12 +8,12 @@ export interface FirestoreAdmin {
   getDatabase(): Promise<Database>
   createDatabase(database: Database): Promise<void>
   getField(field: string): Promise<Field>
-  /** Changes what `paths` names, and leaves the rest. */
+  /** Changes the settings that `paths` names, and no others. */
   updateField(field: string, config: Partial<Field>, paths: readonly string[]): Promise<void>
   close(): void
 }
 
-/** Of the protocol's messages, `google.firestore.admin.v1`, what is used here. */
+/** The messages of the protocol, `google.firestore.admin.v1`. Only the used fields are declared. */
 export interface Database {
   type?: string
   locationId?: string
@@ -41,7 +41,7 @@ type Unary<Response> = (
 ) => void
 
 interface Operation {
-  /** Why the service gave up at once what it was asked to begin. */
+  /** Present if the operation failed at once. */
   error?: { code: number; message: string } | null
 }
 

@@ -1,6 +1,6 @@
 import type { FirestoreWrite } from "./requests.ts"
 
-/** Maximum number of bytes of encoded values in one `Commit`. The service accepts requests of 10 MiB, its emulator 4 MiB, with everything around the values. */
+/** Maximum number of bytes of encoded values in one `Commit`. The service accepts requests of 10 MiB in all, its emulator 4 MiB. */
 const MAX_COMMIT_BYTES = 3 * 1_048_576
 
 /** Splits writes into commits that the service accepts. */

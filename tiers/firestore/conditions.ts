@@ -11,7 +11,7 @@ export interface RowAccess {
   now(): number
   /** Writes the row under a precondition. Returns the time of the commit, or `undefined` if the precondition does not hold. */
   commitIf(fields: FirestoreWrite["fields"], precondition: "absent" | Instant): Promise<Instant | undefined>
-  /** Reads the row after a refusal, expired or not. */
+  /** Reads the row after the precondition of a write did not hold; also if the row has expired. */
   reread(): Promise<RowHead | undefined>
 }
 
@@ -33,7 +33,7 @@ export async function create(row: RowAccess, write: Write): Promise<WriteResult>
     if (there !== undefined && isLive(there.expiresAt, now)) return { applied: false }
     precondition = there?.updateTime ?? "absent"
   }
-  const message = `the row came and went ${MAX_CREATE_ATTEMPTS} times while it was to be created; try again later`
+  const message = `other writers created and removed the row ${MAX_CREATE_ATTEMPTS} times while it was to be created; try again later`
   throw new KvError("THROTTLED", message, { operation: row.operation, backend: KIND, key: row.key })
 }
 

@@ -16,13 +16,13 @@ import { checkFirestoreSettings, DEFAULT_DATABASE, type FirestoreSettings } from
 
 export interface FirestoreProvisioning {
   collection: string
-  /** Where to make the database if there is none: a region (`europe-west1`) or multi-region (`eur3`), for good. */
+  /** Region (`europe-west1`) or multi-region (`eur3`) of a database that is created here. It cannot be changed later. */
   location?: string
-  /** Whether a database made here refuses to be deleted until somebody turns that off. @default true */
+  /** Whether a database that is created here has deletion protection: it cannot be deleted before that is turned off. @default true */
   deletionProtection?: boolean
   /**
-   * Time for all of it, ms. Google takes half a minute to make a database. It may take many to set up a TTL policy or drop
-   * an index, and goes on with that by itself.
+   * Longest time of the whole call, ms. Google takes half a minute to create a database. A TTL policy or an index can take many minutes; Google
+   * continues with them after the call has ended.
    * @default 120_000
    */
   timeoutMs?: number
@@ -44,7 +44,7 @@ const OPTIONS: Checks = {
 /** The role of a service that reads and writes a store. */
 export const FIRESTORE_DATA_ROLE = "roles/datastore.user"
 
-/** What whoever runs {@link provisionFirestore} has to be allowed. */
+/** The permissions that {@link provisionFirestore} needs. */
 export const FIRESTORE_PROVISIONING_PERMISSIONS = [
   "datastore.databases.create",
   "datastore.databases.getMetadata",
@@ -53,16 +53,16 @@ export const FIRESTORE_PROVISIONING_PERMISSIONS = [
 ] as const
 
 const POLL_MS = 1_000
-/** Nothing is looked up by these, and Firestore indexes every field that it is not told to leave alone. */
+/** Fields that no query uses. Firestore indexes every field without an exemption. */
 const UNINDEXED = ["value", "version", "created_at"] as const
 
 /**
- * Makes the database of a store, in native mode and with deletion protection, if there is none. Sets a TTL policy on
- * `expires_at` of the collection, and exempts `value`, `version` and `created_at` from indexing. Where something else was
- * set up by hand it reports that, and changes nothing.
+ * Creates the database of a store, in native mode and with deletion protection, if there is none. Sets a TTL policy on `expires_at` of the
+ * collection, and exempts `value`, `version` and `created_at` from indexing. A setting that somebody has made otherwise is reported and
+ * not changed.
  *
- * Rejects with `BINDING_INVALID` if the database is one in Datastore mode, or if there is none and no `location` either;
- * with `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
+ * Rejects with `BINDING_INVALID` if the database is in Datastore mode, or if there is none and `location` is not given; with
+ * `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
  */
 export async function provisionFirestore(
   settings: FirestoreSettings,
@@ -90,7 +90,7 @@ export async function provisionFirestore(
   }
 }
 
-/** How long to keep asking. */
+/** How long {@link eventually} asks again. */
 interface Patience {
   runtime: Runtime
   /** On the monotonic clock. */
@@ -139,7 +139,7 @@ async function createDatabase(
   if (location === undefined) {
     throw new KvError(
       "BINDING_INVALID",
-      "there is no such database, and no `location` to make it in; name a region or multi-region, `eur3` for one",
+      "there is no such database, and no `location` to create it in; name a region or multi-region, for example `eur3`",
       { operation: PROVISION, backend: KIND },
     )
   }
@@ -152,7 +152,7 @@ async function createDatabase(
     try {
       await admin.createDatabase(database)
     } catch (error) {
-      // Somebody else has just made it, or an attempt of our own whose reply was lost.
+      // Somebody else has just created it, or an attempt of this call whose reply was lost.
       if (statusOf(error) !== GRPC.ALREADY_EXISTS) throw error
     }
     return true
@@ -212,7 +212,7 @@ async function orUnsupported(
   }
 }
 
-/** `undefined` in place of `NOT_FOUND`. */
+/** The answer; `undefined` if the service answers `NOT_FOUND`. */
 async function orAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
@@ -236,7 +236,10 @@ const PASSING: ReadonlySet<number | undefined> = new Set([
   GRPC.UNAVAILABLE,
 ])
 
-/** Asks until there is an answer, through failures that pass; rejects with `TIMEOUT`, or the last failure, at the deadline. */
+/**
+ * Asks until there is an answer, again after failures that can pass. Rejects with the last failure at the deadline, or with `TIMEOUT` if
+ * there was none.
+ */
 async function eventually<T>({ runtime, deadline }: Patience, ask: () => Promise<T | undefined>): Promise<T> {
   for (;;) {
     let failure: unknown

@@ -7,12 +7,12 @@ import type { FieldValue, FirestoreDocument, Instant } from "./requests.ts"
  *
  * | field | holds |
  * | --- | --- |
- * | `value` | string: the bytes in standard base64. A bytes field is read, too |
- * | `expires_at` | timestamp: the expiry, exact to the ms; a TTL policy on it cleans up. Absent: no expiry |
+ * | `value` | string: the bytes in standard base64. Reads accept a bytes field as well |
+ * | `expires_at` | timestamp: the expiry, exact to the ms; a TTL policy on it removes expired rows. Absent: no expiry |
  * | `version` | string: identity of the write, 32 hex digits. Rows of other writers have none |
  * | `created_at` | timestamp: time of the write |
  *
- * The head of a row is all of it but the value.
+ * The head of a row is the row without its value.
  */
 export interface RowHead {
   /** Identity of the write that left the row; empty if another program wrote it. */
@@ -25,7 +25,7 @@ export interface RowHead {
 /** The fields needed to decide whether a row is live. */
 export const LIVENESS_FIELDS: readonly string[] = ["expires_at"]
 
-/** The document is no row. The backend maps it to `CORRUPT_ENTRY`. */
+/** A document is not a row of a store. The backend maps it to `CORRUPT_ENTRY`. */
 export class CorruptRow extends Error {
   override get name(): string {
     return "CorruptRow"
@@ -107,24 +107,24 @@ export function parseVersion(version: string): VersionParts | undefined {
   }
 }
 
-/** As text: the time comes first, in as many digits until the year 2286. */
+/** Compares as texts: the time comes first, with the same number of digits until the year 2286. */
 export function compareVersions(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1
 }
 
 const RESERVED_ID = /^(?:\.\.?|__.*__)$/
 
-/** Whether Firestore does not take this for a document id. */
+/** Whether Firestore reserves this text, so that it cannot be a document id. */
 export function isReserved(id: string): boolean {
   return RESERVED_ID.test(id)
 }
 
-/** The document id of a key: reserved ones get a `~` before them, which no key contains. */
+/** The document id of a key. A reserved one gets the prefix `~`, which no key contains. */
 export function toDocumentId(key: string): string {
   return isReserved(key) ? `~${key}` : key
 }
 
-/** The key of a document id, or `undefined` if it is none: the document is not of this store then. */
+/** The key of a document id; `undefined` if the document is not of a store. */
 export function toKey(id: string): string | undefined {
   const key = id.startsWith("~") ? id.slice(1) : id
   return KEY_FORM.test(key) && toDocumentId(key) === id ? key : undefined
@@ -155,7 +155,7 @@ function decodeBase64(text: string): Uint8Array {
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0
   const digits = text.length - padding
   const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
-  // Node skips what is not base64, so that anything else in the text leaves bytes unwritten.
+  // Node skips characters that are not base64, so that fewer bytes are written than the length of the text implies.
   const written = Buffer.from(bytes.buffer).write(text, "base64")
   if (written !== bytes.length || digits % 4 === 1) throw new CorruptRow("its `value` is not base64")
   return bytes

@@ -57,7 +57,7 @@ function toFound(document: FirestoreDocument, now: number): { id: string; entry:
   }
 }
 
-/** Where a scan finds the keys with this prefix, in order: behind the document that the cursor names, or from the start. */
+/** The ranges of ids that hold the keys with this prefix, in order: after the document of the cursor, or all. */
 function rangesFrom(prefix: string, cursor: string | undefined): IdRange[] {
   const ranges = rangesOf(prefix)
   if (cursor === undefined) return ranges
@@ -79,7 +79,7 @@ function rangesOf(prefix: string): IdRange[] {
   return beginsReserved(prefix) ? [plain, escaped] : [plain]
 }
 
-/** Whether a reserved key (`.`, `..`, `__…__`) may begin so. */
+/** Whether a reserved key (`.`, `..`, `__…__`) can begin with this prefix. */
 function beginsReserved(prefix: string): boolean {
   return "..".startsWith(prefix) || "__".startsWith(prefix) || prefix.startsWith("__")
 }

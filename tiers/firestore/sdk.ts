@@ -62,7 +62,7 @@ export async function sdkRequests(
       for (const write of writes) addWrite(batch, rows.doc(write.id), write, sdk)
       const begun = clock.begin()
       const times = (await inTime(limits, batch.commit())).map(({ writeTime }) => toInstant(writeTime))
-      // The writes of one commit have one time.
+      // The time of a write is that of the commit, because every write here changes its document.
       if (times[0] !== undefined) clock.committed(begun, times[0])
       return times
     },

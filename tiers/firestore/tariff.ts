@@ -1,6 +1,6 @@
 import type { Tariff } from "../backend.ts"
 
-/** A read, a write and a delete are a document each, also of an absent one; a page is its documents, 1 if it has none. */
+/** Units are documents. A read, a write and a delete are 1, also if the document is absent; a page is the number of its documents, at least 1. */
 export const tariff: Tariff = {
   billsDeletesApart: true,
   read: () => 1,

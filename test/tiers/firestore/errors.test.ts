@@ -206,13 +206,20 @@ describe("opening", () => {
     expect(error.message).toContain("npm install @google-cloud/firestore")
   })
 
-  test("names the version of the package that is too old, and the version that is needed", async () => {
+  test.each(["6.8.0", "7.1.0"])(
+    "names the version %s of the package, which is too old, and the version that is needed",
+    async (version) => {
+      const { sdk, gax } = await loadSdk()
+      const error = await failureOf(loadSdk(async () => ({ sdk, gax, version })))
+      expect(error).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
+      expect(error.message).toContain(`@google-cloud/firestore ${version} is installed`)
+      expect(error.message).toContain("version 7.2 or later is needed")
+    },
+  )
+
+  test.each(["7.2.0", "7.11.6", "8.0.0", "9.4.1"])("accepts version %s of the package", async (version) => {
     const { sdk, gax } = await loadSdk()
-    const error = await failureOf(loadSdk(async () => ({ sdk, gax, version: "6.8.0" })))
-    expect(error).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
-    expect(error.message).toContain("@google-cloud/firestore 6.8.0 is installed")
-    expect(error.message).toContain("version 7 or later is needed")
-    expect(await loadSdk(async () => ({ sdk, gax, version: "7.0.0" }))).toEqual({ sdk, gax })
+    expect(await loadSdk(async () => ({ sdk, gax, version }))).toEqual({ sdk, gax })
   })
 
   test("an emulator needs nothing of google-gax that version 4, which comes with version 7 of the package, lacks", async () => {
