@@ -7,7 +7,7 @@ import { requireServer } from "../../servers/require-server.ts"
 import { describeConformance } from "../../support/conformance/run.ts"
 
 const projectId = "demo-tiered-kv"
-// Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.
+// Otherwise the SDK looks for a metadata service outside this machine before it uses an emulator.
 vi.stubEnv("METADATA_SERVER_DETECTION", "none")
 /** A cold emulator on a busy machine takes seconds for its first answers. */
 const PATIENT_MS = 20_000

@@ -88,7 +88,7 @@ describe("a status of the service", () => {
         expect(error.message, "the key belongs in its property").not.toContain(KEY)
         expect(error.message).not.toContain(SECRET)
         expect(innermost(error)).toMatchObject({ code, details })
-        // A commit that is refused is followed by a look at the row; nothing is ever sent twice.
+        // After a commit whose precondition did not hold the row is read; no request is sent twice.
         expect(service.server.calls.filter((method) => method === service.server.calls[0])).toHaveLength(1)
         if (!["getMany", "probe", "scan"].includes(operation)) expect(error.key, operation).toBe(KEY)
       }
@@ -163,7 +163,7 @@ describe("the limit of a call", () => {
 
 describe("opening", () => {
   beforeEach(() => {
-    // Without it the search for credentials asks the metadata service of the machine that it runs on.
+    // Otherwise the search for credentials asks the metadata service of the machine.
     vi.stubEnv("METADATA_SERVER_DETECTION", "none")
     vi.stubEnv("GOOGLE_APPLICATION_CREDENTIALS", "")
     vi.stubEnv("HOME", "/nowhere")

@@ -14,11 +14,11 @@ const NATIVE: Database = {
   deleteProtectionState: "DELETE_PROTECTION_ENABLED",
 }
 
-/** What the Admin API keeps. The emulator has no Admin API, so this stands in for Google's. */
+/** The state behind the Admin API of the test's server. The emulator has no Admin API. */
 interface Admin {
   database?: Database
   fields: Map<string, Field>
-  /** The calls that a database made here takes to show. */
+  /** Number of calls of `getDatabase` before a created database is visible. */
   makingTakes: number
 }
 
@@ -74,7 +74,7 @@ async function adminServer(admin: Admin, failures: GrpcFailure[] = []): Promise<
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null
 
-/** Timers fire at once, and the clock is then as far on as it would be. */
+/** A runtime whose timers fire at once, with the monotonic clock moved on by their delay. */
 function hastyRuntime(): Runtime {
   let skippedMs = 0
   return {

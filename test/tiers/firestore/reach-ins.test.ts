@@ -47,7 +47,7 @@ describe("@google-cloud/firestore", () => {
       )
   })
 
-  /** What a commit fails with that is sent to `endpoint`, with `patienceMs` for an answer. */
+  /** The text of the error of a commit that is sent to `endpoint` with this limit. */
   async function detailsOf(endpoint: string, patienceMs: number): Promise<unknown> {
     const { sdk, gax } = await loadSdk()
     const settings = { projectId: "test", endpoint }

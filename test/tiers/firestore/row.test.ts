@@ -15,7 +15,7 @@ import { toDocument } from "../../../tiers/firestore/wire.ts"
 
 const keyOf = (characters: string, most: number) =>
   fc.string({ unit: fc.constantFrom(...characters), minLength: 1, maxLength: most })
-/** Any legal key, the reserved ones well among them. */
+/** Any legal key, reserved ones often. */
 const keys = fc.oneof(keyOf("aZ9-_:.", 20), keyOf("._", 6), keyOf("_x", 8))
 const ids = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 32, maxLength: 32 })
 const times = fc.record({

@@ -8,14 +8,14 @@ import { startFirestoreEmulator } from "../../servers/firestore.ts"
 import { requireServer } from "../../servers/require-server.ts"
 
 const projectId = "demo-tiered-kv"
-// Else the SDK, on its way to an emulator, asks for a metadata service outside this machine.
+// Otherwise the SDK looks for a metadata service outside this machine before it uses an emulator.
 vi.stubEnv("METADATA_SERVER_DETECTION", "none")
 /** A cold emulator on a busy machine takes seconds for its first answers. */
 const PATIENT_MS = 20_000
 const collection = `rows-${systemRuntime.id()}`
 
 await requireServer("firestore", startFirestoreEmulator, (server) => {
-  // It would lead the SDK past the endpoints that the tests name.
+  // The SDK would use its address in place of the endpoints that the tests name.
   vi.stubEnv("FIRESTORE_EMULATOR_HOST", "")
   const client = new Firestore({ projectId, host: `127.0.0.1:${server.port}`, ssl: false })
   const options = { collection, requestTimeoutMs: PATIENT_MS }

@@ -1,3 +1,4 @@
+import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { ServiceClock } from "../../../tiers/firestore/service-clock.ts"
 import { testRuntime } from "../../support/runtime.ts"
@@ -128,5 +129,32 @@ describe("the clock of the service", () => {
     const before = clock.now()?.clock
     clock.read(begun, toInstant(early))
     expect(clock.now()).toMatchObject({ clock: before, earliest: committed })
+  })
+
+  test("is within the span after any answers, pauses and steps of the own wall clock", async () => {
+    const answer = fc.record({
+      kind: fc.constantFrom("read" as const, "committed" as const),
+      thereMs: fc.nat(5_000),
+      backMs: fc.nat(5_000),
+    })
+    const pause = fc.record({ pauseMs: fc.nat(10_000_000) })
+    const step = fc.record({ stepMs: fc.integer({ min: -100_000, max: 100_000 }) })
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.oneof(answer, pause, step), { maxLength: 30 }), async (events) => {
+        const { runtime, clock, serviceNow, request } = fixture()
+        const first = await request("committed", 0, 0)
+        const name = clock.now()?.clock
+        for (const event of events) {
+          if ("kind" in event) await request(event.kind, event.thereMs, event.backMs)
+          else if ("pauseMs" in event) await runtime.advance(event.pauseMs)
+          else runtime.stepWallClock(event.stepMs)
+          const span = clock.now()
+          expect(span?.clock).toBe(name)
+          expect(span?.earliest).toBeGreaterThanOrEqual(first)
+          expect(span?.earliest).toBeLessThanOrEqual(serviceNow())
+          expect(span?.latest).toBeGreaterThanOrEqual(serviceNow() + ERROR_MS)
+        }
+      }),
+    )
   })
 })
