@@ -1,4 +1,4 @@
-import type { DynamoDBClient, WriteRequest } from "@aws-sdk/client-dynamodb"
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import type {
   Backend,
   BackendTraits,
@@ -13,13 +13,16 @@ import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { BucketScan } from "../util/bucket-scan.ts"
 import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
-import { ofKey } from "../util/key-error.ts"
+import { countdown } from "../util/deadline.ts"
+import { dynamodbBatches, MAX_READ_BATCH, MAX_WRITE_BATCH } from "./batches.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
 import { isConditionFailure, KIND } from "./errors.ts"
 import { dynamodbRequests, type Request } from "./requests.ts"
 import {
   entryOf,
+  HEAD_PROJECTION,
   hasContentVersion,
+  hasIdentity,
   headOf,
   type Item,
   type ItemCondition,
@@ -29,14 +32,17 @@ import {
   isContentVersion,
   isLive,
   itemOf,
+  keyOf,
   LIVENESS_PROJECTION,
   type Projection,
   partitionOf,
   primaryKey,
+  stampIn,
   tombstoneOf,
 } from "./row.ts"
 import { scanPage } from "./scan.ts"
 import { tariff } from "./tariff.ts"
+import { lateness, serviceTime, stampOf } from "./write-times.ts"
 
 export type { DynamoDbSettings } from "./client.ts"
 
@@ -59,9 +65,7 @@ const OPTIONS: Checks = {
   runtime: runtimeOption,
 }
 
-/** The limits of `BatchGetItem` and `BatchWriteItem`, in items. Entries are too small to reach the limits in bytes. */
-const MAX_READ_BATCH = 100
-const MAX_WRITE_BATCH = 25
+type KeyRequest = Request & { key: string }
 
 /**
  * A backend over a DynamoDB table. It uses a client of the caller, which stays open and whose retries are skipped, or makes a client on
@@ -74,64 +78,50 @@ const MAX_WRITE_BATCH = 25
 export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: DynamoDbOptions): Backend {
   checkAllOptions(options, OPTIONS, "open")
   const { table, requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime } = options
-  const { open, request, close } = dynamodbRequests(client, { table, requestTimeoutMs, runtime })
+  const requests = dynamodbRequests(client, { table, requestTimeoutMs, runtime })
+  const { open, close, request, clock } = requests
+  const batches = dynamodbBatches(requests, table)
 
   function getItem(key: string, projection?: Projection) {
     const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }
     return (sdk: DynamoDbSdk) => new sdk.GetItemCommand(input)
   }
 
-  /** Puts `item`, whose version is `id`, if the condition holds. If the table already holds it, an earlier attempt was applied. */
-  async function putIf(
-    write: Request & { key: string },
-    item: Item,
-    id: string,
-    condition: Condition,
-  ): Promise<boolean> {
+  /** Puts `item` under the condition, if there is one. `false`: the condition does not hold. */
+  async function put(write: KeyRequest, item: Item, condition: Condition | undefined): Promise<boolean> {
+    const applied =
+      condition === undefined
+        ? await request(write, (sdk) => new sdk.PutItemCommand({ TableName: table, Item: item })).then(
+            () => true,
+          )
+        : await putIf(write, item, condition)
+    const late = applied ? lateness(clock, stampIn(item), write.operation, write.key) : undefined
+    if (late !== undefined) throw late
+    return applied
+  }
+
+  /** `true` also if the table holds the item already: then an earlier delivery of the write was applied. */
+  async function putIf(write: KeyRequest, item: Item, condition: Condition): Promise<boolean> {
+    const { operation, key, limitMs = requestTimeoutMs } = write
+    const isOwn = (there: Item | undefined) => there !== undefined && there.version?.S === item.version?.S
+    const leftMs = countdown(runtime, limitMs)
     const now = runtime.now()
     let expression: ItemCondition
     if ("absent" in condition) expression = ifAbsent(now)
     else if (!isContentVersion(condition.version)) expression = ifVersion(condition.version, now)
     else {
-      const { operation, key } = write
-      const { Item: there } = await request({ operation, key, effect: "read" }, getItem(key))
-      if (there === undefined || !hasContentVersion(there, condition.version)) return there?.version?.S === id
+      const { Item: there } = await request({ operation, key, effect: "read", limitMs }, getItem(key))
+      if (there === undefined || !hasContentVersion(there, condition.version)) return isOwn(there)
       expression = ifUnchanged(there, now)
     }
     const input = { TableName: table, Item: item, ...expression }
     try {
-      await request(write, (sdk) => new sdk.PutItemCommand(input))
+      await request({ ...write, limitMs: leftMs() }, (sdk) => new sdk.PutItemCommand(input))
       return true
     } catch (error) {
-      if (isConditionFailure(error)) return error.cause.Item?.version?.S === id
+      if (isConditionFailure(error)) return isOwn(error.cause.Item)
       throw error
     }
-  }
-
-  async function writeBatch(
-    operation: string,
-    requests: ReadonlyMap<string, WriteRequest>,
-    resultOf: (key: string) => WriteResult,
-  ): Promise<Map<string, WriteResult | KvError>> {
-    if (requests.size === 0) return new Map()
-    const keys = [...requests.keys()]
-    const input = { RequestItems: { [table]: [...requests.values()] } }
-    try {
-      const { UnprocessedItems } = await request(
-        { operation, effect: "write" },
-        (sdk) => new sdk.BatchWriteItemCommand(input),
-      )
-      const left = new Set(UnprocessedItems?.[table]?.map(writtenKey))
-      return new Map(keys.map((key) => [key, left.has(key) ? unprocessed(operation, key) : resultOf(key)]))
-    } catch (error) {
-      if (!(error instanceof KvError) || error.code === "CLOSED") throw error
-      return new Map(keys.map((key) => [key, ofKey(error, key)]))
-    }
-  }
-
-  function unprocessed(operation: string, key: string): KvError {
-    const message = `DynamoDB left the key out of a batch on table ${table}, for lack of capacity; try again later`
-    return new KvError("THROTTLED", message, { operation, backend: KIND, key })
   }
 
   function queryBucket(prefix: string, signal: AbortSignal | undefined): BucketScan["query"] {
@@ -159,75 +149,67 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     open,
     close,
 
-    async get(key) {
-      const { Item } = await request({ operation: "get", key, effect: "read" }, getItem(key))
+    async get(key, { timeoutMs } = {}) {
+      const read = { operation: "get", key, effect: "read", limitMs: timeoutMs } as const
+      const { Item } = await request(read, getItem(key))
       return Item && entryOf(Item, runtime.now(), "get")
     },
 
-    async getMany(keys) {
-      const found = new Map<string, StoredEntry | KvError>()
-      if (keys.length === 0) return found
-      const input = { RequestItems: { [table]: { Keys: keys.map(primaryKey), ConsistentRead: true } } }
-      const { Responses, UnprocessedKeys } = await request(
-        { operation: "getMany", effect: "read" },
-        (sdk) => new sdk.BatchGetItemCommand(input),
-      )
+    async getMany(keys, { timeoutMs } = {}) {
+      const { items, unprocessed } = await batches.read({ operation: "getMany", limitMs: timeoutMs }, keys)
       const now = runtime.now()
-      for (const item of Responses?.[table] ?? []) {
-        const entry = entryOrCorrupt(item, now)
+      const found = new Map<string, StoredEntry | KvError>(unprocessed)
+      for (const item of items) {
+        const entry = orCorrupt(() => entryOf(item, now, "getMany"))
         if (entry !== undefined) found.set(keyOf(item), entry)
-      }
-      for (const item of UnprocessedKeys?.[table]?.Keys ?? []) {
-        found.set(keyOf(item), unprocessed("getMany", keyOf(item)))
       }
       return found
     },
 
-    async exists(key) {
-      const { Item } = await request(
-        { operation: "exists", key, effect: "read" },
-        getItem(key, LIVENESS_PROJECTION),
-      )
+    async exists(key, { timeoutMs } = {}) {
+      const read = { operation: "exists", key, effect: "read", limitMs: timeoutMs } as const
+      const { Item } = await request(read, getItem(key, LIVENESS_PROJECTION))
       return Item !== undefined && isLive(Item, runtime.now(), "exists")
     },
 
-    async put(key, write) {
-      const { id, condition } = write
-      const put = { operation: "put", key, effect: "write" } as const
-      const item = itemOf(key, write)
-      if (condition !== undefined) {
-        return (await putIf(put, item, id, condition)) ? { applied: true, version: id } : { applied: false }
-      }
-      await request(put, (sdk) => new sdk.PutItemCommand({ TableName: table, Item: item }))
-      return { applied: true, version: id }
+    async put(key, write, { timeoutMs } = {}) {
+      const request = { operation: "put", key, effect: "write", limitMs: timeoutMs } as const
+      const applied = await put(request, itemOf(key, write, stampOf(clock)), write.condition)
+      return applied ? { applied, version: write.id } : { applied }
     },
 
-    async putMany(writes) {
-      const requests = Array.from(
+    async putMany(writes, { timeoutMs } = {}) {
+      const stamp = stampOf(clock)
+      const puts = Array.from(
         writes,
-        ([key, write]) => [key, { PutRequest: { Item: itemOf(key, write) } }] as const,
+        ([key, write]) => [key, { PutRequest: { Item: itemOf(key, write, stamp) } }] as const,
       )
-      return writeBatch("putMany", new Map(requests), (key) => {
-        const version = writes.get(key)?.id
-        return { applied: true, ...(version === undefined ? {} : { version }) }
+      const failures = await batches.write({ operation: "putMany", limitMs: timeoutMs }, new Map(puts))
+      const results = Array.from(writes, ([key, { id }]): [string, WriteResult | KvError] => {
+        const failure = failures.get(key) ?? lateness(clock, stamp, "putMany", key)
+        return [key, failure ?? { applied: true, version: id }]
       })
+      return new Map(results)
     },
 
-    async delete(key, { id, condition }) {
-      const removal = { operation: "delete", key, effect: "write" } as const
+    async delete(key, { id, condition }, { timeoutMs } = {}) {
+      const request = { operation: "delete", key, effect: "write", limitMs: timeoutMs } as const
       if (condition !== undefined) {
-        return { applied: await putIf(removal, tombstoneOf(key, id, runtime.now()), id, condition) }
+        const tombstone = tombstoneOf(key, id, runtime.now(), stampOf(clock))
+        return { applied: await put(request, tombstone, condition) }
       }
-      await request(removal, (sdk) => new sdk.DeleteItemCommand({ TableName: table, Key: primaryKey(key) }))
+      const input = { TableName: table, Key: primaryKey(key) }
+      await requests.request(request, (sdk) => new sdk.DeleteItemCommand(input))
       return { applied: true }
     },
 
-    async deleteMany(removals) {
-      const requests = Array.from(
+    async deleteMany(removals, { timeoutMs } = {}) {
+      const deletes = Array.from(
         removals.keys(),
         (key) => [key, { DeleteRequest: { Key: primaryKey(key) } }] as const,
       )
-      return writeBatch("deleteMany", new Map(requests), () => ({ applied: true }))
+      const failures = await batches.write({ operation: "deleteMany", limitMs: timeoutMs }, new Map(deletes))
+      return new Map(Array.from(failures, ([key, failure]) => [key, failure ?? { applied: true }]))
     },
 
     scan(prefix, page) {
@@ -235,14 +217,25 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       return scanPage({ query, runtime, timeoutMs: requestTimeoutMs }, table, prefix, page)
     },
 
-    async probe(keys) {
-      const heads = new Map<string, RowHead | KvError>()
-      for (const key of keys) {
-        const { Item } = await request({ operation: "probe", key, effect: "read" }, getItem(key))
-        if (Item !== undefined) heads.set(key, headOf(Item, runtime.now()))
+    async probe(keys, { timeoutMs = requestTimeoutMs } = {}) {
+      const leftMs = countdown(runtime, timeoutMs)
+      const batch = { operation: "probe", limitMs: timeoutMs }
+      const { items, unprocessed } = await batches.read(batch, keys, HEAD_PROJECTION)
+      const ours = items.filter(hasIdentity)
+      const others = items.filter((item) => !hasIdentity(item)).map(keyOf)
+      const whole = await batches.read({ ...batch, limitMs: leftMs() }, others)
+      const heads = new Map<string, RowHead | KvError>([...unprocessed, ...whole.unprocessed])
+      const now = runtime.now()
+      for (const item of [...ours, ...whole.items]) {
+        heads.set(
+          keyOf(item),
+          orCorrupt(() => headOf(item, now)),
+        )
       }
       return heads
     },
+
+    serviceTime: () => serviceTime(clock),
   }
 }
 
@@ -270,10 +263,6 @@ function traitsOf(table: string): BackendTraits {
   }
 }
 
-function keyOf(item: Item | undefined): string {
-  return item?.sk?.S ?? ""
-}
-
 function keyedEntries(items: readonly Item[], now: number): KeyedEntry[] {
   return items.flatMap((item) => {
     const entry = entryOf(item, now, "scan")
@@ -281,13 +270,10 @@ function keyedEntries(items: readonly Item[], now: number): KeyedEntry[] {
   })
 }
 
-function writtenKey({ PutRequest, DeleteRequest }: WriteRequest): string {
-  return keyOf(PutRequest?.Item ?? DeleteRequest?.Key)
-}
-
-function entryOrCorrupt(item: Item, now: number): StoredEntry | KvError | undefined {
+/** The result of `decode`, or the `CORRUPT_ENTRY` that it throws. */
+function orCorrupt<T>(decode: () => T): T | KvError {
   try {
-    return entryOf(item, now, "getMany")
+    return decode()
   } catch (error) {
     if (error instanceof KvError) return error
     throw error

@@ -1,15 +1,10 @@
-import type {
-  $Command,
-  DynamoDBClient,
-  DynamoDBClientResolvedConfig,
-  ServiceInputTypes,
-  ServiceOutputTypes,
-} from "@aws-sdk/client-dynamodb"
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { type Checks, checkAllOptions, isObject, optional, text, withTexts } from "../util/checks.ts"
 import { SharedResource } from "../util/shared-resource.ts"
 import { KIND } from "./errors.ts"
+import { addExchanges } from "./exchange.ts"
 
 export type DynamoDbSdk = typeof import("@aws-sdk/client-dynamodb")
 
@@ -36,22 +31,11 @@ export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
 
 export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
-  /** Sends a command once, without retries, until `cancel` is aborted. */
-  send<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
-    command: DynamoDbCommand<Input, Output>,
-    cancel: AbortSignal,
-  ): Promise<Output>
+  /** Sends each command once, without retries, by `sendIn`. */
+  readonly client: DynamoDBClient
   /** Closes the client if it was made here and has no other user. */
   close(): Promise<void>
 }
-
-export type DynamoDbCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = $Command<
-  Input,
-  Output,
-  DynamoDBClientResolvedConfig,
-  ServiceInputTypes,
-  ServiceOutputTypes
->
 
 /**
  * Connects over the client of the caller, or over a client that all backends of this process with the same settings share. Rejects with
@@ -93,19 +77,17 @@ function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): DynamoDbConnectio
     priority: "high",
     override: true,
   })
-  const once: DynamoDBClient = Object.create(client, { middlewareStack: { value: middlewareStack } })
-  return { sdk, send: (command, abortSignal) => once.send(command, { abortSignal }), async close() {} }
-}
-
-/** A client made here. */
-interface OwnClient {
-  readonly client: DynamoDBClient
-  /** The input of each request under way → what cancels the request. */
-  readonly cancels: WeakMap<object, AbortSignal>
+  const once: DynamoDBClient = Object.create(client, {
+    middlewareStack: { value: middlewareStack },
+    // The middleware chains that the SDK has built, which are of the other stack.
+    handlers: { value: undefined, writable: true, configurable: true },
+  })
+  addExchanges(once)
+  return { sdk, client: once, async close() {} }
 }
 
 /** The clients made here that are in use, by their settings. */
-const sharedClients = new SharedResource<OwnClient>(({ client }) => client.destroy())
+const sharedClients = new SharedResource<DynamoDBClient>((client) => client.destroy())
 
 /** Longest time until a new connection is established, ms. */
 const CONNECT_TIMEOUT_MS = 2_000
@@ -121,24 +103,15 @@ async function overSharedClient(
   }
   const identity = JSON.stringify([region, endpoint, credentials])
   const open = () => openClient(sdk, settings)
-  const { resource, release } = await sharedClients.acquire(identity, runtime, open)
-  const { client, cancels } = resource
-  return {
-    sdk,
-    send(command, cancel) {
-      cancels.set(command.input, cancel)
-      return client.send(command)
-    },
-    close: release,
-  }
+  const { resource: client, release } = await sharedClients.acquire(identity, runtime, open)
+  return { sdk, client, close: release }
 }
 
-async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise<OwnClient> {
-  const own = makeClient(sdk, settings)
-  const { client } = own
+async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise<DynamoDBClient> {
+  const client = makeClient(sdk, settings)
   try {
     await client.config.region()
-    return own
+    return client
   } catch (cause) {
     client.destroy()
     throw invalid(
@@ -148,7 +121,7 @@ async function openClient(sdk: DynamoDbSdk, settings: DynamoDbSettings): Promise
   }
 }
 
-function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoDbSettings): OwnClient {
+function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoDbSettings): DynamoDBClient {
   const client = new sdk.DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -161,16 +134,8 @@ function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoD
   })
   // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")
-  const cancels = new WeakMap<object, AbortSignal>()
-  // An option of `client.send` would do, but with options the SDK builds its middleware chain anew.
-  client.middlewareStack.add(
-    () => (args) => {
-      const abortSignal = cancels.get(args.input)
-      return client.config.requestHandler.handle(args.request, { abortSignal })
-    },
-    { name: "cancelMiddleware", step: "deserialize", priority: "low" },
-  )
-  return { client, cancels }
+  addExchanges(client)
+  return client
 }
 
 function invalid(message: string, cause?: unknown): KvError {

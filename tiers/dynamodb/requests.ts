@@ -1,20 +1,16 @@
 import type { DynamoDBClient, ServiceInputTypes, ServiceOutputTypes } from "@aws-sdk/client-dynamodb"
 import type { Runtime } from "../runtime.ts"
+import { AnswerClock } from "../util/answer-clock.ts"
 import { limited } from "../util/limited.ts"
 import { OpenOnce } from "../util/open-once.ts"
-import {
-  checkTarget,
-  connectDynamodb,
-  type DynamoDbCommand,
-  type DynamoDbSdk,
-  type DynamoDbSettings,
-} from "./client.ts"
+import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
 import { type FailedRequest, KIND, toKvError } from "./errors.ts"
+import { type DynamoDbCommand, sendIn } from "./exchange.ts"
 
 /** One request, with what its errors say of it. */
 export interface Request extends Omit<FailedRequest, "table"> {
   /** Longest time of the request with its whole answer, ms. @default the limit of all requests */
-  limitMs?: number
+  limitMs?: number | undefined
   /** Cancels the request. */
   signal?: AbortSignal | undefined
 }
@@ -25,6 +21,8 @@ export type MakeCommand<Input extends ServiceInputTypes, Output extends ServiceO
 ) => DynamoDbCommand<Input, Output>
 
 export interface DynamoDbRequests {
+  /** The time of the service, from the answers to the requests. */
+  readonly clock: AnswerClock
   open(): Promise<void>
   /** Sends one command, once. Rejects with a `KvError`, or with the reason of the request's signal. */
   request<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
@@ -41,16 +39,22 @@ export function dynamodbRequests(
 ): DynamoDbRequests {
   checkTarget(target)
   const connection = new OpenOnce(KIND, () => connectDynamodb(target, runtime))
+  const clock = new AnswerClock(runtime)
 
   return {
+    clock,
     open: () => connection.open(),
     close: () => connection.close(),
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       signal?.throwIfAborted()
-      const { sdk, send } = connection.use(request.operation, request.key)
+      const { sdk, client } = connection.use(request.operation, request.key)
+      const sent = clock.moment()
+      const answered = (date: unknown) => clock.learnDate(sent, date)
       try {
-        return await limited(runtime, limitMs, signal, (cancel) => send(command(sdk), cancel))
+        return await limited(runtime, limitMs, signal, (cancel) =>
+          sendIn(client, command(sdk), { cancel, answered }),
+        )
       } catch (error) {
         signal?.throwIfAborted()
         throw toKvError(error, { table, ...request })

@@ -4,9 +4,10 @@ import type { RowHead, StoredEntry, Write } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { bucketOf } from "../util/bucket.ts"
 import { KIND } from "./errors.ts"
+import { writtenAt } from "./write-times.ts"
 
 /**
- * The row format. Alien's clients, which can share the table, use the first four attributes; their rows lack the last two.
+ * The row format. Alien's clients, which can share the table, use the first four attributes; their rows lack the last three.
  *
  * | attribute | type | holds |
  * | --- | --- | --- |
@@ -15,7 +16,8 @@ import { KIND } from "./errors.ts"
  * | `value` | B | the bytes |
  * | `ttl` | N | expiry in Unix seconds, rounded up; absent if there is none. The table's TTL is on it |
  * | `exp` | N | expiry in Unix ms; absent: `ttl` × 1000 |
- * | `version` | S | identity of the write, new on every one |
+ * | `version` | S | identity of the attempt that wrote the row, new on every one |
+ * | `wt` | N | time of the service when the attempt was made, Unix ms; absent if the process did not know it. See `write-times.ts` |
  */
 export type Item = Record<string, AttributeValue>
 
@@ -27,11 +29,18 @@ export function primaryKey(key: string): Item {
   return { pk: partitionOf(bucketOf(key)), sk: { S: key } }
 }
 
-export function itemOf(key: string, { value, id, expiresAt }: Write): Item {
+/** The key of a row. */
+export function keyOf(item: Item | undefined): string {
+  return item?.sk?.S ?? ""
+}
+
+/** @param stamp the value of `wt` */
+export function itemOf(key: string, { value, id, expiresAt }: Write, stamp: number | undefined): Item {
   return {
     ...primaryKey(key),
     value: { B: value },
     version: { S: id },
+    ...(stamp === undefined ? {} : { wt: { N: String(stamp) } }),
     ...(expiresAt === undefined
       ? {}
       : { exp: { N: String(expiresAt) }, ttl: { N: String(Math.ceil(expiresAt / 1_000)) } }),
@@ -43,8 +52,8 @@ export function itemOf(key: string, { value, id, expiresAt }: Write): Item {
  * recognises it. The TTL of the table removes it. It expired a day ago, so that it is expired on every clock; not earlier, because
  * DynamoDB does not remove rows that expired more than five years ago.
  */
-export function tombstoneOf(key: string, id: string, now: number): Item {
-  return itemOf(key, { value: new Uint8Array(), id, expiresAt: now - 86_400_000 })
+export function tombstoneOf(key: string, id: string, now: number, stamp: number | undefined): Item {
+  return itemOf(key, { value: new Uint8Array(), id, expiresAt: now - 86_400_000 }, stamp)
 }
 
 export type Projection = Pick<GetItemCommandInput, "ProjectionExpression" | "ExpressionAttributeNames">
@@ -53,6 +62,12 @@ export type Projection = Pick<GetItemCommandInput, "ProjectionExpression" | "Exp
 export const LIVENESS_PROJECTION: Projection = {
   ProjectionExpression: "sk, #exp, #ttl",
   ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl" },
+}
+
+/** The attributes of a head, if the row is ours. The version of another row depends on its value. */
+export const HEAD_PROJECTION: Projection = {
+  ProjectionExpression: "pk, sk, #version, #exp, #ttl, wt",
+  ExpressionAttributeNames: { "#version": "version", "#exp": "exp", "#ttl": "ttl" },
 }
 
 export function isLive(item: Item, now: number, operation: string): boolean {
@@ -64,25 +79,41 @@ export function isLive(item: Item, now: number, operation: string): boolean {
 export function entryOf(item: Item, now: number, operation: string): StoredEntry | undefined {
   const expiresAt = expiryOf(item, operation)
   if (expiresAt !== undefined && expiresAt <= now) return undefined
-  const value = item.value?.B
-  if (value === undefined) throw corrupt(item, operation, "`value` is not of type B")
   return {
-    value: ownBytes(value),
-    version: item.version === undefined ? contentVersion(value, item.ttl?.N) : versionOf(item, operation),
+    value: ownBytes(bytesOf(item, operation)),
+    version: hasIdentity(item) ? versionOf(item, operation) : contentVersionOf(item, operation),
     ...(expiresAt === undefined ? {} : { expiresAt }),
   }
 }
 
-/** The head of a row, live or expired; throws `CORRUPT_ENTRY`. */
+/** Whether a client wrote the row that gives rows an identity. */
+export function hasIdentity({ version }: Item): boolean {
+  return version !== undefined
+}
+
+/** The head of a row, live or expired; throws `CORRUPT_ENTRY`. A row without an identity is given with its value. */
 export function headOf(item: Item, now: number): RowHead {
   const live = isLive(item, now, "probe")
-  if (item.version !== undefined) return { id: item.version.S, version: versionOf(item, "probe"), live }
-  return { version: contentVersion(item.value?.B ?? new Uint8Array(), item.ttl?.N), recurs: true, live }
+  if (!hasIdentity(item)) return { version: contentVersionOf(item, "probe"), recurs: true, live }
+  const version = versionOf(item, "probe")
+  const stamp = stampIn(item)
+  return { id: version, version, live, ...(stamp === undefined ? {} : { writtenAt: writtenAt(stamp) }) }
+}
+
+/** The value of `wt`. */
+export function stampIn({ wt }: Item): number | undefined {
+  const stamp = Number(wt?.N)
+  return Number.isFinite(stamp) ? stamp : undefined
 }
 
 /** Copies a value that is a view of a slab shared by several values: otherwise an entry would keep the whole slab in memory. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes)
+}
+
+function bytesOf(item: Item, operation: string): Uint8Array {
+  if (item.value?.B !== undefined) return item.value.B
+  throw corrupt(item, operation, "`value` is not of type B")
 }
 
 function expiryOf({ exp, ttl, sk }: Item, operation: string): number | undefined {
@@ -110,6 +141,10 @@ export function isContentVersion(version: string): boolean {
 /** Whether that version is of this row. */
 export function hasContentVersion(item: Item, version: string): boolean {
   return item.value?.B !== undefined && contentVersion(item.value.B, item.ttl?.N) === version
+}
+
+function contentVersionOf(item: Item, operation: string): string {
+  return contentVersion(bytesOf(item, operation), item.ttl?.N)
 }
 
 function contentVersion(value: Uint8Array, ttl = ""): string {

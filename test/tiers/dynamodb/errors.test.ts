@@ -130,7 +130,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const rule = proxy.inject({
         kind: "respond",
         response: awsError(name, { status, message }),
-        times: calls.length + 2,
+        times: Number.POSITIVE_INFINITY,
       })
       for (const [call, code] of calls) {
         const error: unknown = await Promise.resolve(call()).catch((thrown) => thrown)
@@ -140,7 +140,9 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const batch = new Map([[key, { value: bytes, id }]])
       expect((await backend.putMany(batch)).get(key)).toMatchObject({ code: write, key })
       expect((await backend.deleteMany(batch)).get(key)).toMatchObject({ code: write, key })
-      expect(rule.hits).toBe(calls.length + 2)
+      // A scan sends its query again after a retryable error.
+      const retries = read === "THROTTLED" || read === "UNAVAILABLE" ? 4 : 0
+      expect(rule.hits).toBe(calls.length + 2 + retries)
     })
 
     test("an answer of another server is an outage of a read, a doubt of a write", async () => {

@@ -2,6 +2,7 @@ import { Agent } from "node:http"
 import { DynamoDBClient, GetItemCommand, ListTablesCommand } from "@aws-sdk/client-dynamodb"
 import { describe, expect, test } from "vitest"
 import { connectDynamodb } from "../../../tiers/dynamodb/client.ts"
+import { sendIn } from "../../../tiers/dynamodb/exchange.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { changed } from "../../support/canary.ts"
 
@@ -21,6 +22,8 @@ describe("@aws-sdk/client-dynamodb", () => {
     client.destroy()
   })
 
+  const exchange = { cancel: new AbortController().signal, answered() {} }
+
   test("retries no more once retryMiddleware is replaced on a copy of the stack", async () => {
     let requests = 0
     const handle = async () => {
@@ -32,8 +35,31 @@ describe("@aws-sdk/client-dynamodb", () => {
     await expect(client.send(command())).rejects.toThrow("reset")
     expect(requests).toBe(2)
     const connection = await connectDynamodb(client, systemRuntime)
-    await expect(connection.send(command(), new AbortController().signal)).rejects.toThrow("reset")
+    await expect(sendIn(connection.client, command(), exchange)).rejects.toThrow("reset")
     expect(requests, changed("the AWS SDK's middleware stack")).toBe(3)
+    client.destroy()
+  })
+
+  test("keeps the middleware chains that it has built in `handlers` of the client", async () => {
+    let requests = 0
+    const handle = async () => {
+      requests++
+      throw Object.assign(new Error("reset"), { name: "TimeoutError" })
+    }
+    const requestHandler = { handle }
+    const client = new DynamoDBClient({ ...settings, maxAttempts: 2, cacheMiddleware: true, requestHandler })
+    const command = () => new GetItemCommand({ TableName: "t", Key: { key: { S: "a" } } })
+    const connection = await connectDynamodb(client, systemRuntime)
+    for (const [send, attempts] of [
+      [() => client.send(command()), 2],
+      [() => sendIn(connection.client, command(), exchange), 1],
+      [() => sendIn(connection.client, command(), exchange), 1],
+      [() => client.send(command()), 2],
+    ] as const) {
+      requests = 0
+      await expect(send()).rejects.toThrow("reset")
+      expect(requests, changed("the AWS SDK's cache of middleware chains")).toBe(attempts)
+    }
     client.destroy()
   })
 

@@ -8,7 +8,6 @@ import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
-import { wasWrittenBy } from "../../support/heads.ts"
 import { settle, type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
@@ -107,7 +106,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       getMany: () => backend.getMany(["key", "other"]),
       exists: () => backend.exists("key"),
       scan: () => backend.scan("k", { limit: 100 }),
-      wasWrittenBy: () => wasWrittenBy(backend, "key", newId()),
+      probe: () => backend.probe(["key", "other"]),
     }
     for (const [name, read] of Object.entries(reads)) {
       method = name
@@ -118,12 +117,12 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       ["getMany", 1],
       ["exists", 1],
       ["scan", 16],
-      ["wasWrittenBy", 1],
+      ["probe", 1],
     ])
     for (const sent of requests.values()) {
       for (const request of sent) expect(request).toContain('"ConsistentRead":true')
     }
-    for (const name of ["exists", "wasWrittenBy"]) {
+    for (const name of ["exists", "probe"]) {
       expect(requests.get(name)?.[0]).toContain("ProjectionExpression")
       expect(requests.get(name)?.[0]).not.toContain('"value"')
     }

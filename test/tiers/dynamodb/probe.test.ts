@@ -1,0 +1,157 @@
+import { type AttributeValue, PutItemCommand } from "@aws-sdk/client-dynamodb"
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest"
+import type { Backend } from "../../../tiers/backend.ts"
+import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
+import { primaryKey } from "../../../tiers/dynamodb/row.ts"
+import { KvError } from "../../../tiers/errors.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
+import { actionOf, awsReply, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
+import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
+import { requireServer } from "../../servers/require-server.ts"
+import { codeOf } from "../../support/failures.ts"
+import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
+
+const text = (value: string) => new TextEncoder().encode(value)
+const { id: newId } = systemRuntime
+
+await requireServer("dynamodb", startDynamodbLocal, (server) => {
+  const tables = localTables(server)
+  let proxy: FaultProxy
+  let table: string
+  let runtime: TestRuntime
+  let backend: Backend
+
+  beforeAll(async () => {
+    proxy = await faultProxy(server.port, "http1")
+    table = await tables.create()
+  })
+  beforeEach(async () => {
+    proxy.clear()
+    runtime = testRuntime()
+    backend = dynamodb(localSettings(proxy.port), { table, runtime, requestTimeoutMs: 3_000 })
+    await backend.open()
+    return () => backend.close()
+  })
+  afterAll(async () => {
+    await proxy.close()
+    tables.client.destroy()
+  })
+
+  const storeRow = (key: string, attributes: Record<string, AttributeValue>) =>
+    tables.client.send(new PutItemCommand({ TableName: table, Item: { ...primaryKey(key), ...attributes } }))
+  const prefixed = (count: number) => {
+    const prefix = newId()
+    return Array.from({ length: count }, (_, index) => `${prefix}:${index}`)
+  }
+
+  describe("a probe", () => {
+    test("of 100 keys is one request without values, and gives the rows, live or expired", async () => {
+      const keys = prefixed(100)
+      const [live = "", expired = "", removed = "", corrupt = ""] = keys
+      const ids = [newId(), newId(), newId()]
+      await backend.put(live, { value: text("v"), id: ids[0] ?? "" })
+      await backend.put(expired, { value: text("v"), id: ids[1] ?? "", expiresAt: runtime.now() - 1 })
+      const { version = "" } = await backend.put(removed, { value: text("v"), id: newId() })
+      await backend.delete(removed, { id: ids[2] ?? "", condition: { version } })
+      await storeRow(corrupt, { value: { B: text("v") }, version: { N: "1" } })
+      const sent: Buffer[] = []
+      proxy.observe((request) => sent.push(request))
+      const heads = await backend.probe(keys)
+      expect(sent.map(actionOf)).toEqual(["BatchGetItem"])
+      expect(sent[0]?.toString()).not.toContain("value")
+      expect([...heads.keys()].sort()).toEqual([live, expired, removed, corrupt].sort())
+      for (const [key, id, isLive] of [
+        [live, ids[0], true],
+        [expired, ids[1], false],
+        [removed, ids[2], false],
+      ] as const) {
+        expect(heads.get(key)).toMatchObject({ id, version: id, live: isLive })
+        expect(heads.get(key)).not.toHaveProperty("recurs")
+      }
+      expect(heads.get(corrupt)).toMatchObject({ code: "CORRUPT_ENTRY", key: corrupt, operation: "probe" })
+    })
+
+    test("gives the version that a read gives of a row of Alien's, which recurs, with one request more", async () => {
+      const [ours = "", theirs = "", expired = "", corrupt = "", absent = ""] = prefixed(5)
+      await backend.put(ours, { value: text("v"), id: newId() })
+      await storeRow(theirs, { value: { B: text("theirs") }, ttl: { N: "4000000000" } })
+      await storeRow(expired, { value: { B: text("theirs") }, ttl: { N: "1" } })
+      await storeRow(corrupt, { value: { S: "text" } })
+      const entry = await backend.get(theirs)
+      const before = proxy.requests
+      const heads = await backend.probe([ours, theirs, expired, corrupt, absent])
+      expect(proxy.requests - before).toBe(2)
+      expect(heads.size).toBe(4)
+      expect(heads.get(theirs)).toEqual({ version: entry?.version, recurs: true, live: true })
+      expect(heads.get(expired)).toMatchObject({ recurs: true, live: false })
+      expect(heads.get(corrupt)).toMatchObject({ code: "CORRUPT_ENTRY", key: corrupt })
+    })
+
+    test("of keys that the service leaves unprocessed gives THROTTLED for them", async () => {
+      const [left = "", there = ""] = prefixed(2)
+      const row = { ...primaryKey(there), version: { S: "v" } }
+      const reply = {
+        Responses: { [table]: [row] },
+        UnprocessedKeys: { [table]: { Keys: [primaryKey(left)], ConsistentRead: true } },
+      }
+      proxy.inject({ kind: "respond", response: awsReply(reply) })
+      const heads = await backend.probe([left, there])
+      expect(heads.get(there)).toEqual({ id: "v", version: "v", live: true })
+      expect(heads.get(left)).toMatchObject({ code: "THROTTLED", key: left })
+    })
+
+    test("of no keys sends nothing", async () => {
+      const before = proxy.requests
+      expect(await backend.probe([])).toEqual(new Map())
+      expect(proxy.requests).toBe(before)
+    })
+  })
+
+  describe("the limit of a request", () => {
+    const request = { timeoutMs: 500 }
+    const calls: Record<string, () => unknown> = {
+      get: () => backend.get("key", request),
+      getMany: () => backend.getMany(["key"], request),
+      exists: () => backend.exists("key", request),
+      probe: () => backend.probe(["key"], request),
+      scan: () => backend.scan("", { limit: 1, ...request }),
+      put: () => backend.put("key", { value: text("v"), id: newId() }, request),
+      create: () =>
+        backend.put("key", { value: text("v"), id: newId(), condition: { absent: true } }, request),
+      putMany: () => batch(backend.putMany(new Map([["key", { value: text("v"), id: newId() }]]), request)),
+      delete: () => backend.delete("key", { id: newId() }, request),
+      "delete if version": () => backend.delete("key", { id: newId(), condition: { version: "v" } }, request),
+      deleteMany: () => batch(backend.deleteMany(new Map([["key", { id: newId() }]]), request)),
+    }
+    /** Rejects with the error of the only key. */
+    const batch = async (results: Promise<Map<string, unknown>>) => {
+      for (const result of (await results).values()) if (result instanceof KvError) throw result
+    }
+
+    test.each(Object.entries(calls))("ends %s, whatever the limit of the backend", async (name, call) => {
+      const hole = proxy.inject({ kind: "black-hole" })
+      const code = codeOf(call)
+      await vi.waitUntil(() => hole.hits === 1)
+      await runtime.advance(500)
+      expect(await code).toBe(/put|create|delete/.test(name) ? "OUTCOME_UNKNOWN" : "TIMEOUT")
+    })
+
+    test("covers both requests of a compare-and-set of Alien's row", async () => {
+      const [key = ""] = prefixed(1)
+      await storeRow(key, { value: { B: text("theirs") } })
+      const condition = { version: (await backend.get(key))?.version ?? "" }
+      const swap = () => backend.put(key, { value: text("v"), id: newId(), condition }, request)
+      const reads = proxy.inject({ kind: "late", when: (sent) => actionOf(sent) === "GetItem" })
+      const code = codeOf(swap)
+      await vi.waitUntil(() => reads.hits === 1)
+      await runtime.advance(500)
+      expect(await code, "a read first").toBe("TIMEOUT")
+
+      const writes = proxy.inject({ kind: "black-hole", when: (sent) => actionOf(sent) === "PutItem" })
+      const unsettled = codeOf(swap)
+      await vi.waitUntil(() => writes.hits === 1)
+      await runtime.advance(500)
+      expect(await unsettled).toBe("OUTCOME_UNKNOWN")
+    })
+  })
+})
