@@ -2,14 +2,14 @@ import type { Tariff } from "../backend.ts"
 
 const READ_UNIT_BYTES = 4_096
 const WRITE_UNIT_BYTES = 1_024
-/** Names and values of a row's `pk` (`bucket_NN`), `sk`, `value` and `version` (32 digits), without key and value. */
-const ROW_BYTES = 2 + 9 + 2 + 5 + 7 + 32
-/** The same of `ttl` and `exp`: a number takes a byte, and one for every two digits. */
+/** Size of a row without its key and its value: `pk` with `bucket_N`, `sk`, `value`, and `version` with 32 digits. `wt` may be absent. */
+const ROW_BYTES = 2 + 8 + 2 + 5 + 7 + 32
+/** Size of `ttl` and `exp`. A number takes a byte, and one more for every two digits. */
 const EXPIRY_BYTES = 3 + 6 + 3 + 8
 
 /**
- * The units of a table on demand. A strongly consistent read: each 4 KiB of the row begun, 1 if it is absent; a page: each
- * 4 KiB begun of its rows together; a write: each KiB of the row begun; a delete: a write of 1.
+ * The units of a table on demand. A strongly consistent read takes one for every 4 KiB of the row or a part of them, and one if the row is
+ * absent. A page takes one for every 4 KiB of its rows together, a write one for every KiB of the row, and a delete one.
  */
 export const tariff: Tariff = {
   billsDeletesApart: false,
