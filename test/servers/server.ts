@@ -32,9 +32,9 @@ export class ServerUnavailable extends Error {
   }
 }
 
-/** Lets a server of this process listen on a port of the system's choice, and tells which. */
-export async function listenOnLoopback(server: Server): Promise<number> {
-  server.listen(0, "127.0.0.1")
+/** Lets a server of this process listen, by default on a port of the system's choice, and tells on which. */
+export async function listenOnLoopback(server: Server, wantedPort = 0): Promise<number> {
+  server.listen(wantedPort, "127.0.0.1")
   await once(server, "listening")
   const address = server.address()
   if (address === null || typeof address === "string") throw new Error("a TCP server has a port")

@@ -4,6 +4,7 @@ import type {
   Condition,
   Place,
   Removal,
+  RequestOptions,
   RowHead,
   StoredEntry,
   Write,
@@ -15,21 +16,30 @@ import { type Runtime, systemRuntime } from "../runtime.ts"
 import {
   CorruptRow,
   compareVersions,
+  decodeHead,
   decodeRow,
   encodeRow,
-  isLiveRow,
   makeVersion,
-  rowId,
-  rowVersion,
+  ROW_HEADER_BYTES,
 } from "../util/binary-row.ts"
-import { type Checks, checkOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
+import {
+  bool,
+  type Checks,
+  checkOptions,
+  optional,
+  runtimeOption,
+  text,
+  wholeNumber,
+} from "../util/checks.ts"
 import { chunksOf } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
+import { eachEntry, eachKey, failureOf } from "./batches.ts"
 import type { RedisClient } from "./client.ts"
+import { writtenAt } from "./clock.ts"
 import { redisConnection } from "./connection.ts"
 import { KIND, type RedisRequest, toKvError } from "./errors.ts"
 import { scanRedis } from "./scan.ts"
-import { PROBE, runScript, type Script, WRITE } from "./scripts.ts"
+import { EXISTS, runScript, type Script, WRITE } from "./scripts.ts"
 import type { RedisSettings } from "./settings.ts"
 import { resolveTarget } from "./target.ts"
 
@@ -44,12 +54,18 @@ export interface RedisOptions {
   /** Number of the database; a cluster has only 0. Not allowed with a client of the caller. @default that of the URL, or 0 */
   database?: number
   /**
-   * Time one command may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
+   * Longest time of a command where a call gives no `timeoutMs`, ms. Nothing is sent twice: trying again is for what wraps the backend.
    * @default 3_000
    */
   requestTimeoutMs?: number
   /** Longest time that `open` waits for the first connection, ms. @default 5_000 */
   connectTimeoutMs?: number
+  /**
+   * Whether `open` resolves, too, when the first attempt to connect fails. Until there is a connection, calls reject with `UNAVAILABLE`.
+   * What waiting cannot repair rejects `open` all the same: `ACCESS_DENIED`, `BINDING_INVALID`, `STORE_NOT_FOUND`, `DEPENDENCY_MISSING`.
+   * @default false
+   */
+  openLazily?: boolean
   /** Clock, timers and chance. @default the system's */
   runtime?: Runtime
 }
@@ -61,6 +77,7 @@ const OPTIONS: Checks = {
   database: optional(wholeNumber("database", 0)),
   requestTimeoutMs: optional(wholeNumber("requestTimeoutMs", 1)),
   connectTimeoutMs: optional(wholeNumber("connectTimeoutMs", 1)),
+  openLazily: optional(bool("openLazily")),
   runtime: runtimeOption,
 }
 
@@ -84,6 +101,12 @@ const MAX_BATCH = 100
  * - Reads go to primaries. Redis acknowledges before it replicates and persists: a failover or a crash can lose acknowledged writes. An
  *   eviction policy of `allkeys-*` may remove any entry, locks included.
  * - A string of another program is `CORRUPT_ENTRY`. `getMany` treats a key with another type as absent, as `MGET` does.
+ * - Redis cannot cancel a command. A write without an answer at its limit closes the connection by a TCP reset: bytes that have not reached
+ *   the server's kernel are discarded, and what has reached it may still be applied. Over TLS the connection is closed without a reset,
+ *   and the kernel may go on delivering. A read does the same if its limit is 1 s or more; a shorter one is only given up. Other commands
+ *   on the connection then end with an error each. A client of the caller is never closed, so there a write may be applied later.
+ * - A server that is back is used again within 2 s. A primary that has become a replica is left within 5 s, by a process that only reads,
+ *   too; neither is so for a client of the caller, which reconnects as it is configured.
  * - A client of the caller should have `autoResendUnfulfilledCommands: false`, and on a cluster `retryDelayOnFailover: 0`. By default
  *   ioredis resends commands after a lost connection, so that a write may take effect twice.
  *
@@ -96,113 +119,123 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     runtime = systemRuntime,
     requestTimeoutMs = DEFAULTS.requestTimeoutMs,
     connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS,
+    openLazily: opensLazily = false,
   } = options
   const { source, prefix, description, place, cluster } = resolveTarget(target, options)
-  const connection = redisConnection(source, { runtime, requestTimeoutMs, connectTimeoutMs })
+  const timing = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, allowsReplica: false }
+  const connection = redisConnection(source, timing)
   const nameOf = (key: string) => prefix + key
   /** Whether the keys of one command may be in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
+
+  function callOf(operation: string, request: RequestOptions | undefined): Call {
+    return { operation, timeoutMs: request?.timeoutMs ?? requestTimeoutMs }
+  }
 
   async function script(
     request: RedisRequest & { key: string },
     text: Script,
     args: readonly (string | Buffer)[],
   ) {
-    const now = String(runtime.now())
-    const answer = runScript(connection.client(request), text, nameOf(request.key), [now, ...args])
-    const reply = await connection.answered(request, answer)
-    if (reply < 0) throw toKvError(new CorruptRow("it is of another program, or of another release"), request)
+    const reply = await runScript(connection, runtime, request, text, nameOf(request.key), args)
+    if (reply === -1)
+      throw toKvError(new CorruptRow("it is of another program, or of another release"), request)
     return reply
   }
 
   /** Writes a row that the server removes after `lifeMs`. Returns its version, or `undefined` if the condition did not hold. */
-  async function write(operation: string, key: string, item: Write, lifeMs: number | undefined) {
+  async function write(call: Call, key: string, item: Write, lifeMs: number | undefined) {
     const condition = conditionArgument(item.condition)
     if (condition === undefined) return undefined
     const row = encodeRow({ ...item, sequence: 1 })
     const life = lifeMs === undefined ? "" : String(lifeMs)
-    const sequence = await script({ operation, key, effect: "write" }, WRITE, [row, life, condition])
-    return sequence === 0 ? undefined : makeVersion(sequence, item.id)
+    const sentAt = runtime.monotonic()
+    const reply = await script({ ...call, key, effect: "write" }, WRITE, [row, life, condition])
+    if (reply > 0) connection.clock()?.learn(reply / 1_000, sentAt)
+    return reply === 0 ? undefined : makeVersion(Math.abs(reply), item.id)
   }
 
-  async function put(operation: string, key: string, item: Write): Promise<WriteResult> {
+  async function put(call: Call, key: string, item: Write): Promise<WriteResult> {
     const { expiresAt } = item
     const leftMs = expiresAt === undefined ? undefined : Math.max(0, expiresAt - runtime.now())
-    const version = await write(
-      operation,
-      key,
-      item,
-      leftMs === undefined ? undefined : leftMs + EXPIRY_GRACE_MS,
-    )
+    const version = await write(call, key, item, leftMs === undefined ? undefined : leftMs + EXPIRY_GRACE_MS)
     return version === undefined ? { applied: false } : { applied: true, version }
   }
 
-  async function remove(operation: string, key: string, { id, condition }: Removal): Promise<WriteResult> {
+  async function remove(call: Call, key: string, { id, condition }: Removal): Promise<WriteResult> {
     if (condition === undefined) {
-      const request = { operation, key, effect: "write" } as const
+      const request = { ...call, key, effect: "write" } as const
       await connection.answered(request, connection.client(request).unlink(nameOf(key)))
       return { applied: true }
     }
     const tombstone = { value: new Uint8Array(), id, expiresAt: 1, condition }
-    return { applied: (await write(operation, key, tombstone, TOMBSTONE_MS)) !== undefined }
+    return { applied: (await write(call, key, tombstone, TOMBSTONE_MS)) !== undefined }
   }
 
-  /** Whether the key has a live row. */
-  async function isThere(operation: string, key: string): Promise<boolean> {
-    return (await script({ operation, key, effect: "read" }, PROBE, [""])) % 2 === 1
-  }
-
-  async function head(operation: string, key: string): Promise<RowHead | undefined> {
-    const request = { operation, key, effect: "read" } as const
-    const row = await connection.answered(request, connection.client(request).getBuffer(nameOf(key)))
-    try {
-      if (row === null) return undefined
-      return { id: rowId(row), version: rowVersion(row), live: isLiveRow(row, runtime.now()) }
-    } catch (error) {
-      throw toKvError(error, request)
-    }
-  }
-
-  function decode(operation: string, key: string, row: Buffer | null): StoredEntry | KvError | undefined {
+  function decode(call: Call, key: string, row: Buffer | null): StoredEntry | KvError | undefined {
     try {
       return row === null ? undefined : decodeRow(row, runtime.now())
     } catch (error) {
-      return toKvError(error, { operation, key, effect: "read" })
+      return toKvError(error, { ...call, key, effect: "read" })
     }
   }
 
-  async function read(operation: string, key: string): Promise<StoredEntry | undefined> {
-    const request = { operation, key, effect: "read" } as const
+  async function read(call: Call, key: string): Promise<StoredEntry | undefined> {
+    const request = { ...call, key, effect: "read" } as const
     const row = await connection.answered(request, connection.client(request).getBuffer(nameOf(key)))
-    const entry = decode(operation, key, row)
+    const entry = decode(call, key, row)
     if (entry instanceof KvError) throw entry
     return entry
   }
 
-  async function readMany(operation: string, keys: readonly string[]) {
-    if (manySlots) return eachEntry(new Map(keys.map((key) => [key, key])), (key) => read(operation, key))
+  async function readMany(call: Call, keys: readonly string[]) {
+    if (manySlots) return eachKey(keys, (key) => read(call, key))
     const found = new Map<string, StoredEntry | KvError>()
     if (keys.length === 0) return found
-    const request = { operation, effect: "read" } as const
+    const request = { ...call, effect: "read" } as const
     const rows = await connection.answered(request, connection.client(request).mgetBuffer(keys.map(nameOf)))
     for (const [index, key] of keys.entries()) {
-      const entry = decode(operation, key, rows[index] ?? null)
+      const entry = decode(call, key, rows[index] ?? null)
       if (entry !== undefined) found.set(key, entry)
     }
     return found
   }
 
-  async function readChunks(operation: string, keys: readonly string[]) {
+  async function readChunks(keys: readonly string[], timeoutMs: () => number) {
     const found = new Map<string, StoredEntry | KvError>()
     for (const chunk of chunksOf(keys, MAX_BATCH)) {
-      for (const [key, entry] of await readMany(operation, chunk)) found.set(key, entry)
+      const call = { operation: "scan", timeoutMs: timeoutMs() }
+      for (const [key, entry] of await readMany(call, chunk)) found.set(key, entry)
     }
     return found
   }
 
-  async function removeMany(keys: readonly string[]) {
+  async function head(call: Call, key: string): Promise<RowHead | undefined> {
+    const request = { ...call, key, effect: "read" } as const
+    const answer = connection.client(request).getrangeBuffer(nameOf(key), 0, ROW_HEADER_BYTES - 1)
+    const bytes = await connection.answered(request, answer)
+    try {
+      return bytes.length === 0 ? undefined : decodeHead(bytes, runtime.now())
+    } catch (error) {
+      throw toKvError(error, request)
+    }
+  }
+
+  async function probe(call: Call, keys: readonly string[]) {
+    const request = { ...call, effect: "read" } as const
+    const heads = eachKey(keys, (key) => head(call, key))
+    // Asked behind the rows: if it is still the server of the clock, the rows are of that server.
+    const [found] = await Promise.all([heads, connection.answered(request, connection.identify())])
+    const clock = connection.clock()?.name
+    for (const row of found.values()) {
+      if (!(row instanceof KvError)) row.writtenAt = writtenAt(row.version, clock)
+    }
+    return found
+  }
+
+  async function removeMany(call: Call, keys: readonly string[]) {
     if (keys.length === 0) return new Map<string, WriteResult | KvError>()
-    const request = { operation: "deleteMany", effect: "write" } as const
+    const request = { ...call, effect: "write" } as const
     const answer = connection.client(request).unlink(...keys.map(nameOf))
     const failure = await failureOf(connection.answered(request, answer))
     return new Map(keys.map((key) => [key, failure === undefined ? { applied: true } : ofKey(failure, key)]))
@@ -214,28 +247,35 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     open: connection.open,
     close: connection.close,
 
-    get: (key) => read("get", key),
-    getMany: (keys) => readMany("getMany", keys),
-    exists: (key) => isThere("exists", key),
-    async probe(keys) {
-      const found = await eachEntry(new Map(keys.map((key) => [key, key])), (key) => head("probe", key))
-      return found
+    get: (key, request) => read(callOf("get", request), key),
+    getMany: (keys, request) => readMany(callOf("getMany", request), keys),
+    async exists(key, request) {
+      return (await script({ ...callOf("exists", request), key, effect: "read" }, EXISTS, [])) === 1
+    },
+    probe: (keys, request) => probe(callOf("probe", request), keys),
+    serviceTime: () => connection.clock()?.now(),
+
+    put: (key, item, request) => put(callOf("put", request), key, item),
+    putMany(writes, request) {
+      const call = callOf("putMany", request)
+      return eachEntry(writes, (key, item) => put(call, key, item))
+    },
+    delete: (key, removal, request) => remove(callOf("delete", request), key, removal),
+    deleteMany(removals, request) {
+      const call = callOf("deleteMany", request)
+      if (!manySlots) return removeMany(call, [...removals.keys()])
+      return eachEntry(removals, (key, removal) => remove(call, key, removal))
     },
 
-    put: (key, item) => put("put", key, item),
-    putMany: (writes) => eachEntry(writes, (key, item) => put("putMany", key, item)),
-    delete: (key, removal) => remove("delete", key, removal),
-    deleteMany: (removals) =>
-      manySlots
-        ? eachEntry(removals, (key, removal) => remove("deleteMany", key, removal))
-        : removeMany([...removals.keys()]),
-
     scan: (scanned, page) =>
-      scanRedis({ prefix, connection, read: (keys) => readChunks("scan", keys) }, scanned, page),
+      scanRedis({ prefix, connection, runtime, requestTimeoutMs, read: readChunks }, scanned, page),
 
     compareVersions,
   }
 }
+
+/** One call of a method of the backend. */
+type Call = Pick<RedisRequest, "operation" | "timeoutMs">
 
 function traitsOf(target: string, place: Place): BackendTraits {
   return {
@@ -265,30 +305,4 @@ function conditionArgument(condition: Condition | undefined): string | Buffer | 
   if (condition === undefined) return "any"
   if ("absent" in condition) return "absent"
   return /^[0-9a-f]{48}$/.test(condition.version) ? Buffer.from(condition.version, "hex") : undefined
-}
-
-/** Runs the requests of all keys concurrently. A failure is an error of its key, except `CLOSED`, which rejects. */
-async function eachEntry<Item, Result>(
-  items: ReadonlyMap<string, Item>,
-  work: (key: string, item: Item) => Promise<Result | undefined>,
-): Promise<Map<string, Result | KvError>> {
-  const results = new Map<string, Result | KvError>()
-  await Promise.all(
-    Array.from(items, async ([key, item]) => {
-      const answer = work(key, item)
-      const result = (await failureOf(answer)) ?? (await answer)
-      if (result !== undefined) results.set(key, result)
-    }),
-  )
-  return results
-}
-
-async function failureOf(answer: Promise<unknown>): Promise<KvError | undefined> {
-  try {
-    await answer
-    return undefined
-  } catch (error) {
-    if (error instanceof KvError && error.code !== "CLOSED") return error
-    throw error
-  }
 }

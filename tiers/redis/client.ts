@@ -9,6 +9,10 @@ type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster">
 
 /** Idle time of a connection before the first TCP keep-alive probe, ms: shorter than the idle time-out of load balancers. */
 const KEEP_ALIVE_MS = 10_000
+/** Longest time for the first connection to a server, and for each answer of its handshake, ms. */
+export const CONNECT_PATIENCE_MS = 1_500
+/** Longest wait before a server that was loading its data is asked again, ms. ioredis would wait as long as the server expects to load. */
+const LOADING_RETRY_MS = 500
 /** Longest time of a graceful close of an idle connection, ms. */
 const DISCONNECT_MS = 100
 
@@ -43,13 +47,15 @@ function nodeOptions(
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    connectTimeout: requestTimeoutMs,
+    connectTimeout: Math.min(requestTimeoutMs, CONNECT_PATIENCE_MS),
     disconnectTimeout: DISCONNECT_MS,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
     keepAlive: KEEP_ALIVE_MS,
     connectionName: "tiered-kv",
     disableClientInfo: true,
-    // After a failover behind one address, a new connection may reach the new primary.
-    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    // After a failover behind one address, a new connection may reach the new primary. Redis 5 and 6 put the code of an error in a
+    // script behind other words.
+    reconnectOnError: (error) => /\bREADONLY\b/.test(error.message),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(database === undefined ? {} : { db: database }),

@@ -4,6 +4,7 @@ import { within } from "../util/deadline.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { isClient, isCluster, loadIoRedis, newClient, type RedisClient } from "./client.ts"
+import type { ServerClock } from "./clock.ts"
 import { type Connected, keepConnected } from "./connected.ts"
 import { connectionError, KIND, type RedisRequest, toKvError } from "./errors.ts"
 import type { ClientTiming, RedisSettings } from "./settings.ts"
@@ -16,13 +17,17 @@ export interface RedisConnection {
   client(request: RedisRequest): RedisClient
   /** The answer to a command; failures are `KvError`s. Call it as soon as the command is sent. */
   answered<T>(request: RedisRequest, answer: Promise<T>): Promise<T>
+  /** What is known of the clock of the server; `undefined` for a client of the caller. */
+  clock(): ServerClock | undefined
+  /** Asks which server this is, for the clock. Rejects as ioredis does. */
+  identify(): Promise<void>
   /** Waits for the commands under way. */
   close(): Promise<void>
 }
 
 /** Over the caller's client, which stays open, or over one that all backends with the same settings share. */
 export function redisConnection(target: RedisClient | RedisSettings, timing: ClientTiming): RedisConnection {
-  const { runtime, requestTimeoutMs } = timing
+  const { runtime } = timing
   const connection = new OpenOnce(KIND, async () =>
     drained(await (isClient(target) ? borrow(target, timing) : share(target, timing))),
   )
@@ -31,37 +36,46 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
     close: () => connection.close(),
 
     client({ operation, key }) {
-      const { client, gather, lastError } = connection.use(operation, key)
-      if (!isReady(client)) throw connectionError(lastError(), operation, key)
+      const { client, isReady, gather, lastError } = connection.use(operation, key)
+      if (!isReady()) throw connectionError(lastError(), operation, key)
       gather()
       return client
     },
 
     async answered(request, answer) {
-      const { begin, end } = connection.use(request.operation, request.key)
+      const { begin, end, giveUp } = connection.use(request.operation, request.key)
+      const { effect, timeoutMs } = request
       begin()
       try {
-        return await within(runtime, answer, requestTimeoutMs, () => late(request, requestTimeoutMs))
+        return await within(runtime, answer, timeoutMs, () => {
+          giveUp(effect, timeoutMs)
+          return late(request)
+        })
       } catch (error) {
         throw toKvError(error, request)
       } finally {
         end()
       }
     },
+
+    clock: () => connection.held?.clock,
+    identify: async () => connection.held?.identify?.(),
   }
 }
 
 /** A client in use. */
-type UsedClient = Pick<Connected, "client" | "lastError" | "gather" | "begin" | "end">
+type UsedClient = Pick<
+  Connected,
+  "client" | "isReady" | "lastError" | "gather" | "begin" | "end" | "giveUp"
+> &
+  Partial<Pick<Connected, "clock" | "identify">>
 
 /** The client with a close that waits for the commands under way. */
 function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close(): Promise<void> } {
   let underWay = 0
   let wake = () => {}
   return {
-    client: resource.client,
-    lastError: resource.lastError,
-    gather: resource.gather,
+    ...resource,
     begin() {
       underWay++
       resource.begin()
@@ -81,9 +95,9 @@ function drained({ resource, release }: Lease<UsedClient>): UsedClient & { close
   }
 }
 
-function late({ operation, key, effect }: RedisRequest, requestTimeoutMs: number): KvError {
+function late({ operation, key, effect, timeoutMs }: RedisRequest): KvError {
   const code = effect === "write" ? "OUTCOME_UNKNOWN" : "TIMEOUT"
-  return new KvError(code, `the server did not answer within ${requestTimeoutMs} ms`, {
+  return new KvError(code, `the server did not answer within ${Math.round(timeoutMs)} ms`, {
     operation,
     backend: KIND,
     key,
@@ -97,7 +111,7 @@ function isReady(client: RedisClient): boolean {
 
 async function borrow(
   client: RedisClient,
-  { runtime, connectTimeoutMs }: ClientTiming,
+  { runtime, connectTimeoutMs, opensLazily }: ClientTiming,
 ): Promise<Lease<UsedClient>> {
   checkBorrowed(client)
   let lastError: unknown
@@ -108,14 +122,22 @@ async function borrow(
   try {
     if (client.status === "end") throw connectionError(new Error("the ioredis client is closed"), "open")
     if (client.status === "wait") client.connect().catch(note)
-    if (!isReady(client)) {
+    if (!isReady(client) && !opensLazily) {
       const ready = new Promise<void>((resolve) => client.once("ready", resolve))
       await within(runtime, ready, connectTimeoutMs, () => connectionError(lastError, "open"))
     }
   } finally {
     client.off("error", note)
   }
-  const resource = { client, lastError: () => undefined, gather() {}, begin() {}, end() {} }
+  const resource = {
+    client,
+    isReady: () => isReady(client),
+    lastError: () => undefined,
+    gather() {},
+    begin() {},
+    end() {},
+    giveUp() {},
+  }
   return { resource, async release() {} }
 }
 
@@ -144,7 +166,7 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   const connect = () => keepConnected(newClient(sdk, settings, timing), timing)
   const lease = await clients.acquire(identity, runtime, connect)
   try {
-    await lease.resource.ready()
+    await lease.resource.ready(timing.opensLazily)
     return lease
   } catch (error) {
     await lease.release()
@@ -152,6 +174,9 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   }
 }
 
-function identityOf(settings: RedisSettings, { requestTimeoutMs, connectTimeoutMs }: ClientTiming): string {
-  return JSON.stringify([settings, requestTimeoutMs, connectTimeoutMs])
+function identityOf(
+  settings: RedisSettings,
+  { runtime: _, opensLazily: __, ...shared }: ClientTiming,
+): string {
+  return JSON.stringify([settings, shared])
 }

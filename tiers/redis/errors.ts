@@ -8,6 +8,8 @@ export interface RedisRequest {
   readonly key?: string | undefined
   /** Whether the command may change something: then its outcome is unknown after a lost reply. */
   readonly effect: "read" | "write"
+  /** Longest time of the command, ms. */
+  readonly timeoutMs: number
 }
 
 export const KIND = "redis"
@@ -19,8 +21,8 @@ export const DATA_COMMANDS = [
 ] as const
 
 /**
- * The codes of the server's errors, by their first word (in the error of a script it is further on). A write that got one of these answers
- * was not applied.
+ * The codes of the server's errors, by their first word (in the error of a script it is further on: Redis 5 and 6 put other words before
+ * it). Redis gives these answers before a command or a script changes anything, so that a write that got one was not applied.
  */
 const ANSWERS: Readonly<Record<string, readonly [code: KvErrorCode, message: string]>> = {
   NOAUTH: ["ACCESS_DENIED", "the server wants a password: put it in the URL, redis://USER:PASSWORD@HOST"],
@@ -81,9 +83,14 @@ export function toKvError(cause: unknown, request: RedisRequest): KvError {
   // ioredis has given up redirecting. The last answer is known, the outcomes of the attempts before it are not.
   const answer = /Too many Cluster redirections/.test(text) ? undefined : answerOf(cause)
   if (answer !== undefined) return failure(...answer)
-  if (isAnswer(cause)) return failure("UNAVAILABLE", "the server answered with an error, see the cause")
+  if (isAnswer(cause) && request.effect === "read")
+    return failure("UNAVAILABLE", "the server answered with an error, see the cause")
   if (NOT_SENT.test(text)) return failure("UNAVAILABLE", `${NO_CONNECTION}; nothing was sent. ${REMEDY}`)
   if (request.effect === "write") {
+    if (isAnswer(cause)) {
+      const message = "the server, or a proxy before it, answered with an error that does not say whether"
+      return failure("OUTCOME_UNKNOWN", `${message} the write was applied, see the cause`)
+    }
     return failure(
       "OUTCOME_UNKNOWN",
       "the connection was lost before the server's reply: the write may have been applied",

@@ -42,10 +42,12 @@ export async function checkRedis(
     runtime,
     requestTimeoutMs,
     connectTimeoutMs: requestTimeoutMs,
+    opensLazily: false,
+    allowsReplica: true,
   })
   await connection.open()
   try {
-    const request = { operation: "provision", effect: "read" } as const
+    const request = { operation: "provision", effect: "read", timeoutMs: requestTimeoutMs } as const
     const nodes = primaryNodes(connection.client(request))
     const facts = await connection.answered(request, Promise.all(nodes.map(factsOf)))
     const steps = facts.flatMap((fact) => stepsOf(fact, nodes.length > 1))

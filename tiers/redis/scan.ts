@@ -2,16 +2,21 @@ import type { Redis } from "ioredis"
 import type { KeyedEntry, ScanPage, ScanRequest, StoredEntry } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { KEY_FORM } from "../limits.ts"
+import type { Runtime } from "../runtime.ts"
 import { primaryNodes, type RedisClient } from "./client.ts"
 import type { RedisConnection } from "./connection.ts"
 import { decodeCursor, encodeCursor, fingerprint } from "./cursor.ts"
+import type { RedisRequest } from "./errors.ts"
 
 export interface ScannedStore {
   /** The prefix of every key of the store on the server. */
   prefix: string
   connection: RedisConnection
-  /** Reads any number of keys. */
-  read(keys: readonly string[]): Promise<Map<string, StoredEntry | KvError>>
+  runtime: Runtime
+  /** Longest time of a page that gives none, ms. */
+  requestTimeoutMs: number
+  /** Reads any number of keys. `leftMs` returns the time left. */
+  read(keys: readonly string[], leftMs: () => number): Promise<Map<string, StoredEntry | KvError>>
 }
 
 /** `COUNT` of a `SCAN`: the number of elements that it checks, matching or not. The default of Redis is 10. */
@@ -24,7 +29,7 @@ const MOST_PENDING = 50
 /** Number of fingerprints in a cursor. */
 const MOST_RECENT = 128
 
-const REQUEST = { operation: "scan", effect: "read" } as const
+const request = (timeoutMs: number): RedisRequest => ({ operation: "scan", effect: "read", timeoutMs })
 
 /**
  * Reads one page: `SCAN` of one primary after the other, and a read of the keys that it returns.
@@ -41,11 +46,14 @@ const REQUEST = { operation: "scan", effect: "read" } as const
 export async function scanRedis(
   store: ScannedStore,
   prefix: string,
-  { limit, cursor, signal }: ScanRequest,
+  { limit, cursor, signal, timeoutMs = store.requestTimeoutMs }: ScanRequest,
 ): Promise<ScanPage> {
-  const { connection } = store
+  const { connection, runtime } = store
   signal?.throwIfAborted()
-  const primaries = await connection.answered(REQUEST, primariesOf(connection.client(REQUEST)))
+  const endsAt = runtime.monotonic() + timeoutMs
+  const leftMs = () => Math.max(0, endsAt - runtime.monotonic())
+  const first = request(leftMs())
+  const primaries = await connection.answered(first, primariesOf(connection.client(first)))
   const scope = { prefix: store.prefix + prefix, servers: primaries.map(({ id }) => id) }
   const start = cursor === undefined ? START : decodeCursor(cursor, scope)
   if (!start.pending.every((key) => isKey(key, prefix))) {
@@ -64,9 +72,10 @@ export async function scanRedis(
     signal?.throwIfAborted()
     const room = limit - keys.length
     const asked = Math.max(room, count)
-    connection.client(REQUEST) // throws once the connection is lost
+    const step = request(leftMs())
+    connection.client(step) // throws once the connection is lost
     const answer = node.scan(position, "MATCH", pattern, "COUNT", asked)
-    const [next, names] = await connection.answered(REQUEST, answer)
+    const [next, names] = await connection.answered(step, answer)
     lookedAt += asked
     const found = names.map((name) => name.slice(store.prefix.length)).filter((key) => isKey(key, prefix))
     if (found.length > room + MOST_PENDING && count > LEAST_COUNT) {
@@ -83,7 +92,7 @@ export async function scanRedis(
   }
 
   signal?.throwIfAborted()
-  const entries = liveEntries(keys, await store.read(keys))
+  const entries = liveEntries(keys, await store.read(keys, leftMs))
   if (primary >= primaries.length && pending.length === 0) return { entries }
   const state = { primary, position, recent: [...recent].slice(-MOST_RECENT), pending }
   return { entries, next: encodeCursor(state, scope) }

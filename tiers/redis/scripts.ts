@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto"
-import type { Cluster, Redis } from "ioredis"
+import { KvError } from "../errors.ts"
+import type { Runtime } from "../runtime.ts"
+import type { RedisConnection } from "./connection.ts"
+import type { RedisRequest } from "./errors.ts"
 
 /** A script. It is sent by its digest; the text is sent only if the server does not have it. */
 export interface Script {
@@ -46,15 +49,16 @@ end
  * Writes the row `ARGV[2]`, which the server removes after `ARGV[3]` ms (empty: never), under the condition `ARGV[4]`: `any`, `absent`, or
  * the 24 bytes of a version.
  *
- * Replies with the sequence of the row that the key has afterwards, 0 if the condition did not hold, or -1 if the condition cannot be
- * decided because the key holds no row. If the row has the id of this write already, the write was delivered before.
+ * Replies with 0 if the condition did not hold, with -1 if the condition cannot be decided because the key holds no row, else with the
+ * sequence of the row that the key has afterwards: negative unless it is the server's time now. If the row has the id of this write
+ * already, the write was delivered before.
  *
  * The sequence is the server's time in µs, or the sequence of the previous row plus one if that is higher. So the versions of a key are in
  * the order of its writes, without a counter for all keys, which on a cluster would be on another node.
  */
 export const WRITE = script(`${READ_HEADER}
 local row, ttl, condition = ARGV[2], ARGV[3], ARGV[4]
-if sound and id == text(row, 28):sub(13, 28) then return sequence end
+if sound and id == text(row, 28):sub(13, 28) then return -sequence end
 if condition ~= "any" then
   if exists and not sound then return -1 end
   if condition == "absent" then
@@ -65,7 +69,8 @@ if condition ~= "any" then
 end
 
 local time = redis.call("TIME")
-sequence = math.max(time[1] * 1000000.0 + time[2], sequence + 1)
+local micros = time[1] * 1000000.0 + time[2]
+sequence = math.max(micros, sequence + 1)
 if type(row) ~= "string" then
   local rest = sequence
   for i = 11, 4, -1 do
@@ -75,37 +80,44 @@ if type(row) ~= "string" then
 end
 if ttl == "" then redis.call("SET", key, row) else redis.call("SET", key, row, "PX", ttl) end
 if type(row) == "string" then redis.call("SETRANGE", key, 4, struct.pack(">I8", sequence)) end
+if sequence > micros then return -sequence end
 return sequence
 `)
 
-/**
- * Reads only the header. Replies with -1 if the key holds no row, else with the sum of 1 if the row is live, and 2 if the row, live or
- * expired, has the id `ARGV[2]` (empty: none).
- */
-export const PROBE = script(`${READ_HEADER}
+/** Reads only the header. Replies with 1 if the row is live, 0 if there is none or it has expired, -1 if the key holds no row. */
+export const EXISTS = script(`${READ_HEADER}
 if exists and not sound then return -1 end
-local reply = 0
-if live then reply = 1 end
-if sound and id == text(ARGV[2], 16) then reply = reply + 2 end
-return reply
+if live then return 1 end
+return 0
 `)
 
 function script(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") }
 }
 
-/** Runs a script on one key; all of them reply with a whole number. */
+/** Runs a script on one key, at the present time of `runtime`; all of them reply with a whole number. */
 export async function runScript(
-  client: Redis | Cluster,
+  connection: RedisConnection,
+  runtime: Runtime,
+  request: RedisRequest,
   { sha, text }: Script,
   key: string,
   args: readonly (string | Buffer)[],
 ): Promise<number> {
+  const startedAt = runtime.monotonic()
+  const now = String(runtime.now())
   try {
-    return Number(await client.evalsha(sha, 1, key, ...args))
+    const answer = connection.client(request).evalsha(sha, 1, key, now, ...args)
+    return Number(await connection.answered(request, answer))
   } catch (error) {
     // A server that was restarted, or a new node, does not have the script. `EVAL` stores it.
-    if (!(error instanceof Error && error.message.includes("NOSCRIPT"))) throw error
-    return Number(await client.eval(text, 1, key, ...args))
+    if (!isNoScript(error)) throw error
+    const timeoutMs = request.timeoutMs - (runtime.monotonic() - startedAt)
+    const rest = { ...request, timeoutMs }
+    return Number(await connection.answered(rest, connection.client(rest).eval(text, 1, key, now, ...args)))
   }
+}
+
+function isNoScript(error: unknown): boolean {
+  return error instanceof KvError && error.cause instanceof Error && error.cause.message.includes("NOSCRIPT")
 }

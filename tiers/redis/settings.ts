@@ -36,10 +36,14 @@ export interface RedisNode {
 
 export interface ClientTiming {
   runtime: Runtime
-  /** Time one command may take, ms. A connection that stays silent for half of it while one waits is replaced. */
+  /** Longest time of a command that gives none, ms. A connection whose oldest command has waited so long is replaced. */
   requestTimeoutMs: number
-  /** Time the first connection may take, ms. */
+  /** Longest time of the opening, ms. */
   connectTimeoutMs: number
+  /** Whether the opening waits only for the first attempt to connect, and not for a connection. */
+  opensLazily: boolean
+  /** Whether a server that is a replica is used. */
+  allowsReplica: boolean
 }
 
 export const DEFAULT_PORT = 6379

@@ -105,6 +105,13 @@ export function rowVersion(bytes: Buffer): string {
   return bytes.toString("hex", SEQUENCE_AT, EXPIRY_AT)
 }
 
+/** The head of a row whose first {@link ROW_HEADER_BYTES} bytes are given, live or expired. Throws {@link CorruptRow}. */
+export function decodeHead(bytes: Buffer, now: number): { id: string; version: string; live: boolean } {
+  checkHeader(bytes)
+  const live = bytes[3] === 0 || readNumber(bytes, EXPIRY_AT) > now
+  return { id: bytes.toString("hex", ID_AT, EXPIRY_AT), version: rowVersion(bytes), live }
+}
+
 /** The identity of the write that left the row, also of an expired row. Throws {@link CorruptRow}. */
 export function rowId(bytes: Buffer): string {
   checkRow(bytes)
@@ -122,6 +129,16 @@ export function compareVersions(a: string, b: string): number {
 }
 
 function checkRow(bytes: Buffer): void {
+  checkHeader(bytes)
+  const valueBytes = bytes.readUInt32BE(LENGTH_AT)
+  if (bytes.length !== ROW_HEADER_BYTES + valueBytes) {
+    throw new CorruptRow(
+      `the row holds ${bytes.length - ROW_HEADER_BYTES} of the ${valueBytes} bytes of its value`,
+    )
+  }
+}
+
+function checkHeader(bytes: Buffer): void {
   const { length } = bytes
   if (length < ROW_HEADER_BYTES) throw new CorruptRow(`the row has ${length} bytes, its header alone has 40`)
   if (bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) throw new CorruptRow("the row does not begin as one")
@@ -132,10 +149,6 @@ function checkRow(bytes: Buffer): void {
   if ((flags & ~EXPIRES) !== 0) throw new CorruptRow("the row has flags that this release does not know")
   if ((flags === EXPIRES) !== readNumber(bytes, EXPIRY_AT) > 0) {
     throw new CorruptRow("the flag for an expiry and the expiry contradict each other")
-  }
-  const valueBytes = bytes.readUInt32BE(LENGTH_AT)
-  if (length !== ROW_HEADER_BYTES + valueBytes) {
-    throw new CorruptRow(`the row holds ${length - ROW_HEADER_BYTES} of the ${valueBytes} bytes of its value`)
   }
 }
 

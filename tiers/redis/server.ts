@@ -1,0 +1,38 @@
+import type { RedisClient } from "./client.ts"
+import { isCluster } from "./client.ts"
+
+/** What a server says of itself. */
+export interface ServerFacts {
+  isReplica: boolean
+  /**
+   * The same as long as the server has been a primary without interruption: after a restart it has another `run_id`, after a time as a
+   * replica another `master_replid`. `undefined` if the server does not tell.
+   */
+  identity: string | undefined
+  /** Its time, Unix ms; Redis tells since 7. */
+  timeMs: number | undefined
+}
+
+const NOTHING: ServerFacts = { isReplica: false, identity: undefined, timeMs: undefined }
+
+/** Asks the server of a client, which is not a cluster's. All facts are unknown if `INFO` is not permitted. */
+export async function askServer(client: RedisClient): Promise<ServerFacts> {
+  if (isCluster(client)) return NOTHING
+  try {
+    const [server, replication] = await Promise.all([client.info("server"), client.info("replication")])
+    return factsIn(server + replication)
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("NOPERM")) return NOTHING
+    throw error
+  }
+}
+
+function factsIn(info: string): ServerFacts {
+  const field = (name: string) => new RegExp(`^${name}:(\\S+)`, "m").exec(info)?.[1]
+  const [run, replication, micros] = ["run_id", "master_replid", "server_time_usec"].map(field)
+  return {
+    isReplica: field("role") === "slave",
+    identity: run === undefined || replication === undefined ? undefined : `${run}:${replication}`,
+    timeMs: micros === undefined ? undefined : Number(micros) / 1_000,
+  }
+}
