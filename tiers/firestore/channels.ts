@@ -6,19 +6,19 @@ import type { Limits } from "./requests.ts"
 /** Maximum number of concurrent calls on one channel: the streams that the service allows on one HTTP/2 connection. */
 export const CALLS_PER_CHANNEL = 100
 /** A channel is replaced after so many consecutive calls without an answer … */
-const SILENT_CALLS = 3
-/** … if the first of them was sent so long ago, ms. So short limits of calls do not make connections faster than they can be used. */
+const SILENT_CALLS = 2
+/** … if it has been silent for so long, ms. Otherwise short limits of calls would open connections faster than they can be used. */
 const SILENT_MS = 1_000
 
 /** A channel and its calls. */
 interface Member {
   readonly stub: FirestoreStub
   inFlight: number
-  /** Number of calls that the service has answered. */
-  answers: number
-  /** Number of calls that reached their deadline since the last answer. */
+  /** When the last answer came, on the monotonic clock. */
+  heardAt: number
+  /** Number of calls that have reached their deadlines since then. */
   silentCalls: number
-  /** When the first of them was sent, on the monotonic clock. */
+  /** When the first of them was sent, or {@link heardAt} if that was later. */
   silentFrom: number
   /** Replaced: it gets no more calls, and is closed with the end of its last one. */
   retired: boolean
@@ -71,14 +71,13 @@ export class Channels {
       this.#leave(member)
       throw new NotSent("late")
     }
-    const { answers } = member
     try {
       const answer = await call(member.stub, { deadline: Date.now() + leftMs })
-      heard(member)
+      this.#heard(member)
       return answer
     } catch (error) {
-      if (isOwnDeadline(error)) this.#missed(member, answers, sentAt)
-      else if (!signal?.aborted) heard(member)
+      if (isOwnDeadline(error)) this.#missed(member, sentAt)
+      else if (!signal?.aborted) this.#heard(member)
       throw error
     } finally {
       this.#leave(member)
@@ -138,10 +137,15 @@ export class Channels {
     })
   }
 
-  /** A call has reached its deadline; `answers` is the number of answers when it was sent. */
-  #missed(member: Member, answers: number, sentAt: number): void {
-    if (member.answers !== answers || member.retired || this.#replacing.has(member) || this.#closed) return
-    if (member.silentCalls++ === 0) member.silentFrom = sentAt
+  #heard(member: Member): void {
+    member.heardAt = this.#runtime.monotonic()
+    member.silentCalls = 0
+  }
+
+  /** A call has reached its deadline. */
+  #missed(member: Member, sentAt: number): void {
+    if (member.retired || this.#replacing.has(member) || this.#closed) return
+    if (member.silentCalls++ === 0) member.silentFrom = Math.max(sentAt, member.heardAt)
     const silentMs = this.#runtime.monotonic() - member.silentFrom
     if (member.silentCalls >= SILENT_CALLS && silentMs >= SILENT_MS) void this.#replace(member)
   }
@@ -164,10 +168,5 @@ export class Channels {
 }
 
 function newMember(stub: FirestoreStub): Member {
-  return { stub, inFlight: 0, answers: 0, silentCalls: 0, silentFrom: 0, retired: false }
-}
-
-function heard(member: Member): void {
-  member.answers++
-  member.silentCalls = 0
+  return { stub, inFlight: 0, heardAt: 0, silentCalls: 0, silentFrom: 0, retired: false }
 }

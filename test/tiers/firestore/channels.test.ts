@@ -144,9 +144,8 @@ describe("calls beyond the room of all channels", () => {
 })
 
 describe("a channel without answers", () => {
-  test("is replaced after three calls that reach their deadlines", async () => {
+  test("is replaced after two calls that reach their deadlines", async () => {
     const { stubs, dialled, sent, send, timeOut } = fixture()
-    await timeOut()
     await timeOut()
     expect(dialled).toEqual([])
     await timeOut()
@@ -161,7 +160,7 @@ describe("a channel without answers", () => {
   test("keeps the calls that are under way, and is closed after the last of them", async () => {
     const { stubs, sent, send, timeOut } = fixture()
     const [first, second] = [send(60_000), send(60_000)]
-    for (let call = 0; call < 3; call++) await timeOut()
+    for (let call = 0; call < 2; call++) await timeOut()
     expect(stubs[0]?.closed).toBe(false)
     await sent[0]?.answer()
     expect(await first).toBe("answered")
@@ -169,28 +168,38 @@ describe("a channel without answers", () => {
     await sent[1]?.fail(new OwnDeadline())
     expect(await second).toBeInstanceOf(OwnDeadline)
     expect(stubs[0]?.closed).toBe(true)
-    expect(sent).toHaveLength(5)
+    expect(sent).toHaveLength(4)
   })
 
-  test("is kept if any call was answered since the first of the three was sent", async () => {
+  test("is kept if any call was answered between the two", async () => {
     const { dialled, sent, send, timeOut } = fixture()
-    await timeOut()
     await timeOut()
     send()
     await sent.at(-1)?.answer()
     await timeOut()
-    await timeOut()
     expect(dialled).toEqual([])
   })
 
-  test("is kept if a later call was answered before an earlier one reached its deadline", async () => {
+  test("is replaced at the first deadlines after its last answer, also of calls that were sent before that", async () => {
     const { runtime, dialled, sent, send } = fixture()
-    const slow = [send(), send(), send()]
+    const slow = [send(2_000), send(2_000)]
     send()
-    await sent[3]?.answer()
-    await runtime.advance(1_000)
-    for (const call of sent.slice(0, 3)) await call.fail(new OwnDeadline())
+    await sent[2]?.answer()
+    await runtime.advance(2_000)
+    for (const call of sent.slice(0, 2)) await call.fail(new OwnDeadline())
     for (const outcome of slow) expect(await outcome).toBeInstanceOf(OwnDeadline)
+    expect(dialled).toHaveLength(1)
+  })
+
+  test("is kept if its last answer came less than a second before", async () => {
+    const { runtime, dialled, sent, send } = fixture()
+    send(2_000)
+    send(2_000)
+    await runtime.advance(1_001)
+    send()
+    await sent[2]?.answer()
+    await runtime.advance(999)
+    for (const call of sent.slice(0, 2)) await call.fail(new OwnDeadline())
     expect(dialled).toEqual([])
   })
 
@@ -217,31 +226,31 @@ describe("a channel without answers", () => {
     expect(dialled).toHaveLength(1)
     const later = sent.slice(CALLS_PER_CHANNEL)
     expect(later).toHaveLength(waiting.length)
-    // The first slots were free before the channel was known to be silent.
-    expect(later.slice(2).map(({ on }) => on)).toEqual([dialled[0], dialled[0]])
+    // The first slot was free before the channel was known to be silent.
+    expect(later.slice(1).map(({ on }) => on)).toEqual([dialled[0], dialled[0], dialled[0]])
     for (const call of later) await call.answer()
     expect(await Promise.all(waiting)).toEqual(waiting.map(() => "answered"))
   })
 
-  test("stays in use if no new channel can be opened, and is replaced after three more calls", async () => {
+  test("stays in use if no new channel can be opened, and is replaced after two more calls", async () => {
     let attempts = 0
     const { dialled, sent, send, timeOut } = fixture(1, async () => {
       if (++attempts === 1) throw new Error("no credentials")
       return new FakeStub()
     })
-    for (let call = 0; call < 3; call++) await timeOut()
+    for (let call = 0; call < 2; call++) await timeOut()
     expect(attempts).toBe(1)
     const outcome = send()
     await sent.at(-1)?.answer()
     expect(await outcome).toBe("answered")
-    for (let call = 0; call < 3; call++) await timeOut()
+    for (let call = 0; call < 2; call++) await timeOut()
     expect(dialled).toHaveLength(1)
   })
 
   test("is not replaced after the close, and a channel that was being opened is closed", async () => {
     let opened: (stub: FakeStub) => void = () => {}
     const { channels, timeOut } = fixture(1, () => new Promise((resolve) => (opened = resolve)))
-    for (let call = 0; call < 3; call++) await timeOut()
+    for (let call = 0; call < 2; call++) await timeOut()
     channels.close()
     const late = new FakeStub()
     opened(late)
