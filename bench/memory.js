@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache"
 import { kv } from "tiered-kv"
 import { table } from "./compare.js"
+import { flat, settled, versionOf } from "./rounds.js"
 
 const ENTRIES = 200_000
 const VALUE_BYTES = 100
@@ -53,23 +54,8 @@ export async function memory() {
   )
 }
 
-/** A string of its own, in one piece, as a backend would deliver it. */
-function flat(text) {
-  return Buffer.from(text).toString("latin1")
-}
-
-async function settled() {
-  for (let i = 0; i < 4; i++) {
-    globalThis.gc()
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
-}
-
 /** A backend that makes its rows up as they are read, so that L1 alone takes memory. */
 function onTheFly(textOf) {
-  const version = (i) => flat(i.toString(16).padStart(32, "0"))
   return {
     traits: {
       kind: "made-up",
@@ -82,7 +68,7 @@ function onTheFly(textOf) {
     open: async () => {},
     get(key) {
       const i = Number(key.slice("user:".length))
-      return { value: Buffer.from(textOf(i)), version: version(i) }
+      return { value: Buffer.from(textOf(i)), version: versionOf(i) }
     },
     close: async () => {},
   }

@@ -1,7 +1,7 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import { KvError } from "../tiers/errors.ts"
-import { type L1Settings, MAX_ENTRIES } from "../tiers/l1/settings.ts"
-import { DEFAULTS, LATEST_EXPIRY, MAX_PAGE_LIMIT, MIN_TTL_MS } from "../tiers/limits.ts"
+import type { L1Settings } from "../tiers/l1/settings.ts"
+import { DEFAULTS, LATEST_EXPIRY, MAX_L1_ENTRIES, MAX_PAGE_LIMIT, MIN_TTL_MS } from "../tiers/limits.ts"
 import { type Runtime, systemRuntime } from "../tiers/runtime.ts"
 import {
   bool,
@@ -76,7 +76,7 @@ function l1Settings(options: L1Options | false | undefined): L1Settings | undefi
 }
 
 const L1_CHECKS: Checks = {
-  maxEntries: optional(wholeNumber("l1.maxEntries", 1, MAX_ENTRIES)),
+  maxEntries: optional(wholeNumber("l1.maxEntries", 1, MAX_L1_ENTRIES)),
   maxBytes: optional(wholeNumber("l1.maxBytes", 1)),
   ttlMs: optional(wholeNumber("l1.ttlMs", 1)),
   negativeTtlMs: optional(wholeNumber("l1.negativeTtlMs", 0)),

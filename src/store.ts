@@ -1,6 +1,4 @@
-import type { MaybePromise } from "../tiers/backend.ts"
 import { KvError } from "../tiers/errors.ts"
-import type { L1Entry } from "../tiers/l1/entry.ts"
 import { L1 } from "../tiers/l1/l1.ts"
 import { NONE } from "../tiers/l1/lru-slots.ts"
 import { abortable } from "../tiers/util/abort.ts"
@@ -40,7 +38,8 @@ import { OPTIONS } from "./options.ts"
  * One handle of a store. Handles of the same name share its tiers. Each handle is closed separately; closing the last one
  * releases the tiers.
  *
- * The method that was called answers an L1 hit itself, with one look-up. Every other read goes through {@link Store.#read}.
+ * The method that was called answers an L1 hit itself, with one look-up. Every other read goes through {@link Store.#read}. The reads
+ * of one key are not `async`, because a hit would pay for what only a miss awaits; `#read` is, so that every failure is a rejection.
  */
 export class Store implements Kv {
   readonly name: string
@@ -63,62 +62,55 @@ export class Store implements Kv {
     this.#release = release
   }
 
-  async get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined> {
+  get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
-        const bytes = this.#l1.copyBytesAt(slot)
-        this.#listener.onHit?.("get", key, bytes.length)
-        return bytes
+        const answer = this.#l1.copyBytesAt(slot)
+        this.#listener.onHit?.("get", key, answer.length)
+        return Promise.resolve(answer)
       }
     }
-    const read = this.#read("get", key, options)
-    return (read instanceof Promise ? await read : read)?.copyBytes()
+    return this.#read("get", key, options, bytes)
   }
 
-  async getText(key: string, options?: ReadOptions): Promise<string | undefined> {
+  getText(key: string, options?: ReadOptions): Promise<string | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
-        const size = this.#l1.lengthAt(slot)
-        const answer = this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "getText", key)
-        this.#listener.onHit?.("get", key, size)
-        return answer
+        const answer = this.#l1.textAt(slot)
+        if (answer === undefined) return this.#decode("getText", key, slot, text)
+        this.#listener.onHit?.("get", key, this.#l1.lengthAt(slot))
+        return Promise.resolve(answer)
       }
     }
-    const read = this.#read("getText", key, options)
-    const entry = read instanceof Promise ? await read : read
-    return entry && text.of(this.#l1, entry, "getText", key)
+    return this.#read("getText", key, options, text)
   }
 
-  async getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
+  getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
-        const { onHit } = this.#listener
-        const size = onHit && this.#l1.lengthAt(slot)
-        const answer = this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "getJson", key)
-        onHit?.("get", key, size)
-        return answer as T
+        const answer = this.#l1.jsonAt(slot)
+        if (answer === undefined) return this.#decode("getJson", key, slot, json as Form<T>)
+        this.#listener.onHit?.("get", key, this.#l1.lengthAt(slot))
+        return Promise.resolve(answer as T)
       }
     }
-    const read = this.#read("getJson", key, options, OPTIONS.readJson)
-    const entry = read instanceof Promise ? await read : read
-    return entry && ((options?.mutable ? mutableJson : json).of(this.#l1, entry, "getJson", key) as T)
+    const form = (options?.mutable ? mutableJson : json) as Form<T>
+    return this.#read("getJson", key, options, form, OPTIONS.readJson)
   }
 
-  async getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
+  getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
         const answer = whole.at(this.#l1, slot, "getEntry", key)
         this.#listener.onHit?.("get", key, answer.value.length)
-        return answer
+        return Promise.resolve(answer)
       }
     }
-    const read = this.#read("getEntry", key, options)
-    const entry = read instanceof Promise ? await read : read
-    return entry && whole.of(this.#l1, entry, "getEntry", key)
+    return this.#read("getEntry", key, options, whole)
   }
 
   async getMany(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, Uint8Array>> {
@@ -243,26 +235,37 @@ export class Store implements Kv {
   }
 
   /** Every read that is no hit: checks the call, then reads from L1 or the backend according to the options. */
-  #read(
+  async #read<T>(
     name: string,
     key: string,
     options: ReadOptions | undefined,
+    form: Form<T>,
     checks: Checks = OPTIONS.read,
-  ): MaybePromise<L1Entry | undefined> {
+  ): Promise<T | undefined> {
     this.#check(name, key, options, checks)
     const strong = options?.consistency === "strong"
     // Without options the caller has already looked for an entry in L1.
     const held =
       options === undefined ? this.#tiers.lookUpAbsent(key) : strong ? undefined : this.#tiers.lookUp(key)
-    if (held === undefined) {
-      const operation = this.#listener.begin("get", key)
-      const { caller } = operation
-      const read = strong ? this.#tiers.direct.readStrong(key, caller) : this.#tiers.read(key, true, caller)
-      const answer = read instanceof Promise ? abortable(read, options?.signal) : read
-      return operation.ends(answer, strong ? ofStrongRead : ofRead)
+    if (held !== undefined) {
+      this.#listener.onHit?.("get", key, held?.bytes.length)
+      return held === null ? undefined : form.of(this.#l1, held, name, key)
     }
-    this.#listener.onHit?.("get", key, held?.bytes.length)
-    return held ?? undefined
+    const operation = this.#listener.begin("get", key)
+    const { caller } = operation
+    const read = strong ? this.#tiers.direct.readStrong(key, caller) : this.#tiers.read(key, true, caller)
+    const answer = read instanceof Promise ? abortable(read, options?.signal) : read
+    const ended = operation.ends(answer, strong ? ofStrongRead : ofRead)
+    const entry = ended instanceof Promise ? await ended : ended
+    return entry && form.of(this.#l1, entry, name, key)
+  }
+
+  /** Answers a hit that L1 does not hold decoded. */
+  async #decode<T>(name: string, key: string, slot: number, form: Form<T>): Promise<T> {
+    const size = this.#l1.lengthAt(slot)
+    const answer = form.at(this.#l1, slot, name, key)
+    this.#listener.onHit?.("get", key, size)
+    return answer
   }
 
   /** The answer of a `peek` that found nothing. Throws if the call is not legal. */

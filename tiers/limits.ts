@@ -26,6 +26,9 @@ export const LATEST_EXPIRY = 253_402_300_799_999
 /** Maximum number of entries in one page of a scan. */
 export const MAX_PAGE_LIMIT = 1_000
 
+/** Largest `maxEntries` of L1. With one slot more, V8 would turn the arrays of L1 into hash tables, which are slow. */
+export const MAX_L1_ENTRIES = 2 ** 25 - 1
+
 export const DEFAULTS = {
   l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
   /** Longest time of a call to a backend over a network, all attempts included, ms. LMDB takes that of a write. */

@@ -1,6 +1,6 @@
 /** The settings of an L1. The options of a store have the defaults of all but `keptMs`. */
 export interface L1Settings {
-  /** Entries held at most, up to {@link MAX_ENTRIES}. */
+  /** Entries held at most, up to `MAX_L1_ENTRIES`. */
   maxEntries: number
   /** Bytes held at most, by `sizeOf`. */
   maxBytes: number
@@ -13,9 +13,6 @@ export interface L1Settings {
   /** How long an entry is kept after it was fresh, ms, but not past its expiry. @default 0 */
   keptMs?: number
 }
-
-/** Largest `maxEntries`. With one slot more, V8 would turn the arrays that entries lie in into hash tables, which are slow. */
-export const MAX_ENTRIES = 2 ** 25 - 1
 
 /** Of an L1 that holds nothing. */
 export const NOTHING: L1Settings = { maxEntries: 0, maxBytes: 0, ttlMs: 0, negativeTtlMs: 0, jitter: 0 }

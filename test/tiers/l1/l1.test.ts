@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest"
 import { ENTRY_OVERHEAD_BYTES, L1Entry, sizeOf } from "../../../tiers/l1/entry.ts"
 import { L1 } from "../../../tiers/l1/l1.ts"
 import { NONE } from "../../../tiers/l1/lru-slots.ts"
-import { type L1Settings, MAX_ENTRIES } from "../../../tiers/l1/settings.ts"
+import type { L1Settings } from "../../../tiers/l1/settings.ts"
+import { MAX_L1_ENTRIES } from "../../../tiers/limits.ts"
 import { gatedStore } from "../../support/gated-store.ts"
 import { testRuntime } from "../../support/runtime.ts"
 
@@ -121,7 +122,7 @@ describe("bounds", () => {
   test("memory grows with what is held, not with how much may be held", () => {
     const held = () => process.memoryUsage().arrayBuffers
     const before = held()
-    const { l1 } = newL1({ maxEntries: MAX_ENTRIES, maxBytes: 1e12 })
+    const { l1 } = newL1({ maxEntries: MAX_L1_ENTRIES, maxBytes: 1e12 })
     expect(held() - before).toBeLessThan(1_000)
     for (let index = 0; index < 1_000; index++) l1.fill(`k${index}`, entry("x", "ab".repeat(24)))
     expect([l1.entries, l1.get("k7")?.version]).toEqual([1_000, "ab".repeat(24)])
