@@ -18,7 +18,7 @@ import { type Call, Calls, documentIn } from "./calls.ts"
 import { bySize } from "./commits.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
 import { isRefusal, KIND } from "./errors.ts"
-import type { FirestoreDocument, FirestoreRequests, FirestoreWrite, Instant, Limits } from "./requests.ts"
+import type { FirestoreDocument, FirestoreWrite, Instant } from "./requests.ts"
 import * as rows from "./row.ts"
 import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
@@ -83,23 +83,21 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     effect: "read" | "reread",
   ): Promise<rows.RowHead | undefined> {
     const id = rows.toDocumentId(key)
-    const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read([id], limits(), fields)
-    return calls.answered(call, effect, read, (documents) => {
+    const answer = calls.requests(call).read([id], call.limits(), fields)
+    return calls.answered(call, effect, answer, (documents) => {
       const document = documentIn(documents, id)
       return document && rows.decodeHead(document)
     })
   }
 
-  /** The rows under keys: what `decode` returns of each. A row that is not one of a store is an error of its key only. */
-  async function readRows<T>(
+  /** What `decode` returns of the rows under keys. A document that is no row is an error of its key only. */
+  async function rowsIn<T>(
+    answer: Promise<Map<string, FirestoreDocument | undefined>>,
     call: Call,
     keys: readonly string[],
-    fields: readonly string[] | undefined,
     decode: (document: FirestoreDocument) => T | undefined,
   ): Promise<Map<string, T | KvError>> {
-    const ids = keys.map(rows.toDocumentId)
-    const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read(ids, limits(), fields)
-    return calls.answered(call, "read", read, (documents) => {
+    return calls.answered(call, "read", answer, (documents) => {
       const found = new Map<string, T | KvError>()
       for (const key of keys) {
         try {
@@ -120,7 +118,7 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
     writes: readonly FirestoreWrite[],
     decode: (times: readonly (Instant | undefined)[]) => T,
   ): Promise<T> {
-    return calls.answered(call, "write", (requests, limits) => requests.commit(writes, limits()), decode)
+    return calls.answered(call, "write", calls.requests(call).commit(writes, call.limits()), decode)
   }
 
   function rowAt(call: Call, key: string): RowAccess {
@@ -181,17 +179,19 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
 
     async get(key, request) {
       const id = rows.toDocumentId(key)
-      const read = (requests: FirestoreRequests, limits: () => Limits) => requests.read([id], limits())
-      return calls.answered(calls.begin("get", request, key), "read", read, (documents) => {
+      const call = calls.begin("get", request, key)
+      const answer = calls.requests(call).read([id], call.limits())
+      return calls.answered(call, "read", answer, (documents) => {
         const document = documentIn(documents, id)
         return document && rows.liveEntry(document, runtime.now())
       })
     },
 
-    getMany: (keys, request) =>
-      readRows(calls.begin("getMany", request), keys, undefined, (document) =>
-        rows.liveEntry(document, runtime.now()),
-      ),
+    async getMany(keys, request) {
+      const call = calls.begin("getMany", request)
+      const answer = calls.requests(call).read(keys.map(rows.toDocumentId), call.limits())
+      return rowsIn(answer, call, keys, (document) => rows.liveEntry(document, runtime.now()))
+    },
 
     async exists(key, request) {
       const row = await readRow(calls.begin("exists", request, key), key, rows.LIVENESS_FIELDS, "read")
@@ -230,13 +230,16 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
       ),
 
     async scan(prefix, page) {
-      const read = (requests: FirestoreRequests, limits: () => Limits) =>
-        scanPage(requests, prefix, page, runtime.now, limits)
-      return calls.answered(calls.begin("scan", page), "read", read, (found) => found)
+      const call = calls.begin("scan", page)
+      const answer = scanPage(calls.requests(call), prefix, page, runtime.now, call.limits)
+      return calls.answered(call, "read", answer, (found) => found)
     },
 
-    probe: (keys, request) =>
-      readRows(calls.begin("probe", request), keys, rows.IDENTITY_FIELDS, (document): RowHead => {
+    async probe(keys, request) {
+      const call = calls.begin("probe", request)
+      const ids = keys.map(rows.toDocumentId)
+      const answer = calls.requests(call).read(ids, call.limits(), rows.IDENTITY_FIELDS)
+      return rowsIn(answer, call, keys, (document): RowHead => {
         const { writeId, version, expiresAt, updateTime } = rows.decodeHead(document)
         return {
           ...(writeId === "" ? {} : { id: writeId }),
@@ -244,7 +247,8 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
           live: rows.isLive(expiresAt, runtime.now()),
           writtenAt: clock.at(updateTime),
         }
-      }),
+      })
+    },
   }
 }
 

@@ -2,7 +2,7 @@ import type { RequestOptions } from "../backend.ts"
 import type { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import type { OpenOnce } from "../util/open-once.ts"
-import { type FailedRequest, NotSent, toKvError, Unprocessed } from "./errors.ts"
+import { type FailedRequest, toKvError, Unprocessed } from "./errors.ts"
 import type { FirestoreDocument, FirestoreRequests, Limits } from "./requests.ts"
 
 /** One call of a method of the backend. It makes one request, or a few after each other. */
@@ -11,7 +11,7 @@ export interface Call {
   readonly operation: string
   readonly key?: string | undefined
   readonly signal?: AbortSignal | undefined
-  /** What is left of the limits of the call. Throws {@link NotSent} if no time is left. */
+  /** What is left of the limits of the call. */
   readonly limits: () => Limits
 }
 
@@ -24,7 +24,7 @@ interface CallsOptions {
   mayRepeat: boolean
 }
 
-/** Makes the requests of calls within the limits of the calls, and maps their failures. */
+/** Bounds the calls of the methods, and maps their failures. */
 export class Calls {
   readonly #connection: OpenOnce<FirestoreRequests>
   readonly #options: CallsOptions
@@ -42,25 +42,24 @@ export class Calls {
     const { runtime, requestTimeoutMs } = this.#options
     const end = runtime.monotonic() + (request?.timeoutMs ?? requestTimeoutMs)
     const signal = request?.signal
-    const limits = () => {
-      const limitMs = end - runtime.monotonic()
-      if (limitMs <= 0) throw new NotSent("late")
-      return { limitMs, signal }
-    }
-    return { operation, key, signal, limits }
+    return { operation, key, signal, limits: () => ({ limitMs: end - runtime.monotonic(), signal }) }
   }
 
-  /** Makes a request and decodes its answer. Any failure becomes a {@link KvError}, or the reason of the signal. */
+  /** What the call makes its requests with. Throws `CLOSED`, or the reason of the signal. */
+  requests({ operation, key, signal }: Call): FirestoreRequests {
+    signal?.throwIfAborted()
+    return this.#connection.use(operation, key)
+  }
+
+  /** Decodes the answer to a request. Any failure becomes a {@link KvError}, or the reason of the signal. */
   async answered<Answer, T>(
     call: Call,
     effect: FailedRequest["effect"],
-    make: (requests: FirestoreRequests, limits: () => Limits) => Promise<Answer>,
+    answer: Promise<Answer>,
     decode: (answer: Answer) => T,
   ): Promise<T> {
-    call.signal?.throwIfAborted()
-    const requests = this.#connection.use(call.operation, call.key)
     try {
-      return decode(await make(requests, call.limits))
+      return decode(await answer)
     } catch (error) {
       call.signal?.throwIfAborted()
       throw this.failure(error, call, effect)

@@ -24,6 +24,14 @@ interface Member {
   retired: boolean
 }
 
+/** Room for one call on a channel. */
+export interface Slot {
+  readonly stub: FirestoreStub
+  readonly options: CallOptions
+  /** Called once, when the call has ended: with its error, or without if it was answered. */
+  end(error?: unknown): void
+}
+
 interface Waiting {
   grant(member: Member): void
   refuse(error: Error): void
@@ -56,32 +64,15 @@ export class Channels {
   }
 
   /**
-   * Makes a call on the first channel with room, so that few connections are used as long as few calls are made at once. `call` has to end
-   * at the deadline that it gets. Rejects with {@link NotSent} if no channel has room within the limit, and as `call` does.
+   * Takes room for a call on the first channel that has it, so that few connections are used as long as few calls are made at once. The
+   * caller makes the call at once, with the deadline of the slot. Throws or rejects with {@link NotSent} if no channel has room within the
+   * limit.
    */
-  async send<T>(
-    { limitMs, signal }: Limits,
-    call: (stub: FirestoreStub, options: CallOptions) => Promise<T>,
-  ): Promise<T> {
-    const began = this.#runtime.monotonic()
-    const member = this.#enter() ?? (await this.#room(limitMs, signal))
-    const sentAt = this.#runtime.monotonic()
-    const leftMs = limitMs - (sentAt - began)
-    if (leftMs <= 0) {
-      this.#leave(member)
-      throw new NotSent("late")
-    }
-    try {
-      const answer = await call(member.stub, { deadline: Date.now() + leftMs })
-      this.#heard(member)
-      return answer
-    } catch (error) {
-      if (isOwnDeadline(error)) this.#missed(member, sentAt)
-      else if (!signal?.aborted) this.#heard(member)
-      throw error
-    } finally {
-      this.#leave(member)
-    }
+  enter(limits: Limits): Slot | Promise<Slot> {
+    const { limitMs, signal } = limits
+    if (limitMs <= 0) throw new NotSent("late")
+    const member = this.#vacant()
+    return member === undefined ? this.#wait(limits) : this.#slot(member, limitMs, signal)
   }
 
   /** Calls that wait are refused; calls that were sent continue. */
@@ -91,12 +82,34 @@ export class Channels {
     for (const waiting of this.#waiting) waiting.refuse(new NotSent("closed"))
   }
 
-  #enter(): Member | undefined {
+  #vacant(): Member | undefined {
     const member = this.#members.find(
       (member) => member.inFlight < CALLS_PER_CHANNEL && !this.#replacing.has(member),
     )
     if (member !== undefined) member.inFlight++
     return member
+  }
+
+  #slot(member: Member, leftMs: number, signal: AbortSignal | undefined): Slot {
+    const sentAt = this.#runtime.monotonic()
+    return {
+      stub: member.stub,
+      options: { deadline: Date.now() + leftMs },
+      end: (error) => {
+        if (isOwnDeadline(error)) this.#missed(member, sentAt)
+        else if (!signal?.aborted) this.#heard(member)
+        this.#leave(member)
+      },
+    }
+  }
+
+  async #wait({ limitMs, signal }: Limits): Promise<Slot> {
+    const began = this.#runtime.monotonic()
+    const member = await this.#room(limitMs, signal)
+    const leftMs = limitMs - (this.#runtime.monotonic() - began)
+    if (leftMs > 0) return this.#slot(member, leftMs, signal)
+    this.#leave(member)
+    throw new NotSent("late")
   }
 
   #leave(member: Member): void {
@@ -107,7 +120,7 @@ export class Channels {
 
   #admit(): void {
     for (const waiting of this.#waiting) {
-      const member = this.#enter()
+      const member = this.#vacant()
       if (member === undefined) return
       waiting.grant(member)
     }

@@ -1,6 +1,6 @@
 /**
- * The three calls of the service that the backend uses, with plain values. They reject with what the SDK threw; the backend maps it. `rpc.ts`
- * makes them from settings, `sdk.ts` from a client that the caller passed in.
+ * The three calls of the service that the backend uses, with plain values. They reject with what the SDK threw, or with `NotSent`; the backend
+ * maps it. `rpc.ts` makes them from settings, `sdk.ts` from a client that the caller passed in.
  */
 export interface FirestoreRequests {
   /** Reads documents by id, each with only `fields` if given. An absent document is `undefined`; one that the service left out is not in the map. */
@@ -19,7 +19,7 @@ export interface FirestoreRequests {
 
 /** What ends a call early. */
 export interface Limits {
-  /** Longest time of the call, ms: waiting for a channel, sending, and the whole answer. More than 0. */
+  /** Longest time of the call, ms: waiting for a channel, sending, and the whole answer. With 0 or less nothing is sent. */
   readonly limitMs: number
   readonly signal?: AbortSignal | undefined
 }

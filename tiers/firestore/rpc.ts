@@ -1,7 +1,8 @@
 import type { Runtime } from "../runtime.ts"
-import type { CallOptions, FirestoreStub, ResponseStream } from "./channel.ts"
+import type { ResponseStream } from "./channel.ts"
+import type { Slot } from "./channels.ts"
 import { leaseConnection } from "./connection.ts"
-import type { FirestoreDocument, FirestoreRequests, Limits } from "./requests.ts"
+import type { FirestoreDocument, FirestoreRequests } from "./requests.ts"
 import type { ServiceClock } from "./service-clock.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 import {
@@ -41,23 +42,6 @@ export async function rpcRequests(
   // Exempts the caller from the security rules of the emulator.
   if (connection.emulator) metadata.set("authorization", "Bearer owner")
 
-  /** Makes a streaming call, and passes on each message of its answer. */
-  async function stream(
-    limits: Limits,
-    start: (stub: FirestoreStub, options: CallOptions) => ResponseStream,
-    receive: (response: DocumentResponse) => void,
-  ): Promise<void> {
-    const begun = clock.begin()
-    let readTime: DocumentResponse["readTime"]
-    await channels.send(limits, (stub, options) =>
-      responses(start(stub, options), limits.signal, (response) => {
-        readTime = response.readTime ?? readTime
-        receive(response)
-      }),
-    )
-    if (readTime) clock.read(begun, toInstant(readTime))
-  }
-
   return {
     async read(ids, limits, fields) {
       const documents = new Map<string, FirestoreDocument | undefined>()
@@ -67,34 +51,32 @@ export async function rpcRequests(
         documents: ids.map(nameOf),
         ...(fields === undefined ? {} : { mask: { fieldPaths: fields } }),
       }
-      await stream(
-        limits,
-        (stub, options) => stub.batchGetDocuments(request, metadata, options),
-        ({ found, missing }) => {
-          if (found) {
-            const document = toDocument(found)
-            documents.set(document.id, document)
-          } else if (missing) {
-            documents.set(missing.slice(missing.lastIndexOf("/") + 1), undefined)
-          }
-        },
-      )
+      const begun = clock.begin()
+      const slot = await channels.enter(limits)
+      const answer = slot.stub.batchGetDocuments(request, metadata, slot.options)
+      const readTime = await received(answer, slot, limits.signal, ({ found, missing }) => {
+        if (found) {
+          const document = toDocument(found)
+          documents.set(document.id, document)
+        } else if (missing) {
+          documents.set(missing.slice(missing.lastIndexOf("/") + 1), undefined)
+        }
+      })
+      if (readTime) clock.read(begun, toInstant(readTime))
       return documents
     },
 
     async commit(writes, limits) {
       const request = { database, writes: writes.map((write) => toWireWrite(write, nameOf)) }
       const begun = clock.begin()
-      const { writeResults, commitTime } = await channels.send(
-        limits,
-        (stub, options) =>
-          new Promise<CommitResponse>((resolve, reject) => {
-            stub.commit(request, metadata, options, (error, response) => {
-              if (error === null) resolve(response)
-              else reject(error)
-            })
-          }),
-      )
+      const { stub, options, end } = await channels.enter(limits)
+      const { writeResults, commitTime } = await new Promise<CommitResponse>((resolve, reject) => {
+        stub.commit(request, metadata, options, (error, response) => {
+          end(error ?? undefined)
+          if (error === null) resolve(response)
+          else reject(error)
+        })
+      })
       if (commitTime) clock.committed(begun, toInstant(commitTime))
       return writeResults.map(({ updateTime }) => (updateTime === null ? undefined : toInstant(updateTime)))
     },
@@ -102,13 +84,13 @@ export async function rpcRequests(
     async query(range, limit, limits) {
       const documents: FirestoreDocument[] = []
       const request = { parent: root, structuredQuery: toWireQuery(collection, range, limit, nameOf) }
-      await stream(
-        limits,
-        (stub, options) => stub.runQuery(request, metadata, options),
-        ({ document }) => {
-          if (document) documents.push(toDocument(document))
-        },
-      )
+      const begun = clock.begin()
+      const slot = await channels.enter(limits)
+      const answer = slot.stub.runQuery(request, metadata, slot.options)
+      const readTime = await received(answer, slot, limits.signal, ({ document }) => {
+        if (document) documents.push(toDocument(document))
+      })
+      if (readTime) clock.read(begun, toInstant(readTime))
       return documents
     },
 
@@ -116,26 +98,30 @@ export async function rpcRequests(
   }
 }
 
-/** Passes on each message of a stream. Resolves with its end. Cancels it when `signal` is aborted. */
-function responses(
+/** Passes on each message of a stream, and resolves at its end with its last read time. Cancels the stream when `signal` is aborted. */
+function received(
   stream: ResponseStream,
+  { end }: Slot,
   signal: AbortSignal | undefined,
   receive: (response: DocumentResponse) => void,
-): Promise<void> {
-  return new Promise<void>((resolve, reject) => {
-    const abort = () => {
-      reject(signal?.reason)
-      stream.cancel()
-    }
+): Promise<DocumentResponse["readTime"]> {
+  return new Promise((resolve, reject) => {
+    let readTime: DocumentResponse["readTime"]
+    const abort = () => stream.cancel()
     const settle = (error?: Error) => {
       signal?.removeEventListener("abort", abort)
-      if (error === undefined) resolve()
-      else reject(error)
+      end(error)
+      if (error === undefined) resolve(readTime)
+      else reject(signal?.aborted ? signal.reason : error)
     }
     signal?.addEventListener("abort", abort)
     stream
-      .on("data", receive)
+      .on("data", (response) => {
+        readTime = response.readTime ?? readTime
+        receive(response)
+      })
       .on("error", settle)
       .on("end", () => settle())
+    if (signal?.aborted) abort()
   })
 }

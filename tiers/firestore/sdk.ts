@@ -8,7 +8,7 @@ import type {
 import type { Runtime } from "../runtime.ts"
 import { abortable } from "../util/abort.ts"
 import { within } from "../util/deadline.ts"
-import { GRPC } from "./errors.ts"
+import { GRPC, NotSent } from "./errors.ts"
 import type {
   FieldValue,
   FirestoreDocument,
@@ -37,6 +37,9 @@ export async function sdkRequests(
 ): Promise<FirestoreRequests> {
   const { sdk } = await loadSdk()
   const rows = client.collection(collection)
+  const checkLeft = ({ limitMs }: Limits) => {
+    if (limitMs <= 0) throw new NotSent("late")
+  }
   const inTime = <T>({ limitMs, signal }: Limits, answer: Promise<T>) =>
     abortable(
       within(runtime, answer, limitMs, () => new NoAnswer(limitMs)),
@@ -46,6 +49,7 @@ export async function sdkRequests(
   return {
     async read(ids, limits, fields) {
       if (ids.length === 0) return new Map()
+      checkLeft(limits)
       const references = ids.map((id) => rows.doc(id))
       const begun = clock.begin()
       const snapshots = await inTime(
@@ -58,6 +62,7 @@ export async function sdkRequests(
     },
 
     async commit(writes, limits) {
+      checkLeft(limits)
       const batch = client.batch()
       for (const write of writes) addWrite(batch, rows.doc(write.id), write, sdk)
       const begun = clock.begin()
@@ -68,6 +73,7 @@ export async function sdkRequests(
     },
 
     async query(range, limit, limits) {
+      checkLeft(limits)
       const begun = clock.begin()
       const query = inRange(rows.orderBy(sdk.FieldPath.documentId()), range).limit(limit)
       const { docs, readTime } = await inTime(limits, query.get())

@@ -33,6 +33,15 @@ interface Sent {
   fail(error: Error): Promise<void>
 }
 
+async function outcomeOf(call: () => Promise<void>): Promise<unknown> {
+  try {
+    await call()
+    return "answered"
+  } catch (error) {
+    return error
+  }
+}
+
 function fixture(count = 1, dial: () => Promise<FirestoreStub> = async () => new FakeStub()) {
   const runtime = testRuntime()
   const dialled: FakeStub[] = []
@@ -46,20 +55,23 @@ function fixture(count = 1, dial: () => Promise<FirestoreStub> = async () => new
   const sent: Sent[] = []
   /** Makes a call; its outcome is `answered` or the error. */
   const send = (limitMs = 1_000, signal?: AbortSignal): Promise<unknown> =>
-    channels
-      .send({ limitMs, signal }, (on, options) => {
-        return new Promise<void>((resolve, reject) => {
-          const end = async (settleCall: () => void) => {
-            settleCall()
-            await settle()
-          }
-          sent.push({ on, options, answer: () => end(resolve), fail: (error) => end(() => reject(error)) })
+    outcomeOf(async () => {
+      const entered = channels.enter({ limitMs, signal })
+      const slot = entered instanceof Promise ? await entered : entered
+      await new Promise<void>((resolve, reject) => {
+        const end = async (settleCall: () => void, error?: Error) => {
+          slot.end(error)
+          settleCall()
+          await settle()
+        }
+        sent.push({
+          on: slot.stub,
+          options: slot.options,
+          answer: () => end(resolve),
+          fail: (error) => end(() => reject(error), error),
         })
       })
-      .then(
-        () => "answered",
-        (error: unknown) => error,
-      )
+    })
   const sendMany = (calls: number) => Array.from({ length: calls }, () => send())
   /** Makes a call that gets no answer until its deadline. */
   const timeOut = async () => {
