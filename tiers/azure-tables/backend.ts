@@ -12,6 +12,7 @@ import {
   text,
   wholeNumber,
 } from "../util/checks.ts"
+import { countdown } from "../util/deadline.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
 import { borrowClient, leaseClient } from "./client.ts"
@@ -30,6 +31,7 @@ import {
   versionOf,
 } from "./row.ts"
 import { scanPage } from "./scan.ts"
+import { ServiceTimes } from "./service-times.ts"
 import { type AzureTablesSettings, checkAzureSettings } from "./settings.ts"
 import { startExpirySweep } from "./sweep.ts"
 
@@ -39,7 +41,8 @@ export interface AzureTablesOptions {
   /** Name of the table, as `provisionAzureTables` makes them: 3 to 63 letters and digits, a letter first. */
   table: string
   /**
-   * Time one request may take, ms. Nothing is sent twice: trying again is for what wraps the backend.
+   * Longest time of one request, the body of its answer included, ms, where a call gives none. The backend sends nothing twice; what wraps
+   * it sends again.
    * @default 3_000
    */
   requestTimeoutMs?: number
@@ -91,11 +94,12 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     }
     return { client: lease.resource, sweep, close }
   })
-  const requests = tableRequests(
-    ({ operation, key }) => connection.use(operation, key).client,
+  const times = new ServiceTimes(table, runtime)
+  const requests = tableRequests(({ operation, key }) => connection.use(operation, key).client, {
     runtime,
     requestTimeoutMs,
-  )
+    times,
+  })
 
   function entryOf(operation: string, key: string, row: Row): StoredEntry | undefined {
     const entry = decoding(operation, key, () => liveEntry(row, runtime.now()))
@@ -110,7 +114,9 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     id: string,
     condition: Condition,
     entity: TableEntity,
+    timeoutMs: number = requestTimeoutMs,
   ): Promise<WriteResult> {
+    const leftMs = countdown(runtime, timeoutMs)
     const create = "absent" in condition
     const expected = (row: Row) =>
       decoding(operation, key, () => {
@@ -119,16 +125,17 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
       })
 
     // A create usually finds no row, so it inserts before it reads.
-    let row = create ? undefined : await requests.read(operation, key, HEAD)
+    const head = () => requests.read(operation, key, { select: HEAD, limitMs: leftMs() })
+    let row = create ? undefined : await head()
     for (let round = 0; round < MAX_ROUNDS; round++) {
       if (row !== undefined && idOf(row) === id) return { applied: true, version: versionOf(row) }
       if (row === undefined ? !create : !expected(row)) return { applied: false }
       const written =
         row === undefined
-          ? await requests.insert(operation, entity)
-          : await requests.replace(operation, entity, row.etag)
+          ? await requests.insert(operation, entity, leftMs())
+          : await requests.replace(operation, entity, row.etag, leftMs())
       if (written !== undefined) return resultOf(written, id)
-      row = await requests.read(operation, key, HEAD)
+      row = await head()
     }
     throw new KvError("THROTTLED", "other writers changed the row each time that it was to be written", {
       operation,
@@ -143,45 +150,49 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     open: () => connection.open(),
     close: () => connection.close(),
 
-    async get(key) {
-      const row = await requests.read("get", key)
+    async get(key, { timeoutMs } = {}) {
+      const row = await requests.read("get", key, { limitMs: timeoutMs })
       return row && entryOf("get", key, row)
     },
 
-    async getMany(keys) {
+    async getMany(keys, { timeoutMs = requestTimeoutMs } = {}) {
+      const leftMs = countdown(runtime, timeoutMs)
       const entries = new Map<string, StoredEntry | KvError>()
       const read = async (key: string) => {
-        const row = await requests.read("getMany", key)
+        const row = await requests.read("getMany", key, { limitMs: leftMs() })
         return row && entryOf("getMany", key, row)
       }
       for (const [key, entry] of await eachKey(keys, read)) if (entry !== undefined) entries.set(key, entry)
       return entries
     },
 
-    async exists(key) {
-      const row = await requests.read("exists", key, HEAD)
+    async exists(key, { timeoutMs } = {}) {
+      const row = await requests.read("exists", key, { select: HEAD, limitMs: timeoutMs })
       return row !== undefined && decoding("exists", key, () => isLive(row, runtime.now()))
     },
 
-    async put(key, write) {
+    async put(key, write, { timeoutMs } = {}) {
+      const { id, condition } = write
       const entity = entityOf(key, write, runtime.now())
-      if (write.condition !== undefined) return writeIf("put", key, write.id, write.condition, entity)
-      return resultOf(await requests.upsert("put", entity), write.id)
+      if (condition !== undefined) return writeIf("put", key, id, condition, entity, timeoutMs)
+      return resultOf(await requests.upsert("put", entity, timeoutMs), id)
     },
 
-    putMany: (writes) => putMany(requests, writes, runtime.now()),
+    putMany: (writes, { timeoutMs = requestTimeoutMs } = {}) =>
+      putMany(requests, writes, runtime.now(), countdown(runtime, timeoutMs)),
 
-    async delete(key, { id, condition }) {
+    async delete(key, { id, condition }, { timeoutMs } = {}) {
       if (condition === undefined) {
-        await requests.remove("delete", key, "*")
+        await requests.remove("delete", key, "*", timeoutMs)
         return { applied: true }
       }
       const tombstone = tombstoneOf(key, id, runtime.now())
-      const { applied } = await writeIf("delete", key, id, condition, tombstone)
+      const { applied } = await writeIf("delete", key, id, condition, tombstone, timeoutMs)
       return { applied }
     },
 
-    deleteMany: (removals) => deleteMany(requests, removals),
+    deleteMany: (removals, { timeoutMs = requestTimeoutMs } = {}) =>
+      deleteMany(requests, removals, countdown(runtime, timeoutMs)),
 
     scan: (prefix, page) =>
       scanPage({ requests, runtime, timeoutMs: requestTimeoutMs }, prefix, page, (row) => {
@@ -190,17 +201,20 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
         return entry && { key, ...entry }
       }),
 
-    async probe(keys) {
+    async probe(keys, { timeoutMs = requestTimeoutMs } = {}) {
+      const leftMs = countdown(runtime, timeoutMs)
       const heads = new Map<string, RowHead | KvError>()
       const read = async (key: string): Promise<RowHead | undefined> => {
-        const row = await requests.read("probe", key, HEAD)
+        const row = await requests.read("probe", key, { select: HEAD, limitMs: leftMs() })
         if (row === undefined) return undefined
         const live = decoding("probe", key, () => isLive(row, runtime.now()))
-        return { id: idOf(row), version: versionOf(row), live }
+        return { id: idOf(row), version: versionOf(row), live, writtenAt: times.at(key, row.etag) }
       }
       for (const [key, head] of await eachKey(keys, read)) if (head !== undefined) heads.set(key, head)
       return heads
     },
+
+    serviceTime: (key) => times.now(key),
 
     compareVersions,
   }

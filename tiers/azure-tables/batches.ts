@@ -18,21 +18,23 @@ const PARALLEL = 8
 
 type Results<T> = Map<string, T | KvError>
 
-/** Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. */
+/** Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. `leftMs` gives the time that is left. */
 export function putMany(
   requests: TableRequests,
   writes: ReadonlyMap<string, Write>,
   now: number,
+  leftMs: () => number,
 ): Promise<Results<WriteResult>> {
   return eachGroup(writes, async (group) => {
     const entities = group.map(([key, write]) => entityOf(key, write, now))
     const [only] = entities
     const written =
       only !== undefined && entities.length === 1
-        ? [await requests.upsert("putMany", only)]
+        ? [await requests.upsert("putMany", only, leftMs())]
         : await requests.transact(
             "putMany",
             entities.map((entity): TransactionAction => ["upsert", entity, "Replace"]),
+            leftMs(),
           )
     return new Map(group.map(([key, { id }], index) => [key, resultOf(written?.[index] ?? {}, id)]))
   })
@@ -42,6 +44,7 @@ export function putMany(
 export function deleteMany(
   requests: TableRequests,
   removals: ReadonlyMap<string, unknown>,
+  leftMs: () => number,
 ): Promise<Results<WriteResult>> {
   return eachGroup(removals, async (group) => {
     const keys = group.map(([key]) => key)
@@ -49,11 +52,12 @@ export function deleteMany(
       const done = await requests.transact(
         "deleteMany",
         keys.map((rowKey): TransactionAction => ["delete", { partitionKey: partitionOf(rowKey), rowKey }]),
+        leftMs(),
       )
       if (done !== undefined) return new Map(keys.map((key) => [key, { applied: true }]))
     }
     return eachKey(keys, async (key) => {
-      await requests.remove("deleteMany", key, "*")
+      await requests.remove("deleteMany", key, "*", leftMs())
       return { applied: true }
     })
   })

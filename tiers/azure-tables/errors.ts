@@ -1,6 +1,6 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
-import { RequestTimedOut } from "../util/limited.ts"
+import { RequestTimedOut } from "../util/limited-request.ts"
 
 export const KIND = "azure-tables"
 

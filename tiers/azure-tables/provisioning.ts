@@ -2,7 +2,7 @@ import type { TableClient } from "@azure/data-tables"
 import type { ProvisioningReport, ProvisioningStep } from "../provisioning.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
-import { limited } from "../util/limited.ts"
+import { LimitedRequest } from "../util/limited-request.ts"
 import { leaseClient } from "./client.ts"
 import { toKvError } from "./errors.ts"
 import { tryOldTls, tryPlainHttp, type Verdict } from "./provisioning-transport.ts"
@@ -57,15 +57,15 @@ async function ensureTable(
 ): Promise<ProvisioningStep> {
   let status = 0
   try {
-    await limited(runtime, timeoutMs, undefined, (abortSignal) =>
-      client.createTable({
-        abortSignal,
-        // The SDK does not reject if the table exists already. Only the raw answer shows it.
-        onResponse: (response) => {
-          status = response.status
-        },
-      }),
-    )
+    const request = new LimitedRequest(runtime, timeoutMs)
+    const created = client.createTable({
+      abortSignal: request.cancel,
+      // The SDK does not reject if the table exists already. Only the raw answer shows it.
+      onResponse: (response) => {
+        status = response.status
+      },
+    })
+    await request.bound(created)
   } catch (error) {
     // Not "write": after an unknown outcome it is safe to provision again.
     throw toKvError(error, { operation: "provision", effect: "read" })

@@ -1,10 +1,11 @@
 import type { TableClient, TableEntity, TableEntityResultPage, TransactionAction } from "@azure/data-tables"
 import type { Runtime } from "../runtime.ts"
-import { limited } from "../util/limited.ts"
+import { LimitedRequest } from "../util/limited-request.ts"
 import { type Refusal, type Request, refusalOf, toKvError } from "./errors.ts"
 import { partitionOf, type Row } from "./row.ts"
+import type { ServiceTimes } from "./service-times.ts"
 
-/** A row was written; its new ETag, where the answer holds it. */
+/** The row was written. It has this ETag, if the answer shows it. */
 interface Written {
   etag?: string
 }
@@ -12,136 +13,187 @@ interface Written {
 interface RowsQuery {
   filter: string
   select: readonly string[]
-  /** Rows at most; the service gives no more than 1,000 at once. */
+  /** Maximum number of rows. The service returns at most 1,000. */
   top: number
-  /** Where the page before ended. */
+  /** The continuation of the page before. */
   continuation?: string | undefined
   /** Longest time, ms. @default that of every request */
   limitMs?: number
   signal?: AbortSignal | undefined
 }
 
-/** It may be empty and still have a continuation: the service ends a page at the borders of its own partitions, too. */
+/** A page can be empty and still have a continuation: the service also ends a page where its own partitions end. */
 type RowsPage = TableEntityResultPage<Record<string, unknown>>
 
+interface ReadOptions {
+  /** The properties to read. @default all */
+  select?: readonly string[]
+  /** Longest time, ms. @default that of every request */
+  limitMs?: number | undefined
+}
+
 /**
- * The requests that the backend makes of a table, each under a deadline of its own. What the service says is a value
- * where it is no failure, and a `KvError` where it is. `operation` is the backend's method, for those errors.
+ * The requests for the rows of one table. An answer that is no failure is a value, any other rejects with a `KvError`. `operation` is the
+ * method of the backend, for errors; `limitMs` the longest time of the request.
  */
 export interface TableRequests {
-  /** The row under the key, expired or not; with `select`, those of its properties alone. */
-  read(operation: string, key: string, select?: readonly string[]): Promise<Row | undefined>
-  /** `undefined` if a row is there already. */
-  insert(operation: string, entity: TableEntity): Promise<Written | undefined>
-  /** `undefined` if the row with this ETag is there no more. */
-  replace(operation: string, entity: TableEntity, etag: string): Promise<Written | undefined>
-  upsert(operation: string, entity: TableEntity): Promise<Written>
+  /** The row under the key, live or expired. */
+  read(operation: string, key: string, options?: ReadOptions): Promise<Row | undefined>
+  /** `undefined` if a row exists. */
+  insert(operation: string, entity: TableEntity, limitMs?: number): Promise<Written | undefined>
+  /** `undefined` if the row with this ETag no longer exists. */
+  replace(
+    operation: string,
+    entity: TableEntity,
+    etag: string,
+    limitMs?: number,
+  ): Promise<Written | undefined>
+  upsert(operation: string, entity: TableEntity, limitMs?: number): Promise<Written>
   /** Whether a row was removed: the one with this ETag, or any for `*`. */
-  remove(operation: string, key: string, etag: string): Promise<boolean>
-  /** All of the actions or none, on rows of one partition. In their order, or `undefined` if one of them found no row. */
-  transact(operation: string, actions: TransactionAction[]): Promise<readonly Written[] | undefined>
+  remove(operation: string, key: string, etag: string, limitMs?: number): Promise<boolean>
+  /** Writes rows of one partition, all or none. Resolves to the results in order, or to `undefined` if an action found no row. */
+  transact(
+    operation: string,
+    actions: TransactionAction[],
+    limitMs?: number,
+  ): Promise<readonly Written[] | undefined>
   page(operation: string, query: RowsQuery): Promise<RowsPage>
 }
 
-/** Rows in a page; the service's limit. */
+/** The service's limit of rows in a page. */
 const MAX_PAGE = 1_000
 
 const ABSENT: readonly Refusal[] = ["absent"]
 const EXISTS: readonly Refusal[] = ["exists"]
 const GONE: readonly Refusal[] = ["absent", "changed"]
 
-interface Sent extends Request {
-  readonly limitMs?: number | undefined
-  readonly signal?: AbortSignal | undefined
+export interface TableRequestOptions {
+  readonly runtime: Runtime
+  /** Longest time of a request that gives none, ms. */
+  readonly requestTimeoutMs: number
+  /** Learns from the answers. */
+  readonly times: ServiceTimes
 }
 
-/**
- * @param clientFor gives the client for a request, or throws if there is none
- * @param requestTimeoutMs that one request may take
- */
+/** @param clientFor gives the client for a request, or throws if there is none */
 export function tableRequests(
   clientFor: (request: Request) => TableClient,
-  runtime: Runtime,
-  requestTimeoutMs: number,
+  { runtime, requestTimeoutMs, times }: TableRequestOptions,
 ): TableRequests {
-  type Ask<T> = (client: TableClient, abortSignal: AbortSignal) => Promise<T>
-  async function send<T>(request: Sent, ask: Ask<T>): Promise<T>
-  async function send<T>(request: Sent, ask: Ask<T>, expected: readonly Refusal[]): Promise<T | undefined>
-  async function send<T>(
-    request: Sent,
-    ask: Ask<T>,
-    expected: readonly Refusal[] = [],
-  ): Promise<T | undefined> {
-    const { limitMs = requestTimeoutMs, signal } = request
-    const client = clientFor(request)
-    try {
-      return await limited(runtime, limitMs, signal, (cancel) => ask(client, cancel))
-    } catch (error) {
-      signal?.throwIfAborted()
-      const refusal = refusalOf(error)
-      if (refusal !== undefined && expected.includes(refusal)) return undefined
-      throw toKvError(error, request)
-    }
+  /** The time and the options of a request. Its caller calls the SDK itself: no frame is between a method and the SDK. */
+  function begin(limitMs = requestTimeoutMs, signal?: AbortSignal) {
+    const limited = new LimitedRequest(runtime, limitMs, signal)
+    const sent = times.moment()
+    const onResponse = (response: { headers: { get(name: string): string | undefined } }) =>
+      times.answered(sent, response.headers.get("date"))
+    return { limited, sent, options: { abortSignal: limited.cancel, onResponse } }
+  }
+
+  /** Throws the `KvError` of a request, unless its answer is one of the refusals. */
+  function unless(refusals: readonly Refusal[], error: unknown, request: Request): undefined {
+    const refusal = refusalOf(error)
+    if (refusal === undefined || !refusals.includes(refusal)) throw toKvError(error, request)
   }
 
   return {
-    read: (operation, key, select) =>
-      send<Row>(
-        { operation, key, effect: "read" },
-        (client, abortSignal) =>
-          client.getEntity(partitionOf(key), key, {
-            abortSignal,
-            ...(select && { queryOptions: { select: [...select] } }),
-          }),
-        ABSENT,
-      ),
-
-    insert: (operation, entity) =>
-      send<Written>(
-        { operation, key: entity.rowKey, effect: "write" },
-        (client, abortSignal) => client.createEntity(entity, { abortSignal }),
-        EXISTS,
-      ),
-
-    replace: (operation, entity, etag) =>
-      send<Written>(
-        { operation, key: entity.rowKey, effect: "write" },
-        (client, abortSignal) => client.updateEntity(entity, "Replace", { etag, abortSignal }),
-        GONE,
-      ),
-
-    upsert: (operation, entity) =>
-      send<Written>({ operation, key: entity.rowKey, effect: "write" }, (client, abortSignal) =>
-        client.upsertEntity(entity, "Replace", { abortSignal }),
-      ),
-
-    async remove(operation, key, etag) {
-      const removed = await send(
-        { operation, key, effect: "write" },
-        (client, abortSignal) => client.deleteEntity(partitionOf(key), key, { etag, abortSignal }),
-        GONE,
-      )
-      return removed !== undefined
+    async read(operation, key, { select, limitMs } = {}) {
+      const request = { operation, key, effect: "read" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, options } = begin(limitMs)
+        const queryOptions = select && { queryOptions: { select: [...select] } }
+        return await limited.bound<Row>(
+          client.getEntity(partitionOf(key), key, { ...options, ...queryOptions }),
+        )
+      } catch (error) {
+        return unless(ABSENT, error, request)
+      }
     },
 
-    async transact(operation, actions) {
-      const done = await send(
-        { operation, effect: "write" },
-        (client, abortSignal) => client.submitTransaction(actions, { abortSignal }),
-        ABSENT,
-      )
-      return done?.subResponses
+    async insert(operation, entity, limitMs) {
+      const request = { operation, key: entity.rowKey, effect: "write" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, sent, options } = begin(limitMs)
+        const written: Written = await limited.bound(client.createEntity(entity, options))
+        times.written(entity.rowKey, sent, written.etag)
+        return written
+      } catch (error) {
+        return unless(EXISTS, error, request)
+      }
     },
 
-    page: (operation, { filter, select, top, continuation, limitMs, signal }) =>
-      send<RowsPage>({ operation, effect: "read", limitMs, signal }, async (client, abortSignal) => {
-        const rows = client.listEntities({ queryOptions: { filter, select: [...select] }, abortSignal })
+    async replace(operation, entity, etag, limitMs) {
+      const request = { operation, key: entity.rowKey, effect: "write" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, sent, options } = begin(limitMs)
+        const written: Written = await limited.bound(
+          client.updateEntity(entity, "Replace", { etag, ...options }),
+        )
+        times.written(entity.rowKey, sent, written.etag)
+        return written
+      } catch (error) {
+        return unless(GONE, error, request)
+      }
+    },
+
+    async upsert(operation, entity, limitMs) {
+      const request = { operation, key: entity.rowKey, effect: "write" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, sent, options } = begin(limitMs)
+        const written: Written = await limited.bound(client.upsertEntity(entity, "Replace", options))
+        times.written(entity.rowKey, sent, written.etag)
+        return written
+      } catch (error) {
+        throw toKvError(error, request)
+      }
+    },
+
+    async remove(operation, key, etag, limitMs) {
+      const request = { operation, key, effect: "write" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, options } = begin(limitMs)
+        await limited.bound(client.deleteEntity(partitionOf(key), key, { etag, ...options }))
+        return true
+      } catch (error) {
+        unless(GONE, error, request)
+        return false
+      }
+    },
+
+    async transact(operation, actions, limitMs) {
+      const request = { operation, effect: "write" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, sent, options } = begin(limitMs)
+        const { subResponses } = await limited.bound(client.submitTransaction(actions, options))
+        for (const { rowKey, etag } of subResponses)
+          if (rowKey !== undefined) times.written(rowKey, sent, etag)
+        return subResponses
+      } catch (error) {
+        return unless(ABSENT, error, request)
+      }
+    },
+
+    async page(operation, { filter, select, top, continuation, limitMs, signal }) {
+      const request = { operation, effect: "read" } as const
+      const client = clientFor(request)
+      try {
+        const { limited, options } = begin(limitMs, signal)
+        const rows = client.listEntities({ queryOptions: { filter, select: [...select] }, ...options })
         const pages = rows.byPage({
           maxPageSize: Math.min(top, MAX_PAGE),
           ...(continuation === undefined ? {} : { continuationToken: continuation }),
         })
-        const { value, done } = await pages.next()
+        const { value, done } = await limited.bound(pages.next())
         return done ? [] : value
-      }),
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw toKvError(error, request)
+      }
+    },
   }
 }

@@ -3,6 +3,7 @@ import type { Runtime, Timer } from "../runtime.ts"
 import { inParallel } from "../util/parallel.ts"
 import { tableRequests } from "./requests.ts"
 import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.ts"
+import { ServiceTimes } from "./service-times.ts"
 
 /**
  * Time for which a sweep leaves a row after its write and after its expiry, ms. Until then the row answers whether a write whose reply was
@@ -37,7 +38,8 @@ export interface ExpirySweep {
  * random partition. 0: no sweep.
  */
 export function startExpirySweep(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
-  const requests = tableRequests(() => client, runtime, TIMEOUT_MS)
+  const times = new ServiceTimes(client.tableName, runtime)
+  const requests = tableRequests(() => client, { runtime, requestTimeoutMs: TIMEOUT_MS, times })
   const waiting = new Map<string, string>()
   const pauses = new Set<() => void>()
   let partition = Math.floor(runtime.random() * PARTITIONS.length)

@@ -14,7 +14,7 @@ import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { BucketScan } from "../util/bucket-scan.ts"
 import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { countdown } from "../util/deadline.ts"
-import { dynamodbBatches, MAX_READ_BATCH, MAX_WRITE_BATCH } from "./batches.ts"
+import { batchGet, batchGotten, batchWrite, MAX_READ_BATCH, MAX_WRITE_BATCH } from "./batches.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
 import { isConditionFailure, KIND } from "./errors.ts"
 import { dynamodbRequests, type Request } from "./requests.ts"
@@ -80,7 +80,6 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   const { table, requestTimeoutMs = DEFAULTS.requestTimeoutMs, runtime = systemRuntime } = options
   const requests = dynamodbRequests(client, { table, requestTimeoutMs, runtime })
   const { open, close, request, clock } = requests
-  const batches = dynamodbBatches(requests, table)
 
   function getItem(key: string, projection?: Projection) {
     const input = { TableName: table, Key: primaryKey(key), ConsistentRead: true, ...projection }
@@ -156,7 +155,10 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
     },
 
     async getMany(keys, { timeoutMs } = {}) {
-      const { items, unprocessed } = await batches.read({ operation: "getMany", limitMs: timeoutMs }, keys)
+      if (keys.length === 0) return new Map()
+      const read = { operation: "getMany", effect: "read", limitMs: timeoutMs } as const
+      const output = await request(read, batchGet(table, keys))
+      const { items, unprocessed } = batchGotten(table, read.operation, output)
       const now = runtime.now()
       const found = new Map<string, StoredEntry | KvError>(unprocessed)
       for (const item of items) {
@@ -184,7 +186,12 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
         writes,
         ([key, write]) => [key, { PutRequest: { Item: itemOf(key, write, stamp) } }] as const,
       )
-      const failures = await batches.write({ operation: "putMany", limitMs: timeoutMs }, new Map(puts))
+      const failures = await batchWrite(
+        requests,
+        table,
+        { operation: "putMany", limitMs: timeoutMs },
+        new Map(puts),
+      )
       const results = Array.from(writes, ([key, { id }]): [string, WriteResult | KvError] => {
         const failure = failures.get(key) ?? lateness(clock, stamp, "putMany", key)
         return [key, failure ?? { applied: true, version: id }]
@@ -208,7 +215,12 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
         removals.keys(),
         (key) => [key, { DeleteRequest: { Key: primaryKey(key) } }] as const,
       )
-      const failures = await batches.write({ operation: "deleteMany", limitMs: timeoutMs }, new Map(deletes))
+      const failures = await batchWrite(
+        requests,
+        table,
+        { operation: "deleteMany", limitMs: timeoutMs },
+        new Map(deletes),
+      )
       return new Map(Array.from(failures, ([key, failure]) => [key, failure ?? { applied: true }]))
     },
 
@@ -219,14 +231,21 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
 
     async probe(keys, { timeoutMs = requestTimeoutMs } = {}) {
       const leftMs = countdown(runtime, timeoutMs)
-      const batch = { operation: "probe", limitMs: timeoutMs }
-      const { items, unprocessed } = await batches.read(batch, keys, HEAD_PROJECTION)
-      const ours = items.filter(hasIdentity)
-      const others = items.filter((item) => !hasIdentity(item)).map(keyOf)
-      const whole = await batches.read({ ...batch, limitMs: leftMs() }, others)
-      const heads = new Map<string, RowHead | KvError>([...unprocessed, ...whole.unprocessed])
+      const heads = new Map<string, RowHead | KvError>()
+      const read = async (keys: readonly string[], projection?: Projection) => {
+        if (keys.length === 0) return []
+        const output = await request(
+          { operation: "probe", effect: "read", limitMs: leftMs() },
+          batchGet(table, keys, projection),
+        )
+        const { items, unprocessed } = batchGotten(table, "probe", output)
+        for (const [key, error] of unprocessed) heads.set(key, error)
+        return items
+      }
+      const items = await read(keys, HEAD_PROJECTION)
+      const others = await read(items.filter((item) => !hasIdentity(item)).map(keyOf))
       const now = runtime.now()
-      for (const item of [...ours, ...whole.items]) {
+      for (const item of [...items.filter(hasIdentity), ...others]) {
         heads.set(
           keyOf(item),
           orCorrupt(() => headOf(item, now)),

@@ -1,6 +1,7 @@
-import type { WriteRequest } from "@aws-sdk/client-dynamodb"
+import type { BatchGetItemCommandOutput, WriteRequest } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import { ofKey } from "../util/key-error.ts"
+import type { DynamoDbSdk } from "./client.ts"
 import { KIND } from "./errors.ts"
 import type { DynamoDbRequests } from "./requests.ts"
 import { type Item, keyOf, type Projection, primaryKey } from "./row.ts"
@@ -9,64 +10,50 @@ import { type Item, keyOf, type Projection, primaryKey } from "./row.ts"
 export const MAX_READ_BATCH = 100
 export const MAX_WRITE_BATCH = 25
 
-interface Batch {
-  /** The method of the backend that sends it. */
-  operation: string
-  limitMs?: number | undefined
+/** Reads the rows under the keys, or the projected attributes of them, in one request. */
+export function batchGet(table: string, keys: readonly string[], projection?: Projection) {
+  const rows = { Keys: keys.map(primaryKey), ConsistentRead: true, ...projection }
+  return (sdk: DynamoDbSdk) => new sdk.BatchGetItemCommand({ RequestItems: { [table]: rows } })
 }
 
-interface ReadBatch {
-  /** The rows that are there. */
-  items: readonly Item[]
-  /** The keys that the service left unprocessed, each with its error. */
-  unprocessed: Map<string, KvError>
-}
-
-export interface DynamoDbBatches {
-  /** Reads the rows under the keys in one request, or the projected attributes of them. */
-  read(batch: Batch, keys: readonly string[], projection?: Projection): Promise<ReadBatch>
-  /** Sends one write for each key in one request. Each key is in the map, with its error if it has one. */
-  write(batch: Batch, writes: ReadonlyMap<string, WriteRequest>): Promise<Map<string, KvError | undefined>>
-}
-
-/** The batched requests of one backend. Neither sends a request without keys. */
-export function dynamodbBatches({ request }: DynamoDbRequests, table: string): DynamoDbBatches {
-  function unprocessed(operation: string, key: string): KvError {
-    const message = `DynamoDB left the key out of a batch on table ${table}, for lack of capacity; try again later`
-    return new KvError("THROTTLED", message, { operation, backend: KIND, key })
-  }
-
+/** The rows in the answer, and the error of each key that the service left unprocessed. */
+export function batchGotten(
+  table: string,
+  operation: string,
+  { Responses, UnprocessedKeys }: BatchGetItemCommandOutput,
+): { items: readonly Item[]; unprocessed: Map<string, KvError> } {
+  const left = UnprocessedKeys?.[table]?.Keys?.map(keyOf) ?? []
   return {
-    async read({ operation, limitMs }, keys, projection) {
-      if (keys.length === 0) return { items: [], unprocessed: new Map() }
-      const rows = { Keys: keys.map(primaryKey), ConsistentRead: true, ...projection }
-      const { Responses, UnprocessedKeys } = await request(
-        { operation, effect: "read", limitMs },
-        (sdk) => new sdk.BatchGetItemCommand({ RequestItems: { [table]: rows } }),
-      )
-      const left = UnprocessedKeys?.[table]?.Keys?.map(keyOf) ?? []
-      return {
-        items: Responses?.[table] ?? [],
-        unprocessed: new Map(left.map((key) => [key, unprocessed(operation, key)])),
-      }
-    },
-
-    async write({ operation, limitMs }, writes) {
-      if (writes.size === 0) return new Map()
-      const keys = [...writes.keys()]
-      try {
-        const { UnprocessedItems } = await request(
-          { operation, effect: "write", limitMs },
-          (sdk) => new sdk.BatchWriteItemCommand({ RequestItems: { [table]: [...writes.values()] } }),
-        )
-        const left = new Set(UnprocessedItems?.[table]?.map(writtenKey))
-        return new Map(keys.map((key) => [key, left.has(key) ? unprocessed(operation, key) : undefined]))
-      } catch (error) {
-        if (!(error instanceof KvError) || error.code === "CLOSED") throw error
-        return new Map(keys.map((key) => [key, ofKey(error, key)]))
-      }
-    },
+    items: Responses?.[table] ?? [],
+    unprocessed: new Map(left.map((key) => [key, unprocessed(table, operation, key)])),
   }
+}
+
+/** Sends one write for each key in one request. Each key is in the map, with its error if it has one. */
+export async function batchWrite(
+  { request }: DynamoDbRequests,
+  table: string,
+  { operation, limitMs }: { operation: string; limitMs: number | undefined },
+  writes: ReadonlyMap<string, WriteRequest>,
+): Promise<Map<string, KvError | undefined>> {
+  if (writes.size === 0) return new Map()
+  const keys = [...writes.keys()]
+  try {
+    const { UnprocessedItems } = await request(
+      { operation, effect: "write", limitMs },
+      (sdk) => new sdk.BatchWriteItemCommand({ RequestItems: { [table]: [...writes.values()] } }),
+    )
+    const left = new Set(UnprocessedItems?.[table]?.map(writtenKey))
+    return new Map(keys.map((key) => [key, left.has(key) ? unprocessed(table, operation, key) : undefined]))
+  } catch (error) {
+    if (!(error instanceof KvError) || error.code === "CLOSED") throw error
+    return new Map(keys.map((key) => [key, ofKey(error, key)]))
+  }
+}
+
+function unprocessed(table: string, operation: string, key: string): KvError {
+  const message = `DynamoDB left the key out of a batch on table ${table}, for lack of capacity; try again later`
+  return new KvError("THROTTLED", message, { operation, backend: KIND, key })
 }
 
 function writtenKey({ PutRequest, DeleteRequest }: WriteRequest): string {

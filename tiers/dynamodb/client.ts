@@ -31,7 +31,7 @@ export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
 
 export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
-  /** Sends each command once, without retries, by `sendIn`. */
+  /** Sends each command once, without retries, in its exchange: see `beginExchange`. */
   readonly client: DynamoDBClient
   /** Closes the client if it was made here and has no other user. */
   close(): Promise<void>

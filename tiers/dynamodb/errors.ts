@@ -1,6 +1,6 @@
 import type { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb"
 import { KvError, type KvErrorCode } from "../errors.ts"
-import { RequestTimedOut } from "../util/limited.ts"
+import { RequestTimedOut } from "../util/limited-request.ts"
 
 export const KIND = "dynamodb"
 

@@ -1,50 +1,35 @@
-import type {
-  $Command,
-  DynamoDBClient,
-  DynamoDBClientResolvedConfig,
-  ServiceInputTypes,
-  ServiceOutputTypes,
-} from "@aws-sdk/client-dynamodb"
-
-export type DynamoDbCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = $Command<
-  Input,
-  Output,
-  DynamoDBClientResolvedConfig,
-  ServiceInputTypes,
-  ServiceOutputTypes
->
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
+import type { AnswerClock, Moment } from "../util/answer-clock.ts"
 
 /** One request over HTTP with its answer. */
-export interface Exchange {
+interface Exchange {
   /** Cancels the request, also in the middle of the body of its answer. */
   readonly cancel: AbortSignal
-  /** Is called when the head of an answer has come, with its header `Date`. */
-  answered(date: unknown): void
+  readonly sent: Moment
+  /** Learns the time of the answer. */
+  readonly clock: AnswerClock
 }
 
 /** The input of each command under way → its exchange. */
 const exchanges = new WeakMap<object, Exchange>()
 
-/** Sends a command over a client that {@link addExchanges} has prepared. */
-export function sendIn<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
-  client: DynamoDBClient,
-  command: DynamoDbCommand<Input, Output>,
-  exchange: Exchange,
-): Promise<Output> {
-  exchanges.set(command.input, exchange)
-  // The abort signal is no option of `send`: with options the SDK builds its middleware chain anew, a quarter of the CPU of a request.
-  return client.send(command)
+/**
+ * Begins the exchange of a command, which is to be sent over a client of {@link addExchanges}, without options: with options the SDK builds
+ * its middleware chain anew, which is a quarter of the CPU of a request. So the abort signal is none of them.
+ */
+export function beginExchange({ input }: { input: object }, cancel: AbortSignal, clock: AnswerClock): void {
+  exchanges.set(input, { cancel, sent: clock.moment(), clock })
 }
 
-/** Adds the innermost middleware, which sends the HTTP request itself, within its exchange. */
+/** Adds the innermost middleware, which makes the HTTP request in the exchange of its command. */
 export function addExchanges(client: DynamoDBClient): void {
   client.middlewareStack.add(
     (next) => async (args) => {
       const exchange = exchanges.get(args.input)
       if (exchange === undefined) return next(args)
-      const { requestHandler } = client.config
-      const answer = await requestHandler.handle(args.request, { abortSignal: exchange.cancel })
-      exchange.answered(dateOf(answer.response))
+      const { cancel, sent, clock } = exchange
+      const answer = await client.config.requestHandler.handle(args.request, { abortSignal: cancel })
+      clock.learnDate(sent, dateOf(answer.response))
       return answer
     },
     { name: "exchangeMiddleware", step: "deserialize", priority: "low" },
@@ -52,8 +37,7 @@ export function addExchanges(client: DynamoDBClient): void {
 }
 
 function dateOf(response: unknown): unknown {
-  const headers = property(response, "headers")
-  return property(headers, "date")
+  return property(property(response, "headers"), "date")
 }
 
 function property(of: unknown, name: string): unknown {

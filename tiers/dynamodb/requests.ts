@@ -1,11 +1,17 @@
-import type { DynamoDBClient, ServiceInputTypes, ServiceOutputTypes } from "@aws-sdk/client-dynamodb"
+import type {
+  $Command,
+  DynamoDBClient,
+  DynamoDBClientResolvedConfig,
+  ServiceInputTypes,
+  ServiceOutputTypes,
+} from "@aws-sdk/client-dynamodb"
 import type { Runtime } from "../runtime.ts"
 import { AnswerClock } from "../util/answer-clock.ts"
-import { limited } from "../util/limited.ts"
+import { LimitedRequest } from "../util/limited-request.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
 import { type FailedRequest, KIND, toKvError } from "./errors.ts"
-import { type DynamoDbCommand, sendIn } from "./exchange.ts"
+import { beginExchange } from "./exchange.ts"
 
 /** One request, with what its errors say of it. */
 export interface Request extends Omit<FailedRequest, "table"> {
@@ -18,7 +24,7 @@ export interface Request extends Omit<FailedRequest, "table"> {
 /** Makes the command to send. */
 export type MakeCommand<Input extends ServiceInputTypes, Output extends ServiceOutputTypes> = (
   sdk: DynamoDbSdk,
-) => DynamoDbCommand<Input, Output>
+) => $Command<Input, Output, DynamoDBClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>
 
 export interface DynamoDbRequests {
   /** The time of the service, from the answers to the requests. */
@@ -47,14 +53,12 @@ export function dynamodbRequests(
     close: () => connection.close(),
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
-      signal?.throwIfAborted()
       const { sdk, client } = connection.use(request.operation, request.key)
-      const sent = clock.moment()
-      const answered = (date: unknown) => clock.learnDate(sent, date)
       try {
-        return await limited(runtime, limitMs, signal, (cancel) =>
-          sendIn(client, command(sdk), { cancel, answered }),
-        )
+        const limited = new LimitedRequest(runtime, limitMs, signal)
+        const toSend = command(sdk)
+        beginExchange(toSend, limited.cancel, clock)
+        return await limited.bound(client.send(toSend))
       } catch (error) {
         signal?.throwIfAborted()
         throw toKvError(error, { table, ...request })

@@ -54,6 +54,14 @@ export class AnswerClock {
     if (!Number.isNaN(earliest)) this.learn(sent, { earliest, latest: earliest + 1_000 })
   }
 
+  /** Whether an answer to the request that was sent at `sent`, with a time in this span, differs by more than `errorMs` from what is known. */
+  contradicts(sent: Moment, { earliest, latest }: Span, errorMs: number): boolean {
+    const known = this.now()
+    if (known === undefined) return false
+    const { longest } = elapsed(sent, this.moment())
+    return earliest > known.latest + errorMs || latest + longest < known.earliest - errorMs
+  }
+
   /** The time of the service now; `undefined` before the first answer. Differences between the clocks of its servers are not included. */
   now(): Span | undefined {
     if (this.#known === undefined) return undefined

@@ -2,8 +2,9 @@ import { Agent } from "node:http"
 import { DynamoDBClient, GetItemCommand, ListTablesCommand } from "@aws-sdk/client-dynamodb"
 import { describe, expect, test } from "vitest"
 import { connectDynamodb } from "../../../tiers/dynamodb/client.ts"
-import { sendIn } from "../../../tiers/dynamodb/exchange.ts"
+import { beginExchange } from "../../../tiers/dynamodb/exchange.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
+import { AnswerClock } from "../../../tiers/util/answer-clock.ts"
 import { changed } from "../../support/canary.ts"
 
 describe("@aws-sdk/client-dynamodb", () => {
@@ -22,7 +23,12 @@ describe("@aws-sdk/client-dynamodb", () => {
     client.destroy()
   })
 
-  const exchange = { cancel: new AbortController().signal, answered() {} }
+  const clock = new AnswerClock(systemRuntime)
+  /** Sends a command as a backend does. */
+  const sendOver = (client: DynamoDBClient, command: GetItemCommand) => {
+    beginExchange(command, new AbortController().signal, clock)
+    return client.send(command)
+  }
 
   test("retries no more once retryMiddleware is replaced on a copy of the stack", async () => {
     let requests = 0
@@ -35,7 +41,7 @@ describe("@aws-sdk/client-dynamodb", () => {
     await expect(client.send(command())).rejects.toThrow("reset")
     expect(requests).toBe(2)
     const connection = await connectDynamodb(client, systemRuntime)
-    await expect(sendIn(connection.client, command(), exchange)).rejects.toThrow("reset")
+    await expect(sendOver(connection.client, command())).rejects.toThrow("reset")
     expect(requests, changed("the AWS SDK's middleware stack")).toBe(3)
     client.destroy()
   })
@@ -52,8 +58,8 @@ describe("@aws-sdk/client-dynamodb", () => {
     const connection = await connectDynamodb(client, systemRuntime)
     for (const [send, attempts] of [
       [() => client.send(command()), 2],
-      [() => sendIn(connection.client, command(), exchange), 1],
-      [() => sendIn(connection.client, command(), exchange), 1],
+      [() => sendOver(connection.client, command()), 1],
+      [() => sendOver(connection.client, command()), 1],
       [() => client.send(command()), 2],
     ] as const) {
       requests = 0

@@ -100,4 +100,23 @@ describe("the time of a service", () => {
   })
 })
 
+test("an answer contradicts what is known if it differs by more than the error", async () => {
+  const runtime = testRuntime(START)
+  const clock = new AnswerClock(runtime)
+  const at = (time: number) => ({ earliest: time, latest: time })
+  expect(clock.contradicts(clock.moment(), at(0), 0)).toBe(false)
+  clock.learn(clock.moment(), { earliest: START, latest: START + 1_000 })
+  for (const [time, expected] of [
+    [START - 101, true],
+    [START - 100, false],
+    [START + 1_100, false],
+    [START + 1_101, true],
+  ] as const) {
+    expect(clock.contradicts(clock.moment(), at(time), 100)).toBe(expected)
+  }
+  const sent = clock.moment()
+  await runtime.advance(10_000)
+  expect(clock.contradicts(sent, at(START), 100), "the time of the request counts").toBe(false)
+})
+
 const width = (clock: AnswerClock) => known(clock).latest - known(clock).earliest

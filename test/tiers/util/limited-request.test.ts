@@ -1,6 +1,17 @@
 import { expect, test } from "vitest"
-import { limited, RequestTimedOut } from "../../../tiers/util/limited.ts"
+import type { Runtime } from "../../../tiers/runtime.ts"
+import { LimitedRequest, RequestTimedOut } from "../../../tiers/util/limited-request.ts"
 import { settle, testRuntime } from "../../support/runtime.ts"
+
+async function limited<T>(
+  runtime: Runtime,
+  limitMs: number,
+  signal: AbortSignal | undefined,
+  send: (cancel: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const request = new LimitedRequest(runtime, limitMs, signal)
+  return request.bound(send(request.cancel))
+}
 
 /** A request that is never answered, with what became of it. */
 function unanswered() {
