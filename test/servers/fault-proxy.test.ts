@@ -55,6 +55,16 @@ describe("the fault proxy over HTTP/1.1", () => {
     expect(proxy.requests - before).toBe(3)
   })
 
+  test("stall passes a request on late, and never if the client has gone", async () => {
+    proxy.inject({ kind: "stall", delayMs: 50 })
+    expect(await post("a")).toBe("200 echo a")
+    proxy.inject({ kind: "stall", delayMs: 50 })
+    await expect(post("b", 10)).rejects.toThrow("gave up")
+    proxy.inject({ kind: "stall", delayMs: 100 })
+    expect(await post("c")).toBe("200 echo c")
+    expect(served).toEqual(["a", "c"])
+  })
+
   test("drop-reply lets the server do its work and resets the client", async () => {
     const rule = proxy.inject({ kind: "drop-reply" })
     await expect(post("a")).rejects.toMatchObject({ code: "ECONNRESET" })

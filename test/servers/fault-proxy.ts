@@ -8,6 +8,11 @@ import { listenOnLoopback } from "./server.ts"
 export type Fault =
   /** The server gets the request and carries it out; the connection is reset instead of its reply being passed on. */
   | { kind: "drop-reply" }
+  /**
+   * The request, and whatever follows it on the connection, is passed on after `delayMs`, or never if the client has closed the
+   * connection by then.
+   */
+  | { kind: "stall"; delayMs: number }
   /** The reply, and whatever follows it on the connection, is passed on after `delayMs`. */
   | { kind: "delay-reply"; delayMs: number }
   /** The connection is reset before the server gets the request. */
@@ -149,6 +154,18 @@ function forward(
   /** Settles when everything so far has gone to the client, so that a delay holds back what follows it as well. */
   let sent = Promise.resolve()
 
+  /** Settles when everything so far has gone to the server. `undefined`: nothing is held back. */
+  let passed: Promise<void> | undefined
+
+  const pass = (bytes: Buffer) => {
+    if (passed === undefined) server.write(bytes)
+    else {
+      passed = passed.then(() => {
+        if (!client.destroyed) server.write(bytes)
+      })
+    }
+  }
+
   const reply = (bytes: string | Buffer) => {
     const wait = delayMs
     delayMs = 0
@@ -160,10 +177,13 @@ function forward(
     switch (fault.kind) {
       case "drop-reply":
         doomed.add(piece.stream)
-        return void server.write(piece.bytes)
+        return pass(piece.bytes)
       case "delay-reply":
         delayMs = fault.delayMs
-        return void server.write(piece.bytes)
+        return pass(piece.bytes)
+      case "stall":
+        passed = Promise.all([passed, sleep(fault.delayMs)]).then(() => {})
+        return pass(piece.bytes)
       case "reset":
         return void client.resetAndDestroy()
       case "respond":
@@ -187,7 +207,7 @@ function forward(
     for (const piece of framing.split(chunk)) {
       if (deaf || client.destroyed) return
       const rule = piece.request && judge(piece.request)
-      if (rule === undefined) server.write(piece.bytes)
+      if (rule === undefined) pass(piece.bytes)
       else meet(rule, piece)
     }
   })
