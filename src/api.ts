@@ -246,6 +246,12 @@ export interface KvOptions extends StoreResilience {
   /** Settings of L1; `false` turns L1 off. @default {} */
   l1?: L1Options | false
   /**
+   * `true`: `kv()` resolves although the server of the backend cannot be reached, and calls reject with `UNAVAILABLE` until it can be. It
+   * concerns a backend made here that connects when it opens: Redis. Wrong credentials and the like reject in any case.
+   * @default false: `kv()` rejects after the write's `timeoutMs`
+   */
+  openLazily?: boolean
+  /**
    * How long L1 does not hold a key after a write of it that got no answer, ms: the time within which the service may still apply
    * the write. @default 30_000
    */

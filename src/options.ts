@@ -114,6 +114,7 @@ const KV_CHECKS: Checks = {
   l1: optional(optionsOrFalse("l1", L1_CHECKS)),
   telemetry: optional(optionsOrFalse("telemetry", TELEMETRY_CHECKS)),
   ...RESILIENCE_CHECKS,
+  openLazily: optional(bool("openLazily")),
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
   runtime: runtimeOption,
 }
@@ -124,6 +125,7 @@ export interface KvSettings {
   resilience: StoreResilience
   /** Longest time of one request of a backend that is made here, where the call does not say, ms. */
   timeoutMs: number
+  openLazily: boolean
   quarantineMs: number
   runtime: Runtime
 }
@@ -137,6 +139,7 @@ export function kvSettings(options: KvOptions | undefined): KvSettings {
     telemetry: options?.telemetry ?? {},
     resilience: { timeoutMs, attemptTimeoutMs, retryBudget, maxConcurrency, maxQueue },
     timeoutMs: timeoutsOf(timeoutMs).write,
+    openLazily: options?.openLazily ?? false,
     quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
     runtime: options?.runtime ?? systemRuntime,
   }

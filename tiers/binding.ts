@@ -27,8 +27,13 @@ export interface BackendDescription<Settings extends object = object> {
 
 export interface MakeOptions {
   readonly runtime: Runtime
-  /** Longest time of one call of the store, ms. */
+  /** Longest time of one request, where the call has no limit of its own, ms. */
   readonly timeoutMs: number
+  /**
+   * Whether the backend opens although its server cannot be reached; its calls are `UNAVAILABLE` until it can. Backends that connect with
+   * their first call need not look at it. @default false
+   */
+  readonly openLazily?: boolean | undefined
 }
 
 /** Makes a `BINDING_INVALID` error. `message` is a predicate; its subject is put before it: "The backend URL names no path". */

@@ -23,13 +23,14 @@ export const redisDescription: BackendDescription<RedisPlace> = {
       }
     },
   },
-  async make({ prefix, ...settings }, { runtime, timeoutMs }) {
+  async make({ prefix, ...settings }, { runtime, timeoutMs, openLazily = false }) {
     const { redis } = await import("./backend.ts")
     return redis(settings, {
       ...(prefix === undefined ? {} : { prefix }),
       runtime,
       requestTimeoutMs: timeoutMs,
       connectTimeoutMs: timeoutMs,
+      openLazily,
     })
   },
 }
