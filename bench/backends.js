@@ -12,8 +12,8 @@ const WARM_UP_US = 1_000_000
 const ROUND_US = 200_000
 
 /**
- * What a store costs the process that uses it, beside the bare SDK: processor time a key, not time on the clock, against
- * the vendors' own servers, which run as processes of their own. A server that is not on the machine is named and skipped.
+ * The processor time that a store takes for a key, compared with the bare SDK. The vendors' servers run in processes of
+ * their own. A server that is not on the machine is named and skipped.
  */
 export async function backends() {
   for (const [name, start] of Object.entries({ dynamodb, firestore, "azure-tables": azureTables, redis })) {
@@ -38,7 +38,7 @@ async function measure(bare) {
   const keys = Array.from({ length: KEYS }, (_, index) => `user:${index}`)
   await store.setMany(keys.map((key) => [key, VALUE]))
 
-  // A walk in steps prime to the number of keys: every key once, none near the last.
+  // The step is coprime to the number of keys: every key comes once, and none is near the previous one.
   let at = 0
   const next = () => {
     at = (at + 3_827) % KEYS
@@ -82,7 +82,7 @@ async function measure(bare) {
   table(`${bare.name}, processor time a key`, ["", "bare SDK", "kv(), L1 off", "ratio", "goal"], rows)
 }
 
-/** Both in turn, round by round; the median of the rounds' ratios counts, since the machine's speed drifts. */
+/** The two take turns, and the result is the median of the rounds' ratios, because the speed of the machine drifts. */
 async function row(title, keys, bare, ours, goal = {}) {
   const [bareRuns, ourRuns] = [await runsFor(bare), await runsFor(ours)]
   const spent = { bare: [], ours: [] }
@@ -95,7 +95,7 @@ async function row(title, keys, bare, ours, goal = {}) {
   return [title, us(spent.bare), us(spent.ours), `${ratio.toFixed(2)}×`, verdict(ratio, goal)]
 }
 
-/** Warms the function up, and finds out how often it has to run for a round. */
+/** Warms the function up. Returns how often it has to run for a round. */
 async function runsFor(run) {
   let spent = 0
   let last = 0

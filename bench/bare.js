@@ -1,13 +1,13 @@
 import { startAzurite, startDynamodbLocal, startFirestoreEmulator, startRedis } from "./servers.js"
 
 /**
- * The vendors' SDKs as their manuals show them, on the rows of a store: what `kv()` is held against. Each starts its
- * server, makes a new table, and gives
+ * The vendors' SDKs as their manuals show them, on the rows of a store, for comparison with `kv()`. Each starts its server,
+ * makes a new table, and gives
  *
  * - `name`, and the `url` under which `kv()` finds the same table;
  * - `get(key)`, the call for one key;
- * - `scan(prefix)`, the fewest queries that return the rows, as a number of rows;
- * - `goalAtOnce`, what is aimed at for many reads at once;
+ * - `scan(prefix)`, which reads the rows in the fewest queries, and returns their number;
+ * - `goalAtOnce`, the goal for many reads at once;
  * - `backend()`, a backend of its own over the table; `stop()`.
  */
 
@@ -84,7 +84,7 @@ export async function dynamodb() {
 
 export async function firestore() {
   const server = await startFirestoreEmulator()
-  // Else the SDK looks for a metadata service on the network, for seconds.
+  // Otherwise the SDK looks for a metadata service on the network, which takes seconds.
   process.env.METADATA_SERVER_DETECTION = "none"
   const { Firestore } = await import("@google-cloud/firestore")
   const projectId = "demo-bench"
@@ -122,7 +122,7 @@ export async function azureTables() {
   const { AzureNamedKeyCredential, TableClient } = await import("@azure/data-tables")
   const { bucketOf } = await import("tiered-kv/bucket")
   const account = "devstoreaccount1"
-  // Azurite's own, the same everywhere; Microsoft documents it.
+  // The key that every Azurite has; Microsoft documents it.
   const key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
   const endpoint = `http://127.0.0.1:${server.port}/${account}`
   const credential = new AzureNamedKeyCredential(account, key)

@@ -4,7 +4,7 @@ import { table } from "./compare.js"
 
 const CALLERS = 10_000
 
-/** Many callers that want one cold key at once: reads of the backend, loads, and how long until all are served. */
+/** Many concurrent callers of one cold key: reads of the backend, loads, and the time until all have their answer. */
 export async function coldKey() {
   const rows = []
   for (const call of ["getText", "getOrSet"]) {

@@ -21,7 +21,7 @@ export async function lmdb() {
     await Promise.all(puts)
     await cached.setMany(keys.map((key) => [key, value]))
 
-    // A walk in steps prime to the number of keys: every key once, none near the last.
+    // The step is coprime to the number of keys: every key comes once, and none is near the previous one.
     let at = 0
     const next = () => {
       at = (at + 38_273) % KEYS

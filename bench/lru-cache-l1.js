@@ -5,9 +5,9 @@ const GLANCE_MS = 200
 const LOOK_UPS_PER_GLANCE = 8
 
 /**
- * L1 on `lru-cache`, as well as that can be done: the candidate that decision 0011 was taken against. One object an entry, its
- * deadline a small integer, no callbacks; the clock is trusted for 8 look-ups, as L1 does it. It leaves out what L1 has
- * besides: negative entries, two times an entry, the exact clock near a deadline, most counters.
+ * The best L1 on `lru-cache` that we know: the other candidate of decision 0011. One object an entry, its deadline a small
+ * integer, no callbacks; the clock is trusted for 8 look-ups, as L1 does it. It lacks what L1 has in addition: negative
+ * entries, two times an entry, the exact clock near a deadline, most counters.
  */
 export class LruCacheL1 {
   #held

@@ -9,8 +9,8 @@ const COUNTED_CALLS = 5_000
  * so that a machine whose speed drifts moves all of them alike; what counts is the ratio of a loop's time to the first
  * one's of the same round, the median of the rounds. The quartiles of the ratio beside it say how noisy the machine was.
  *
- * Every loop is a function of its own, or they would share what the compiler learned, and gives a sum of its answers: the
- * sums have to agree, so that all do the same work.
+ * Every loop is a function of its own, because loops in one function would share its type feedback. It returns a sum of its
+ * answers. The sums have to agree, so that all loops do the same work.
  *
  * @param {string} title
  * @param {Record<string, (calls: number) => number | Promise<number>>} loops the first is the reference
@@ -69,20 +69,20 @@ function verdict(ratio, goal) {
 }
 
 /**
- * Keys with texts of 100 bytes, and a random order to ask for them in. What is asked with are strings of their own, as a
- * program makes them for each call: equal to those that are held, not the same.
+ * Keys with texts of 100 bytes, and a random order of look-ups. The keys of the look-ups (`asked`) are other strings of the
+ * same content, as a program makes them for each call.
  */
 export function randomKeys(count) {
   const keys = Array.from({ length: count }, (_, i) => flat(`user:${i}`))
   const asked = keys.map(flat)
   const texts = keys.map(() => flat(randomBytes(50).toString("hex")))
   const order = new Uint32Array(1 << 20).map(() => Math.random() * count)
-  /** In which to fill: one that has nothing to do with where the keys lie in memory. */
+  /** The order of the fills, unrelated to the order of the keys in memory. */
   const shuffled = [...keys.keys()].sort(() => Math.random() - 0.5)
   return { keys, asked, texts, order, shuffled, mask: order.length - 1 }
 }
 
-/** A string of its own, in one piece, as a backend would deliver it. */
+/** A flat copy of the string, as a backend would return it. */
 export function flat(text) {
   return Buffer.from(text).toString("latin1")
 }

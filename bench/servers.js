@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 /** The server is not on this machine; the message says what is missing. */
 export class ServerMissing extends Error {}
 
-/** The packages that carry servers are those of the tests. */
+/** The packages with servers are the development dependencies of the project. */
 const fromRoot = createRequire(new URL("../package.json", import.meta.url))
 
 export async function startDynamodbLocal() {
@@ -107,7 +107,7 @@ function packageFolder(name) {
   }
 }
 
-/** Beside the emulator's command on the PATH, or in the SDK of the `gcloud` there. */
+/** The jar lies beside the emulator's command on the PATH, or in the SDK of the `gcloud` on the PATH. */
 function emulatorJar() {
   const jar = "cloud-firestore-emulator.jar"
   const candidates = (process.env.PATH ?? "").split(delimiter).flatMap((folder) => {

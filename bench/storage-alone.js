@@ -13,9 +13,9 @@ async function memory() {
   return { empty, beyond, expiring: (await memoryOf(200_000, Date.now() + 1e9)).beyond }
 }
 
-/** Bytes of an empty one, and of an entry beyond its key and its value. */
+/** Bytes of an empty candidate, and of an entry beyond its key and its value. */
 async function memoryOf(count, expiresAt) {
-  // Once before it counts, so that the code is there.
+  // Once before the measurement, so that the code is loaded.
   fill({ [which]: candidate(which, 10) }, "key", Buffer.alloc(VALUE_BYTES, "x"), versionOf(1), expiresAt)
   const before = await settled()
   const held = candidate(which, count)
@@ -37,7 +37,7 @@ async function memoryOf(count, expiresAt) {
   return { empty, beyond }
 }
 
-/** Processor time of the dearest fills, ms, those left out in which the garbage collector ran. */
+/** Processor time of the slowest fills, ms, without those in which the garbage collector ran. */
 async function growth() {
   const collections = []
   new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ["gc"] })

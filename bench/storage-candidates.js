@@ -29,7 +29,7 @@ export function candidates(maxEntries) {
   return Object.fromEntries(Object.keys(NAMES).map((which) => [which, candidate(which, maxEntries)]))
 }
 
-/** Fills those of the three that are given, with the text decoded, so that a hit has nothing left to do. */
+/** Fills those of the three that are given, with the text decoded, so that a hit decodes nothing. */
 export function fill({ lru, lruL1, l1 }, key, value, version, expiresAt) {
   lru?.set(key, value.toString("latin1"), { size: VALUE_BYTES })
   if (lruL1 !== undefined) {

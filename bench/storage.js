@@ -84,7 +84,7 @@ function hitLoops(count) {
   return { sync, async }
 }
 
-/** Every fill is of a key that is not held, of a row as a backend gives it: bytes and a version. */
+/** Every fill is of a key that is not held, with a row as a backend returns it: bytes and a version. */
 function fillLoops(count) {
   const { lru, lruL1, l1 } = candidates(count)
   const keys = Array.from({ length: Math.min(4 * count, 2 * count + 100_000) }, (_, i) => flat(`user:${i}`))
@@ -116,7 +116,7 @@ function fillLoops(count) {
   return loops
 }
 
-/** What one of them measures in a process of its own, where nothing else lies on the heap. */
+/** Measures one candidate in a process of its own, where nothing else is on the heap. */
 async function alone(what, which) {
   const script = fileURLToPath(new URL("./storage-alone.js", import.meta.url))
   const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", script, what, which])
@@ -139,7 +139,7 @@ async function memory() {
   return results
 }
 
-/** The dearest fills on the way to a full L1: a map that grows moves all of its keys. Medians of five runs. */
+/** The slowest fills until L1 is full: a map that grows moves all of its keys. Medians of five runs. */
 async function growth() {
   const results = {}
   for (let run = 0; run < 5; run++) {

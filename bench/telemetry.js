@@ -8,7 +8,7 @@ import { kv } from "tiered-kv"
 import { memory } from "tiered-kv/memory"
 import { formatNs, table } from "./compare.js"
 
-// An application has one copy of the API. This folder has another than the package beside it, so take the package's.
+// An application has one copy of the API. This folder has another copy than the package, so the package's is loaded.
 const fromRoot = createRequire(new URL("../package.json", import.meta.url))
 const { context, metrics, ROOT_CONTEXT, TraceFlags, trace } = fromRoot("@opentelemetry/api")
 const { MeterProvider, PeriodicExportingMetricReader } = fromRoot("@opentelemetry/sdk-metrics")
@@ -16,15 +16,15 @@ const { BatchSpanProcessor } = fromRoot("@opentelemetry/sdk-trace-base")
 const { NodeTracerProvider } = fromRoot("@opentelemetry/sdk-trace-node")
 
 const KEYS = 1_024
-/** Calls that one timing stands for: long beside the clock's resolution, short beside the drift of the machine. */
+/** Calls of one timing: long compared with the resolution of the clock, short compared with the drift of the machine. */
 const CALLS = 1_024
 const ROUNDS = 600
 const HOUR_MS = 3_600_000
 
-/** Allowed of a hit, in times the same hit with `telemetry: false`. */
+/** Largest allowed cost of a hit, as a multiple of the same hit with `telemetry: false`. */
 const NO_SDK = 1.05
 const NO_SPAN = 1.1
-/** Allowed of a read of the backend with two recorded spans and metrics, beyond the same read without. */
+/** Largest allowed cost of two recorded spans and metrics in a read of the backend, ns. */
 const TWO_SPANS_NS = 10_000
 
 /** What telemetry adds to a hit and to a read of the backend, beside the same store with `telemetry: false`. */
@@ -67,7 +67,7 @@ export async function telemetry() {
   for (const { store } of Object.values(stores)) await store.close()
 }
 
-/** Reads over a backend that is called remote and answers from memory: its own time is not what is measured. */
+/** Reads of a backend that is declared remote and answers from memory, so that its own time hardly counts. */
 async function backendReads({ underRecorded }) {
   const remote = () => {
     const backend = memory()
@@ -147,7 +147,9 @@ async function peers({ off, on, attribute }, { underRecorded }) {
 
 const KEYS_READ = Array.from({ length: KEYS }, (_, i) => `user:${i}`)
 
-/** Stores that differ in their telemetry alone: filled in turns, so that their entries lie alike in memory. */
+/**
+ * Stores that differ only in their telemetry. They are filled in turns, so that their entries are placed alike in memory.
+ */
 async function hitStores() {
   const options = { off: false, on: {}, attribute: { spans: { l1Hits: "attribute" } } }
   const stores = {}
@@ -195,7 +197,7 @@ function underUnsampled(run) {
   return () => context.with(active, run)
 }
 
-/** Calls that differ in one look-up of the active span, whose outcome is used. */
+/** Calls that differ only in one look-up of the active span, whose result is used. */
 function lookUpAnd(run) {
   if (trace.getActiveSpan()?.isRecording()) recording++
   return run()
@@ -215,8 +217,9 @@ function repeat({ get }) {
 }
 
 /**
- * Time of one call of each, ns: that of the fastest tenth of many short rounds, since a busy machine can only add. They take
- * turns, and turns about who is first, because whoever comes after a colder one is slower.
+ * Time of one call of each, ns: the fastest tenth of many short rounds, because other load only adds time. The functions
+ * take turns, and so does the first place, because a function that runs after one with less in the processor's caches is
+ * slower.
  */
 async function inTurns(functions, rounds = ROUNDS) {
   const times = mapValues(functions, () => [])

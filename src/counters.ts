@@ -25,13 +25,13 @@ export interface StoreStats {
     negativeHits: number
     /** Reads that L1 could not answer. */
     misses: number
-    /** Reads that were told to pass L1 by. */
+    /** Reads that bypassed L1, as the caller asked. */
     bypasses: number
     /** Hits, negative ones included, over all reads that asked L1; 0 before the first. */
     hitRatio: number
-    /** Entries that L1 took in. */
+    /** Entries filled into L1. */
     fills: number
-    /** Values read from the backend that L1 did not take in, because a write came between. */
+    /** Values read from the backend that were not filled into L1, because a write or an invalidation came between. */
     refusedFills: number
     evictions: {
       /** Entries evicted because L1 held `maxEntries`. */
@@ -61,9 +61,9 @@ export interface StoreStats {
     latency: LatencyStats
   }
   l2: {
-    /** Keys that the backend was asked for, and had. */
+    /** Keys that were found in the backend. */
     hits: number
-    /** Keys that the backend was asked for, and did not have. */
+    /** Keys that were not found in the backend. */
     misses: number
     /** Keys that could not be read from the backend. */
     readErrors: number
@@ -102,7 +102,7 @@ export interface StoreStats {
   }
   /** Reads, writes and loads under way. */
   inFlight: number
-  /** Keys that L1 keeps away from because an unanswered write may still land. */
+  /** Keys that L1 does not hold because an unanswered write may still take effect. */
   quarantined: number
 }
 

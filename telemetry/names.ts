@@ -11,7 +11,7 @@ export const ATTRIBUTE = {
   tier: "cache.tier",
   /** `get`, `get_many`, `exists`, `get_or_set`, `set`, `set_many`, `delete`, `delete_many`, `scan`; of loads also `load`, `refresh`. */
   operation: "cache.operation",
-  /** `hit`, `stale`, `negative` (known to be absent), `miss`, `bypass` (told to pass L1 by), `error`. */
+  /** `hit`, `stale`, `negative` (known to be absent), `miss`, `bypass` (the caller bypassed L1), `error`. */
   result: "cache.result",
   /** Whether a tier held the value. */
   hit: "cache.hit",
@@ -19,7 +19,7 @@ export const ATTRIBUTE = {
   itemSize: "cache.item_size",
   /** The key, as far as the option `keys` shows it. */
   key: "cache.key",
-  /** On a span: it waited for a read or a load of another. */
+  /** On a span: it waited for the read or the load of another caller. */
   coalesced: "tiered_kv.coalesced",
   /** Why a loader was called: `absent`, `refresh_ahead`. */
   loadReason: "tiered_kv.load.reason",
@@ -33,7 +33,7 @@ export const ATTRIBUTE = {
   retryCount: "tiered_kv.retry.count",
   /** L1 hits under the span, with `l1Hits: "attribute"`. */
   l1Hits: "tiered_kv.l1.hits",
-  /** Why L1 let an entry go: `entries`, `bytes`, `oversize`, `negatives`, `expired`. */
+  /** Why L1 removed an entry: `entries`, `bytes`, `oversize`, `negatives`, `expired`. */
   evictionReason: "tiered_kv.eviction.reason",
   /** `read`, `write`. */
   ioDirection: "tiered_kv.io.direction",

@@ -120,7 +120,7 @@ export class Spans {
     }
   }
 
-  /** What is under way here, if anybody traces. */
+  /** The active context, if an SDK traces. */
   capture(): Context | undefined {
     return this.tracer && safely(() => context.active())
   }

@@ -29,8 +29,8 @@ export interface DirectReadsOptions {
 }
 
 /**
- * The reads that the backend answers whatever L1 holds: strong reads, `exists`, and the pages of scans. What they return may be
- * newer than what L1 holds or than what a read under way brings, and L1 must not go behind it.
+ * The reads that the backend answers whatever L1 holds: strong reads, `exists`, and the pages of scans. What they return
+ * may be newer than what L1 holds or what a read under way returns; L1 must not return anything older afterwards.
  */
 export class DirectReads {
   readonly #options: DirectReadsOptions

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto"
 
-/** The sender of a request, which `Request` does not tell. */
+/** The sender of a request. `Request` has no field for it. */
 export interface Peer {
   /** The other end of the connection: `127.0.0.1`, `::1`, … */
   readonly remoteAddress?: string | undefined
@@ -9,14 +9,17 @@ export interface Peer {
 /** Whether a request is admitted, and the reason if it is not. */
 export type Admission =
   | { readonly admitted: true }
-  /** It has the token in its URL: the token is exchanged for a cookie, so that it does not stay there. */
+  /** The token is in the URL: the answer sets a cookie in exchange, so that the token does not stay in the URL. */
   | { readonly admitted: false; readonly cookie: string }
   | { readonly admitted: false; readonly status: 401 | 403; readonly reason: string }
 
 /** Headers that a proxy adds to the requests which it forwards. */
 const FORWARDED = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]
 
-/** Without a token: admits a request that comes over loopback and names a loopback host, which keeps DNS rebinding out. */
+/**
+ * Without a token: admits a request that comes over loopback and whose host is a loopback name. The second condition
+ * prevents DNS rebinding.
+ */
 export function admitLoopback(request: Request, url: URL, peer: Peer | undefined): Admission {
   const reason = refusalReasonOf(request, url, peer)
   return reason === undefined ? { admitted: true } : { admitted: false, status: 403, reason }
@@ -87,7 +90,7 @@ function cookieOf(header: string, name: string): string | undefined {
   return undefined
 }
 
-/** `127.0.0.0/8` and `::1`, the former also as IPv6 writes it. */
+/** Whether the address is `::1`, or in `127.0.0.0/8`, also in the notation of IPv6. */
 export function isLoopbackAddress(address: string): boolean {
   return /^(::ffff:)?127(\.\d{1,3}){3}$/i.test(address) || address === "::1"
 }

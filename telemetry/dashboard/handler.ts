@@ -44,7 +44,10 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
   const gate = token === undefined ? undefined : new TokenGate(token)
   let asking: Promise<ProcessReport[]> | undefined
 
-  /** Requests that come while the processes are being asked share the answers: ten open pages cost the others as much as one. */
+  /**
+   * Requests that arrive while the processes are being asked share the answers, so that ten open pages cost the other
+   * processes as much as one.
+   */
   const askOthers = () => {
     asking ??= askProcesses(processes, timeoutMs, runtime).finally(() => {
       asking = undefined

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Peer } from "./access.ts"
 
-/** As `dashboard()` makes it. */
+/** A handler made by `dashboard()`. */
 type Handler = (request: Request, peer: Peer) => Promise<Response>
 
 /**

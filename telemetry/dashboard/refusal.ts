@@ -1,6 +1,6 @@
 import { STYLE } from "./page-text.ts"
 
-/** The page that a request gets that is not admitted. `token` adds a form for a token. */
+/** The page for a request that is not admitted. `token` adds a form for a token. */
 export function refusalDocument(reason: string, token: boolean): string {
   const remedy = token
     ? `<form method="get"><label for="token">Token</label>

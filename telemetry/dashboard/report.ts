@@ -1,8 +1,8 @@
 import { keysOf, LATENCY, pathsOf, type StoreStats, valueAt } from "../../src/counters.ts"
 
-/** What the live page is told, as `stats.json` has it: counters and sizes, no key and no value. */
+/** The content of `stats.json`, which the live page shows: counters and sizes, no key and no value. */
 export interface DashboardReport {
-  /** Of this shape. Raised when a reader of the one before could not read it. */
+  /** Version of this shape. It is raised when readers of the previous version cannot read the new one. */
   version: typeof REPORT_VERSION
   processes: ProcessReport[]
 }
@@ -16,21 +16,24 @@ export interface AnsweringProcess {
   name: string
   /** Since the process started, on its monotonic clock. */
   uptimeMs: number
-  /** Where it was asked; absent for the process that serves the page. */
+  /** The URL at which it was asked; absent for the process that serves the page. */
   url?: string
   stores: StoreReport[]
 }
 
-/** A process that was asked and told nothing. */
+/** A process that was asked and sent no report. */
 export interface SilentProcess {
   url: string
-  /** Why, as a sentence without its stop. */
+  /** The reason, as a sentence without a full stop. */
   failure: string
 }
 
 export const REPORT_VERSION = 1
 
-/** What is not reported of `stats()`: a hit ratio over several stores is made of sums, and no shortest time is shown. */
+/**
+ * The fields of `stats()` that are not reported: the hit ratio of several stores is computed from sums, and the shortest
+ * time is not shown.
+ */
 const LOCAL = ["hitRatio", "minMs"] as const
 
 type Reported<Stats> = {
@@ -45,7 +48,7 @@ export type StoreReport = Reported<StoreStats>
 const reported = (paths: readonly string[]) =>
   paths.filter((path) => !LOCAL.some((name) => path.endsWith(`.${name}`)))
 
-/** What a store has in a report: nothing but this and {@link PROCESS} leaves the process in one. */
+/** The fields of a store in a report. A report contains only these and {@link PROCESS}. */
 const TEXTS = reported(pathsOf("text"))
 const NUMBERS = reported([
   ...pathsOf("counter"),
@@ -55,7 +58,7 @@ const NUMBERS = reported([
 
 const PROCESS = { id: "", name: "", uptimeMs: 0 }
 
-/** As JSON that no HTML parser takes for markup, and that holds the named properties alone. */
+/** The report as JSON that no HTML parser takes for markup. It contains only the named properties. */
 export function serializeReport(report: DashboardReport): string {
   return JSON.stringify(report, NAMES)
     .replaceAll(CREDENTIALS, "//")
@@ -95,7 +98,7 @@ function isNumber(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value >= 0
 }
 
-/** Whether `value` has what `shape` has, of the same types, down to the last number. Of a list it says only that it is one. */
+/** Whether `value` has all fields of `shape`, with the same types, at every depth. The items of a list are not checked. */
 function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
   if (typeof shape === "number") return isNumber(value)
   if (typeof shape !== "object" || shape === null) return typeof value === typeof shape
@@ -105,7 +108,7 @@ function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
   return Object.entries(shape).every(([name, part]) => conforms(properties.get(name), part))
 }
 
-/** The user and password of a URL, should a target or the like have one. */
+/** User and password in a URL, which a target may contain. */
 const CREDENTIALS = /\/\/[^/@\s"\\]*@/g
 
 const NAMES = [

@@ -9,7 +9,7 @@ import { accepts, freePort, ServerUnavailable, startProcess, type TestServer } f
 
 /** Azurite's table service, with what a client needs to reach it. */
 export interface AzuriteServer extends TestServer {
-  /** For the account that every Azurite has, under its published key. */
+  /** For the account and the published key that every Azurite has. */
   readonly connectionString: string
 }
 
@@ -54,7 +54,7 @@ export async function newTable({ connectionString }: AzuriteServer): Promise<Tab
   return client
 }
 
-/** The connection string for an Azurite, or for a proxy before one, on this loopback port. */
+/** The connection string of an Azurite, or of a proxy in front of one, on this loopback port. */
 export function azuriteConnectionString(port: number): string {
   return (
     `DefaultEndpointsProtocol=http;AccountName=${ACCOUNT};AccountKey=${PUBLISHED_KEY};` +

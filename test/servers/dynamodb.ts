@@ -47,7 +47,7 @@ export async function launchDynamodbLocal(): Promise<TestServer> {
   }
 }
 
-/** For a DynamoDB Local, or for a proxy before one, on this loopback port. */
+/** The settings of a client for a DynamoDB Local, or for a proxy in front of one, on this loopback port. */
 export function localSettings(port: number) {
   return {
     endpoint: `http://127.0.0.1:${port}`,
@@ -56,12 +56,12 @@ export function localSettings(port: number) {
   }
 }
 
-/** Tables of their own for tests, made straight through the SDK. */
+/** Makes tables for tests, directly through the SDK. */
 export function localTables(server: TestServer) {
   const client = new DynamoDBClient(localSettings(server.port))
   return {
     client,
-    /** A new table's name; `settings` replace those that a store needs. */
+    /** Creates a table and returns its name. `settings` replace the settings that a store needs. */
     async create(settings: Partial<CreateTableCommandInput> = {}): Promise<string> {
       const table = `table-${randomUUID()}`
       await client.send(new CreateTableCommand({ TableName: table, ...STORE_TABLE, ...settings }))
@@ -90,12 +90,12 @@ export function actionOf(request: Buffer): string {
   return /x-amz-target: DynamoDB_\d+\.(\w+)/i.exec(request.toString("latin1"))?.[1] ?? "none"
 }
 
-/** An answer of DynamoDB's, for the fault proxy to give. */
+/** An answer of DynamoDB, for the fault proxy. */
 export function awsReply(body: object, status = 200): string {
   return httpResponse(status, { "content-type": "application/x-amz-json-1.0" }, JSON.stringify(body))
 }
 
-/** An error of DynamoDB's, as it comes over the wire. */
+/** An error of DynamoDB as an answer, for the fault proxy. */
 export function awsError(name: string, { status = 400, message = "injected" } = {}): string {
   return awsReply({ __type: `com.amazonaws.dynamodb.v20120810#${name}`, message }, status)
 }
@@ -117,7 +117,7 @@ function jarFolder(): string {
   }
 }
 
-/** The newest of the release notes: asking the jar itself takes a second of Java's time. */
+/** From the newest release notes: to ask the jar takes Java a second. */
 function readVersion(folder: string): string {
   const notes = readdirSync(folder).find((name) => name.startsWith("README"))
   const newest = notes && /\d{4}-\d\d-\d\d \(([\d.]+)\)/.exec(readFileSync(join(folder, notes), "utf8"))

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { chunked, type Framing, http1, http2, type Piece } from "./framing.ts"
 import { listenOnLoopback } from "./server.ts"
 
-/** What befalls a request on its way. */
+/** What the proxy does to a request. */
 export type Fault =
   /** The server gets the request and carries it out; the connection is reset instead of its reply being passed on. */
   | { kind: "drop-reply" }
@@ -19,36 +19,40 @@ export type Fault =
   | { kind: "reset" }
   /** Neither the request nor anything later on the connection is passed on or answered. */
   | { kind: "black-hole" }
-  /** As a black hole to the client, but the server gets the request upon {@link Injected.release}. */
+  /** A black hole for the client, but the server gets the request at {@link Injected.release}. */
   | { kind: "late" }
   /** The proxy answers these bytes itself; the server does not get the request. See {@link httpResponse}. */
   | { kind: "respond"; response: string | Buffer }
 
 export type Rule = Fault & {
-  /** How many requests it befalls before it is spent. @default 1 */
+  /** The number of requests that it applies to. @default 1 */
   times?: number
-  /** Which requests it befalls. Over HTTP/2 it is given the data frames without the headers. @default all */
+  /**
+   * The requests that it applies to. Over HTTP/2 the function receives the data frames without the headers. @default all
+   */
   when?: (request: Buffer) => boolean
 }
 
 export interface Injected {
-  /** How many requests it has befallen. */
+  /** The number of requests that it was applied to. */
   readonly hits: number
-  /** `late` alone: passes the withheld requests on, and resolves once the server has answered them. */
+  /** Only of `late`: passes the withheld requests on, and resolves once the server has answered them. */
   release(): Promise<void>
-  /** Takes the rule back. */
+  /** Removes the rule. */
   remove(): void
 }
 
-/** A loopback TCP proxy in front of a server. Requests pass unless a rule befalls them; the oldest rule goes first. */
+/**
+ * A loopback TCP proxy in front of a server. Requests pass unless a rule applies to them; the oldest rule has precedence.
+ */
 export interface FaultProxy extends AsyncDisposable {
   readonly port: number
   /** How many complete requests have arrived. */
   readonly requests: number
   inject(rule: Rule): Injected
-  /** Shows every request from now on, whatever befalls it. */
+  /** Calls `listener` with every request from now on, whatever rule applies to it. */
   observe(listener: (request: Buffer) => void): void
-  /** Takes all rules back, and stops showing requests. */
+  /** Removes all rules and all listeners. */
   clear(): void
   /** Resets every connection. */
   cut(): void
@@ -140,7 +144,7 @@ interface ActiveRule {
   withheld: (() => Promise<void>)[]
 }
 
-/** Carries one connection, and lets `judge` say what befalls each of its requests. */
+/** Forwards one connection. `judge` decides what happens to each of its requests. */
 function forward(
   client: Socket,
   server: Socket,
@@ -151,7 +155,7 @@ function forward(
   const waiting = new Map<number, () => void>()
   let delayMs = 0
   let deaf = false
-  /** Settles when everything so far has gone to the client, so that a delay holds back what follows it as well. */
+  /** Settles when everything so far was sent to the client, so that a delay also delays what follows it. */
   let sent = Promise.resolve()
 
   /** Settles when everything so far has gone to the server. `undefined`: nothing is held back. */

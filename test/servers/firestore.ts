@@ -19,7 +19,7 @@ export async function launchFirestoreEmulator(): Promise<TestServer> {
   const running = process.env.FIRESTORE_EMULATOR_HOST
   if (running) return runningEmulator(running)
 
-  // Not by its command: that is a shell script, and to stop it would leave its Java behind.
+  // Not by the emulator's command, which is a shell script: killing it would leave the Java process running.
   const program = ["-Duser.language=en", "-Xmx512m", "-cp", await findJar(), MAIN_CLASS]
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -47,7 +47,7 @@ async function runningEmulator(host: string): Promise<TestServer> {
   throw new ServerUnavailable("nothing answers at FIRESTORE_EMULATOR_HOST", "start the emulator there")
 }
 
-/** Beside the emulator's command on the PATH, or in the SDK of the `gcloud` there. */
+/** The jar lies beside the emulator's command on the PATH, or in the SDK of the `gcloud` on the PATH. */
 async function findJar(): Promise<string> {
   const folders = (process.env.PATH ?? "").split(delimiter)
   const command = folders.map((folder) => join(folder, COMMAND)).find(existsSync)

@@ -1,20 +1,20 @@
-/** Splits what a client sends into requests, so that the fault proxy can judge each by itself. */
+/** Splits what a client sends into requests, so that the fault proxy can treat each one separately. */
 export interface Framing {
-  /** What may go on to the server, in order; bytes of a request that is not complete yet are kept back. */
+  /** The parts that may go on to the server, in order. The bytes of an incomplete request are kept back. */
   split(chunk: Buffer): Piece[]
-  /** The streams whose replies are complete with this chunk from the server: it is through with those requests. */
+  /** The streams whose replies this chunk from the server completes. */
   answered(chunk: Buffer): readonly number[]
 }
 
 export interface Piece {
   bytes: Buffer
-  /** Set on the bytes that complete a request: everything that a rule may look at. */
+  /** Set on the bytes that complete a request: the bytes that a rule may look at. */
   request?: Buffer
   /** The stream that it came on; always 0 in a protocol that answers in order. */
   stream: number
 }
 
-/** Every chunk is a request and every reply one chunk: Redis, whose small commands travel so. */
+/** Every chunk is one request, and every reply is one chunk: Redis, if the commands are small. */
 export const chunked = (): Framing => ({
   split: (chunk) => [{ bytes: chunk, request: chunk, stream: 0 }],
   answered: () => [0],
@@ -41,7 +41,7 @@ export function http1(): Framing {
   }
 }
 
-/** Bytes of the request that `bytes` starts with, or `undefined` as long as that cannot be told. */
+/** The length of the request at the start of `bytes`; `undefined` while it is not known. */
 function http1RequestLength(bytes: Buffer): number | undefined {
   const headEnd = bytes.indexOf(HEAD_END)
   if (headEnd < 0) return undefined

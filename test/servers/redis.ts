@@ -13,7 +13,7 @@ export interface RedisServer extends TestServer {
   restart(): Promise<void>
   /** Ends it; {@link restart} starts it again. */
   halt(): Promise<void>
-  /** Stops the process without ending it, as a machine out of memory would; and lets it go on. */
+  /** Suspends the process, as a machine out of memory would, and lets it continue. */
   freeze(): void
   thaw(): void
 }

@@ -3,9 +3,8 @@ import { reportServer } from "./report.ts"
 import { ServerUnavailable, type TestServer } from "./server.ts"
 
 /**
- * Starts a server and declares the tests that need it; stops it when they are through. Where the server is not on this
- * machine, one skipped test bears the reason, or fails with it where `CI` is set. Called with `await` at the top of a
- * test file.
+ * Starts a server and declares the tests that need it; stops it after them. If the server is not on this machine, one skipped
+ * test states the reason; if `CI` is set, it fails with the reason. Called with `await` at the top of a test file.
  *
  * ```ts
  * await requireServer("dynamodb", startDynamodbLocal, (server) => {

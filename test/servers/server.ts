@@ -32,7 +32,7 @@ export class ServerUnavailable extends Error {
   }
 }
 
-/** Lets a server of this process listen, by default on a port of the system's choice, and tells on which. */
+/** Makes a server of this process listen, by default on a free port, and returns the port. */
 export async function listenOnLoopback(server: Server, wantedPort = 0): Promise<number> {
   server.listen(wantedPort, "127.0.0.1")
   await once(server, "listening")
@@ -42,8 +42,8 @@ export async function listenOnLoopback(server: Server, wantedPort = 0): Promise<
 }
 
 /**
- * A loopback port that nothing uses at the moment. From below those that the system hands to outgoing connections
- * (32,768 and up on Linux), one of which could otherwise take it before the server does.
+ * A free loopback port. It is below the ports of outgoing connections (32,768 and above on Linux), because such a
+ * connection could take it before the server does.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
@@ -80,7 +80,7 @@ export async function accepts(port: number): Promise<boolean> {
 }
 
 export interface ProcessOptions {
-  /** Whether the server answers yet; a rejection counts as "not yet". Asked again and again until it does. */
+  /** Whether the server answers. It is called until it returns true; a rejection counts as false. */
   ready: () => Promise<boolean>
   /** @default 60_000 */
   readyTimeoutMs?: number

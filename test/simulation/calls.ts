@@ -58,8 +58,8 @@ export function threadsOf(calls: readonly StepCall[], keys: readonly string[]): 
 }
 
 /**
- * Threads of a few kinds of call, which differ from race to race: what goes wrong takes a certain two or three of them, and
- * among calls of every kind these would seldom meet.
+ * Threads of a few kinds of call, which differ from race to race: a failure takes certain two or three kinds of call, and
+ * among calls of every kind these rarely meet.
  */
 export const threads: fc.Arbitrary<Step[][]> = fc
   .subarray([...CALLS], { minLength: 1, maxLength: 4 })
@@ -187,7 +187,7 @@ export class Caller {
     await reading
   }
 
-  /** Writes a new text, and checks that the answer is true to what became of it. */
+  /** Writes a new text, and checks that the answer agrees with what the table did. */
   async #write(
     key: string,
     abort: boolean,
@@ -260,7 +260,7 @@ export class Caller {
     if (text === UNAVAILABLE || text === aborted || text === undefined || typeof text !== "string") return
     const since = this.#loads.get(text)
     if (since === undefined) return this.#table.history.returned(expected, text)
-    // What was loaded goes to those who waited, whatever became of it while it was stored.
+    // The callers of the load get the loaded text, whatever happened while it was stored.
     if (since < acknowledged && !this.#table.history.knows(key, text)) {
       throw new PromiseBroken(`${key}=${text} was loaded before a write that came before the call`)
     }
@@ -268,7 +268,7 @@ export class Caller {
       this.#table.history.returned({ ...expected, loaded: true }, text)
   }
 
-  /** Runs a write to its end; its failure is one that the table was told to give. */
+  /** Runs a write to its end. Only the faults of the table may make it fail. */
   async #settled<T>(keys: readonly string[], ask: () => Promise<T>): Promise<T | undefined> {
     try {
       const outcome = await ask()
@@ -313,16 +313,16 @@ export interface World {
   readonly acknowledged: Map<string, number>
   /** Time that is being moved. */
   moving: Promise<void>
-  /** A promise that was broken where nobody waits for the answer. */
+  /** A broken promise that was found where nothing awaits the answer. */
   broken: PromiseBroken | undefined
 }
 
 const UNAVAILABLE = Symbol("unavailable")
 
-/** What the faults of the table come to. */
+/** The error codes that the faults of the table lead to. */
 const FAULTS: readonly KvErrorCode[] = ["UNAVAILABLE", "OUTCOME_UNKNOWN", "PARTIAL_FAILURE"]
 
-/** A read that failed as the table was told is no answer, and no miss. */
+/** A read that a fault of the table makes fail is neither an answer nor a miss. */
 async function orUnavailable<T>(answer: Promise<T>): Promise<T | typeof UNAVAILABLE> {
   try {
     return await answer

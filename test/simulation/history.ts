@@ -6,7 +6,7 @@ export interface State {
   readonly text: string | undefined
   /** Unix ms. */
   readonly expiresAt: number | undefined
-  /** When it came about, Unix ms. */
+  /** When it was applied, Unix ms. */
   readonly appliedAt: number
 }
 
@@ -23,10 +23,10 @@ export interface Expectation {
 }
 
 /**
- * What befell the keys of a table, and what one process may still see of it: the promises of the two tiers, as checks.
+ * The history of the keys of a table, and what one process may still see of it: the promises of the two tiers, as checks.
  *
- * The floor of a key is the state that the process has been shown, or has been told was written. Reads that start now
- * may show it or a later one.
+ * The floor of a key is the state that the process has been shown, or has been told was written. Reads that start now may
+ * show it or a later one.
  */
 export class History {
   readonly #now: () => number
@@ -39,7 +39,7 @@ export class History {
     this.#stalenessMs = stalenessMs
   }
 
-  /** Notes what was applied to the table, by whomever. */
+  /** Adds a write that any process applied to the table. */
   apply(key: string, text: string | undefined, expiresAt?: number): void {
     this.#of(key).push({ text, expiresAt, appliedAt: this.#now() })
   }
@@ -83,7 +83,7 @@ export class History {
     return { key, floor: this.floor(key), startedAt, freshSince: Math.min(heldSince, readingSince) }
   }
 
-  /** Checks what a read brought, and holds later reads to it. */
+  /** Checks the answer of a read, and raises the floor for later reads. */
   returned(expectation: Expectation, text: string | undefined): void {
     const shown = this.#check(expectation, text)
     if (shown !== undefined) this.raise(expectation.key, shown)

@@ -2,7 +2,7 @@ import type { Anchor } from "./anchors.ts"
 import type { StepCall } from "./calls.ts"
 import type { WriteFault } from "./table.ts"
 
-/** The places that mutants change, each once: where the code moves, only this table follows. */
+/** The places that mutants change, each once, so that only this table changes when the code moves. */
 export const ANCHORS = {
   flightLands: ["TwoTier.#fly", "if ($flight.dirty) {"],
   flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
@@ -49,13 +49,13 @@ export const ANCHORS = {
 
 type AnchorName = keyof typeof ANCHORS
 
-/** A known way to get coherence wrong, as edits of the real code. */
+/** A known error in coherence, as edits of the code. */
 export interface Mutant {
   /** What stands at the anchors instead: nothing, or code in which each `$name` is what it stands for at the anchor. */
   readonly edits: Readonly<Partial<Record<AnchorName, string>>>
   /** The kinds of call whose races show it; `lag` for reads that lag. */
   readonly caughtBy: readonly StepCall[] | "lag"
-  /** What befalls the first few writes of those races. @default anything */
+  /** The faults of the first few writes of those races. @default anything */
   readonly fault?: WriteFault
 }
 

@@ -9,9 +9,9 @@ import { type Faults, RacingTable, type ReadFault, WRITE_FAULTS, type WriteFault
 
 const TTL_MS = 50
 const QUARANTINE_MS = 30
-/** No call is given up: what a request that was given up may still do, the table does by itself. */
+/** No call times out: the table itself does what an abandoned request may still do. */
 const TIMEOUT_MS = 1_000_000
-/** How far time moves when all there is to wait for is time. */
+/** How far time moves when nothing else is left to wait for, ms. */
 const IDLE_STEP_MS = 200
 /** More than all waits between the attempts of a call. */
 const MAX_IDLE_MS = 20_000
@@ -22,13 +22,13 @@ export type Open = typeof kv
 export interface Focus {
   /** These kinds of call, on one key. @default a few kinds, other ones in each race, on two keys */
   readonly calls?: readonly StepCall[]
-  /** What befalls the first few writes. @default anything */
+  /** The faults of the first few writes. @default anything */
   readonly fault?: WriteFault
-  /** Behind the retries and the batching that a service over a network gets. @default false */
+  /** Whether the table gets the retries and the batching of a backend over a network. @default false */
   readonly networked?: boolean
 }
 
-/** L1 as a race may find it. Tiny ones evict at any moment. */
+/** The settings of L1, one of them in each race. Tiny ones evict at any moment. */
 const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<L1Options>({}) },
   { weight: 2, arbitrary: fc.constant<L1Options>({ maxEntries: 1 }) },
@@ -101,7 +101,9 @@ async function runThread(world: World, steps: readonly Step[]): Promise<void> {
   }
 }
 
-/** Lets one event happen after the other, checking L1 after each, until the threads and what they gave up are through. */
+/**
+ * Runs one event after the other and checks L1 after each, until the threads and the calls that they abandoned have ended.
+ */
 async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promise<void>[]): Promise<void> {
   let failure: { error: unknown } | undefined
   let running = threads.length
@@ -135,7 +137,7 @@ function checkL1({ client, table }: World): void {
   }
 }
 
-/** Once all is quiet, and every quarantine and every time to live is over, the tiers agree, and nothing is left. */
+/** When all calls, quarantines and times to live have ended, the tiers agree and nothing is in flight. */
 async function rest(scheduler: fc.Scheduler, world: World): Promise<void> {
   const { client, table, runtime } = world
   table.calm()

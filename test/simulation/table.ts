@@ -7,8 +7,8 @@ import type { TestRuntime } from "../support/runtime.ts"
 import { type Expectation, History, PromiseBroken } from "./history.ts"
 
 /**
- * What befalls one write of the client: nothing; it fails; it is applied, and its reply is lost; its reply is lost, and it
- * is applied later; it is applied, and a copy of it arrives later.
+ * What happens to one write of the client: nothing; it fails; it is applied, and its reply is lost; its reply is lost, and
+ * it is applied later; it is applied, and a copy of it arrives later.
  */
 export type WriteFault = "pass" | (typeof WRITE_FAULTS)[number]
 export const WRITE_FAULTS = ["fail", "loseReply", "landLate", "echo"] as const
@@ -26,7 +26,7 @@ export interface Faults {
 export class RacingTable {
   readonly history: History
   readonly backend: Backend
-  /** Told of every value when the client sends it first. */
+  /** Is called with every value when the client first sends it. */
   onPut: (key: string, text: string) => void = () => {}
   readonly #scheduler: Scheduler
   readonly #runtime: TestRuntime
@@ -54,7 +54,7 @@ export class RacingTable {
     this.backend = this.#racing(networked)
   }
 
-  /** No fault befalls what is called from now on. */
+  /** Calls from now on have no faults. */
   calm(): void {
     this.#faults.writes.length = 0
     this.#faults.reads.length = 0

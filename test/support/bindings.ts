@@ -1,7 +1,7 @@
 import { expect } from "vitest"
 import { KvError } from "../../tiers/errors.ts"
 
-/** Stands in the URLs and bindings of the tests where no message may show it. */
+/** The secret in the URLs and bindings of the tests. No message may show it. */
 export const PASSWORD = "p4ssw0rd-SECRET"
 
 /** The error that reading a binding throws. */

@@ -10,7 +10,7 @@ const PLACES = [
   "/usr/bin/google-chrome",
 ]
 
-/** Without these, Chromium talks to its maker, which is of no use to a test. */
+/** Switches off the requests that Chromium makes by itself. */
 const QUIET = [
   "--no-sandbox",
   "--disable-gpu",
@@ -22,8 +22,8 @@ const QUIET = [
 ]
 
 /**
- * Starts a real browser and declares the tests that need it; closes it when they are through. Where there is none, one
- * skipped test bears the reason, or fails with it where `CI` is set.
+ * Starts a real browser and declares the tests that need it; closes it after them. If there is no browser, one skipped test
+ * states the reason; if `CI` is set, it fails with the reason.
  */
 export async function requireBrowser(declareTests: (browser: Browser) => void): Promise<void> {
   const executablePath = PLACES.find((path) => path !== undefined && existsSync(path))

@@ -17,7 +17,7 @@ export interface Built {
   remove(): Promise<void>
 }
 
-/** A copy of the one build of the run, for this file of tests to do with as it likes. */
+/** A copy of the run's build that this test file may change. */
 export async function build(): Promise<Built> {
   const { folder: built } = await shared("build")
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-built-"))
@@ -42,7 +42,7 @@ export async function compile(): Promise<{ folder: string; stop(): Promise<void>
     "--declaration",
     "false",
   ]
-  // Type errors are for the type check to report: the compiler writes its files all the same.
+  // The type check reports type errors; the compiler writes its files in spite of them.
   await execute(process.execPath, [compiler, ...options], { cwd: ROOT }).catch(() => {})
   await copyManifest(folder)
   const writePage = join(folder, "dist/telemetry/dashboard/build/write.js")

@@ -3,15 +3,15 @@ import { kv } from "../../src/kv.ts"
 import type { Backend } from "../../tiers/backend.ts"
 import { testRuntime } from "./runtime.ts"
 
-/** What a load knows of itself, by counting its own calls and those that reach the backend. */
+/** What a load counts by itself: its own calls, and those that reach the backend. */
 export interface LoadCount {
   /** Keys that it read. */
   reads: number
-  /** Those of them that it told to pass L1 by. */
+  /** Those of them that bypassed L1. */
   strong: number
   /** Reads that it made while another of the same key was under way. */
   coalesced: number
-  /** Keys that the backend was asked for, and those that it had. */
+  /** Keys that the backend was asked for, and those that were found. */
   asked: number
   found: number
 }

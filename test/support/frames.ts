@@ -38,7 +38,7 @@ export function watchFrames(): FrameWatch {
     way() {
       const way = [...stackFrames()]
       for (let origin = origins.get(executionAsyncId()); origin !== undefined; ) {
-        // An asynchronous function that goes on is the one that was on the stack when it began to wait.
+        // An asynchronous function that continues was on the stack when its wait began.
         const [resumed, waiting] = [way.at(-1), origin.frames[0]]
         const same = resumed?.file === waiting?.file && resumed?.name === waiting?.name
         way.push(...origin.frames.slice(same ? 1 : 0))

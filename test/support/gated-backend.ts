@@ -148,10 +148,12 @@ export interface GatedBackendOptions {
 
 export type GatedOperation = BackendOperation | "probe"
 
-/** `request`: before the backend sees the call. `reply`: after it has served the call, before the caller hears of it. */
+/**
+ * `request`: before the backend sees the call. `reply`: after it has served the call, before the caller gets the answer.
+ */
 type HoldPoint = "request" | "reply"
 
-/** What befalls one call. */
+/** What happens to one call. */
 export type Fault =
   | "pass"
   /** It waits, this one call. */
@@ -181,7 +183,7 @@ interface GatedCall {
   release(): void
   /** Answers a held call with `error`. Held at its request, it is not applied, unless it is made to {@link land}. */
   fail(error: Error): void
-  /** Whether it was answered with an error, has not been applied, and was not refused for good either. */
+  /** Whether it was answered with an error and can still be applied. */
   readonly mayLand: boolean
   /** Applies, now, a call of which {@link mayLand} is true. */
   land(): Promise<void>
@@ -194,9 +196,9 @@ export interface GatedBackend extends Backend {
   hold(operation?: GatedOperation, point?: HoldPoint): void
   /** Ends {@link hold} and releases the calls that wait. */
   releaseAll(operation?: GatedOperation): void
-  /** What befalls the next calls of this operation, one fault a call; then again nothing does. */
+  /** The faults of the next calls of this operation, one a call. The calls after them have none. */
   script(operation: GatedOperation, ...faults: Fault[]): void
-  /** What befalls every call of this operation for which nothing is scripted; `undefined` ends it. */
+  /** The fault of every call of this operation for which none is scripted; `undefined` ends it. */
   always(operation: GatedOperation, fault: Fault | undefined): void
   /** The calls that wait, oldest first. */
   held(operation?: GatedOperation): GatedCall[]

@@ -5,7 +5,10 @@ import { memory, memoryStore } from "../../tiers/memory.ts"
 import { type GatedBackend, gatedBackend } from "./gated-backend.ts"
 import { type TestRuntime, testRuntime } from "./runtime.ts"
 
-/** A store whose backend waits and fails as told, whose clock moves when told, and whose table others can write to. */
+/**
+ * A store over a backend that waits and fails as the test says, with a clock that the test moves, and a table that other
+ * processes can write to.
+ */
 export interface GatedStore {
   readonly client: Kv
   readonly gate: GatedBackend
@@ -25,11 +28,14 @@ export interface Elsewhere {
 }
 
 export interface GatedStoreOptions extends Omit<KvOptions, "backend" | "runtime"> {
-  /** Behind the retries and the batching that a service over a network gets. @default false: bare, as an embedded one */
+  /**
+   * Whether the backend gets the retries and the batching of a backend over a network. @default false, as an embedded
+   * backend
+   */
   networked?: boolean
   /** Opens the store. @default the real kv(), without jitter in L1 */
   open?: typeof kv
-  /** Laid between the gate and the table. */
+  /** Wraps the table behind the gate. */
   behind?: (table: Backend) => Backend
 }
 

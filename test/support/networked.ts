@@ -25,7 +25,7 @@ export interface NetworkedServer extends TestServer {
   direct: string
   /** One more proxy, and the URL of the store through it. */
   newProxy(): Promise<{ lane: FaultProxy; url: string }>
-  /** Puts a row under the key that is no entry. */
+  /** Puts a row under the key that is not a valid entry. */
   corrupt(key: string): Promise<unknown>
 }
 
@@ -42,7 +42,7 @@ export interface Networked {
   /** The reads of entries in a request. */
   readsIn(request: Buffer): WireRead[]
   isWrite(request: Buffer): boolean
-  /** Turns the next read away as the service itself does where too much is asked of it. `commands`: reads that arrive at once. */
+  /** Throttles the next read, as the service does. `commands`: reads that arrive at once. */
   throttle(commands: number): Rule
 }
 

@@ -48,14 +48,14 @@ export function registerTracing(config: TracerConfig = {}): TestTracing {
   }
 }
 
-/** Takes every registered SDK away. */
+/** Removes every registered SDK. */
 export function unregisterAll(): void {
   trace.disable()
   context.disable()
   metrics.disable()
 }
 
-/** Runs `run` as a request would, under a recording span of its own, and ends that. */
+/** Runs `run` under a new recording span, as a request would, and ends the span. */
 export async function inRequest<T>(name: string, run: () => T | Promise<T>): Promise<T> {
   return trace.getTracer("test").startActiveSpan(name, async (span) => {
     try {

@@ -1,7 +1,7 @@
 import { Visitor } from "oxc-parser"
 import { type Import, lineAt, parse, type Tree } from "./imports.ts"
 
-/** A place where a file gets at what a package does not offer to everybody, as far as the text of the file shows it. */
+/** A place where a file uses what a package does not publish, as far as the text of the file shows it. */
 export interface ReachIn {
   readonly file: string
   readonly line: number
@@ -9,7 +9,7 @@ export interface ReachIn {
   readonly what: string
 }
 
-/** Functions by which one gets at the state or at the modules of a package that is not asked. */
+/** Functions that give access to private state or private modules of a package. */
 const FUNCTIONS = ["createRequire", "createContextKey", "Symbol.for", "Object.getOwnPropertySymbols"]
 
 export function reachInsOf(tree: Tree, imports: readonly Import[]): ReachIn[] {

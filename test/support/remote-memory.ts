@@ -2,8 +2,8 @@ import type { Backend, ServiceTime } from "../../tiers/backend.ts"
 import { type MemoryOptions, type MemoryStore, memory, memoryStore } from "../../tiers/memory.ts"
 
 /**
- * The memory backend as one of another process would be: answers come as promises, and a conditional delete leaves a
- * trace with its id, so that one whose reply was lost is recognised. The trace stays until the key is written again.
+ * The memory backend, like one in another process: answers come as promises, and a conditional delete leaves a trace with
+ * its id, so that one whose reply was lost is recognised. The trace stays until the key is written again.
  */
 export function remoteMemory({
   store = memoryStore(),

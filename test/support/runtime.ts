@@ -1,6 +1,6 @@
 import type { Runtime, Timer } from "../../tiers/runtime.ts"
 
-/** A runtime whose time moves only when told to, and whose chance is seeded. */
+/** A runtime whose time moves only when the test moves it, and whose random numbers are seeded. */
 export interface TestRuntime extends Runtime {
   /** Moves both clocks on and fires the timers that fall due, in order, letting promises settle after each. */
   advance(ms: number): Promise<void>
@@ -53,7 +53,7 @@ export function testRuntime(startAt = Date.now(), seed = 1): TestRuntime {
   }
 }
 
-/** Lets every promise that can settle without outside help do so. */
+/** Waits until every promise that can settle by itself has settled. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }

@@ -2,7 +2,7 @@ import { ServerUnavailable, type TestServer } from "../servers/server.ts"
 
 type Address = Omit<TestServer, "stop">
 
-/** What the files of a run share. Each thing is made for the first file that asks, and taken away after the run. */
+/** What the files of a run share. Each thing is made for the first file that asks, and removed after the run. */
 export interface Shared {
   /** The project as it is built, in a folder that nobody writes to. */
   build: { folder: string }
@@ -29,7 +29,7 @@ export async function shared<Name extends keyof Shared>(name: Name): Promise<Sha
   throw new ServerUnavailable(reason, remedy)
 }
 
-/** A server that all files of the run share: what one puts there, it puts under names of its own. */
+/** A server that all files of the run share. Each file uses tables and keys of its own there. */
 export async function sharedServer<Name extends Exclude<keyof Shared, "build">>(name: Name) {
   return { ...(await shared(name)), stop: async () => {} }
 }

@@ -4,7 +4,7 @@ import { listenOnLoopback, ServerUnavailable } from "../servers/server.ts"
 import { SHARING_PORT, type Shared, type Sharing } from "./shared.ts"
 
 interface Made {
-  /** Takes it away. */
+  /** Stops or removes it. */
   stop(): Promise<void>
 }
 

@@ -5,7 +5,7 @@ import { systemRuntime } from "../runtime.ts"
 const TRUST_MS = 250
 /** How long a reading lasts while the event loop turns, ms: well under {@link TRUST_MS}. */
 const READING_LASTS_MS = 50
-/** How far the wall clock may move on from a reading before a glance at it calls for a new one, ms. */
+/** How far the wall clock may move after a reading before a glance takes a new reading, ms. */
 const GLANCE_MS = 200
 /** Glances that may follow a reading, however little the wall clock moved. */
 const GLANCES_PER_READING = 8
@@ -26,7 +26,7 @@ export class CoarseClock {
   readonly #runtime: Runtime
   readonly #exact: boolean
   readonly #onStepForward: () => void
-  /** Deadlines beyond this lie ahead without a new reading: the first thing a hit compares with. */
+  /** A deadline after this lies ahead for certain, without a new reading. A hit compares with it first. */
   trustedUntil = Number.POSITIVE_INFINITY
   /** The last reading, monotonic ms. */
   lastReading = Number.NEGATIVE_INFINITY
@@ -51,7 +51,8 @@ export class CoarseClock {
     this.wall = this.#runtime.now()
     let wallAhead = this.wall - reading
     if (wallAhead > this.#wallAhead + STEP_MS) {
-      // Or the process was held up between the two. With the wall clock read first, that cannot look like a step.
+      // The process may have paused between the two readings. With the wall clock read first, a pause cannot look like a
+      // step.
       wallAhead = this.#runtime.now() - this.#runtime.monotonic()
       if (wallAhead > this.#wallAhead + STEP_MS) this.#onStepForward()
     }

@@ -5,14 +5,14 @@ import { Versions } from "./versions.ts"
 /** Slots that an eviction looks at for a dead entry before it takes the least recently used one. */
 const PROBES = 2
 /**
- * Slots that each column has room for at first. A column that is full grows to twice its size; with sizes of their own, no two
- * grow in the same fill.
+ * Slots that each column has room for at first. A column that is full grows to twice its size; the first sizes differ, so
+ * that no two columns grow in the same fill.
  */
 const FIRST_SLOTS = { bytes: 17, texts: 18, jsons: 19, freshUntil: 20, askedAt: 22, expiresAt: 26 }
 
 /**
- * The entries of L1, bounded in number and in bytes. The least recently used give way, dead ones before them where the next
- * slots in line hold one.
+ * The entries of L1, bounded in number and in bytes. The least recently used are evicted; a dead entry goes first if one is
+ * in the next slots that the eviction looks at.
  *
  * Entries lie in slots, a column for each of their fields: an object for each entry would take twice the memory, and the
  * garbage collector would have to visit it. A column takes memory once an entry needs it.
@@ -21,9 +21,9 @@ export class Entries {
   readonly slots: LruSlots
   /** The value, one character a byte. */
   bytes: string[] = []
-  /** The bytes decoded as UTF-8, once somebody asked for them. */
+  /** The bytes decoded as UTF-8, after the first read as text. */
   texts: (string | undefined)[] = []
-  /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
+  /** The text parsed as JSON and deep-frozen, after the first read as JSON. */
   jsons: unknown[] = []
   /** Until when the entry is fresh, monotonic ms. NaN in a free slot: neither before nor after any time. */
   freshUntil: Float64Array = new Float64Array(0)
@@ -43,7 +43,10 @@ export class Entries {
   #heldBytes = 0
   #probed = NONE
 
-  /** @param deadBefore an entry that was fresh until then, or less, is dead: nobody will ask for it. Monotonic ms */
+  /**
+   * @param deadBefore monotonic ms. An entry that was fresh until then, or not as long, is dead: no call returns it any
+   * more
+   */
   constructor(maxEntries: number, maxBytes: number, deadBefore: () => number) {
     this.slots = new LruSlots(maxEntries)
     this.#versions = new Versions(maxEntries + 1)
@@ -101,7 +104,7 @@ export class Entries {
     return this.#expiresAt[slot] || undefined
   }
 
-  /** Since the backend was asked for the entry, ms; less by 2^32, which are 49 days, for one that is older than that. */
+  /** Time since the backend was asked for the entry, ms, modulo 2^32 (49 days). */
   age(slot: number, now: number): number {
     return (now - (this.#askedAt[slot] as number)) >>> 0
   }
@@ -132,7 +135,7 @@ export class Entries {
     this.slots.remove(slot)
   }
 
-  /** Removes every entry, and lets go of the memory. */
+  /** Removes every entry, and releases the memory. */
   clear(): void {
     this.slots.clear()
     this.bytes = []
@@ -173,12 +176,12 @@ export class Entries {
     this.#expiresAt[slot] = expiresAt ?? 0
   }
 
-  /** How many slots a column needs that has no room for `slot`. */
+  /** The new size of a column that has no room for `slot`, slots. */
   #slotsOf(column: keyof typeof FIRST_SLOTS, slot: number): number {
     return Math.min(this.#maxEntries + 1, Math.max(FIRST_SLOTS[column], 2 * slot))
   }
 
-  /** Takes what `slot` holds off the account, and lets go of what was decoded. */
+  /** Subtracts the size of `slot` from the bytes held, and releases what was decoded. */
   #empty(slot: number): void {
     this.#heldBytes -= this.#size(slot)
     if (slot < this.texts.length) this.texts[slot] = undefined
@@ -189,7 +192,7 @@ export class Entries {
     return sizeOf(this.slots.keyOf(slot), this.bytes[slot] as string, this.texts[slot], this.jsons[slot])
   }
 
-  /** Charges for what was decoded in `slot`, which was charged less and is now the most recently used. */
+  /** Charges `slot` for what was decoded in it, instead of `charged`, and makes it the most recently used. */
   #recharge(slot: number, charged: number): void {
     const size = this.#size(slot)
     this.#heldBytes += size - charged

@@ -15,9 +15,9 @@ export class L1Entry {
   readonly version: string
   /** Unix ms; `undefined` if the entry does not expire. */
   readonly expiresAt: number | undefined
-  /** The bytes decoded as UTF-8, once somebody asked for them. */
+  /** The bytes decoded as UTF-8, after the first read as text. */
   text: string | undefined
-  /** The text parsed as JSON and deep-frozen, once somebody asked for it. */
+  /** The text parsed as JSON and deep-frozen, after the first read as JSON. */
   json: unknown
 
   /** @param value the bytes, copied; or the string that another entry holds them as */
@@ -64,7 +64,7 @@ export interface KeptEntry {
   readonly entry: L1Entry
   /** Since the backend was asked for it, ms. */
   readonly ageMs: number
-  /** No longer fresh: L1 does not answer with it of its own accord. */
+  /** Whether it is no longer fresh, so that only {@link L1.kept} returns it. */
   readonly stale: boolean
 }
 
@@ -112,7 +112,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Freezes all of a parsed JSON value. With a stack of its own: 24 KiB of brackets nest deeper than calls may. */
+/** Freezes all of a parsed JSON value. Not recursive: 24 KiB of brackets nest deeper than the call stack allows. */
 function deepFreeze(root: unknown): unknown {
   const pending = [root]
   while (pending.length > 0) {

@@ -7,13 +7,13 @@ import { type LruSlots, NONE } from "./lru-slots.ts"
 import { Negatives } from "./negatives.ts"
 import { type L1Counters, type L1Settings, maxNegatives, NOTHING } from "./settings.ts"
 
-/** Look-ups that trust the clock without a glance at it. */
+/** Look-ups from one glance at the clock to the next. */
 const LOOK_UPS_PER_GLANCE = 8
 /** Glances between two hits that are timed: latency is sampled, because timing a hit costs more than the hit. */
 const GLANCES_PER_SAMPLE = 32
 
 /**
- * L1: the entries of one process, in memory, synchronous. Least recently used entries give way.
+ * L1: the entries of one process, in memory, synchronous. The least recently used entries are evicted.
  *
  * Every entry has two times. Until the first it is fresh and L1 answers with it: for the time to live, and never past its
  * expiry in L2. Until the second it is kept for {@link L1.kept}. Time makes an entry stale; a write or an invalidation
@@ -61,8 +61,8 @@ export class L1 {
   }
 
   /**
-   * The slot of the fresh entry under `key`, or {@link NONE}. What lies in the slot is read before anything else is
-   * called: from then on it may be another's.
+   * The slot of the fresh entry under `key`, or {@link NONE}. The caller reads the slot before it calls anything else,
+   * because any call may give the slot to another key.
    */
   find(key: string): number {
     // Before the look-up, because a glance at the clock can clear everything.
@@ -193,8 +193,8 @@ export class L1 {
   }
 
   /**
-   * Makes every entry stale from `since` on, monotonic ms, and drops the absent keys: for when nothing confirms any longer
-   * that what is held is still true. What is kept can then be answered with as stale, or confirmed by its version.
+   * Makes every entry stale from `since` on, monotonic ms, and drops the absent keys: for when nothing confirms any more
+   * that the entries are current. They can then be returned as stale, or confirmed by their versions.
    */
   suspectAll(since: number): void {
     const { freshUntil } = this.#entries

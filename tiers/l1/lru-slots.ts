@@ -92,7 +92,7 @@ export class LruSlots {
     this.#size--
   }
 
-  /** Removes every key, and lets go of the memory. */
+  /** Removes every key, and releases the memory. */
   clear(): void {
     this.#maps = new Array(this.#maps.length)
     this.#keys = []
@@ -133,7 +133,7 @@ export class LruSlots {
 
   #mapOf(key: string): number {
     const maps = this.#maps.length
-    // What is no string is found nowhere; whether it may be a key is checked after that.
+    // A key that is no string is not found, and the caller refuses it then.
     return maps === 1 || typeof key !== "string" ? 0 : hash(key) & (maps - 1)
   }
 }

@@ -1,7 +1,7 @@
 import type { CoarseClock } from "./coarse-clock.ts"
 import { LruSlots, NONE } from "./lru-slots.ts"
 
-/** The keys known to be absent, each until a deadline. The least recently used give way. */
+/** The keys known to be absent, each until a deadline. The least recently used are evicted. */
 export class Negatives {
   /** Answers that a key is absent. */
   hits = 0
@@ -57,7 +57,7 @@ export class Negatives {
     this.#deadlines[slot] = deadline
   }
 
-  /** Says whether `key` was held. */
+  /** Returns whether `key` was held. */
   remove(key: string): boolean {
     if (this.size === 0) return false
     const slot = this.#slots.find(key)

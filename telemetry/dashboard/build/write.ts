@@ -4,8 +4,8 @@ import { pathToFileURL } from "node:url"
 import { bundlePage } from "./bundle.ts"
 
 /**
- * The last step of `npm run build`, run as compiled and from the project's folder: replaces the compiled `page-text.js` by one that holds
- * the text itself.
+ * The last step of `npm run build`. It runs compiled, in the project's folder, and replaces the compiled `page-text.js` by
+ * a module that contains the text.
  */
 const page = await bundlePage(pathToFileURL(`${resolve("telemetry/dashboard/page")}/`))
 const target = new URL("../page-text.js", import.meta.url)

@@ -7,9 +7,9 @@ const LATENCIES = pathsOf("latency")
 
 export type LatencyPath = (typeof LATENCIES)[number]
 
-/** How many times were measured. */
+/** The number of measured durations. */
 const COUNTS = LATENCIES.map((path) => `${path}.count` as const)
-/** The sum of the times measured, ms. It is made of a rounded mean, so that it may seem to go back a little. */
+/** The sum of the measured durations, ms. It is computed from a rounded mean, so it may decrease a little. */
 const TOTALS = LATENCIES.map((path) => `${path}.totalMs` as const)
 
 /** What never decreases while a store is open. */
@@ -29,13 +29,13 @@ export function numbersOf(store: StoreReport): Numbers {
   return numbers
 }
 
-/** Mean of the times measured, ms; `undefined` if none was. */
+/** Mean of the measured durations, ms; `undefined` if there are none. */
 export function meanMs(numbers: Numbers, path: LatencyPath): number | undefined {
   const count = numbers[`${path}.count` as const]
   return count > 0 ? numbers[`${path}.totalMs` as const] / count : undefined
 }
 
-/** What was counted after `before`. A counter that went down belongs to a store opened anew, which counted from zero. */
+/** The counts since `before`. A counter that went down belongs to a store that was opened again and counts from zero. */
 export function increase(before: Numbers | undefined, now: Numbers): Numbers {
   if (before === undefined) return now
   const anew = GROWING.some((name) => now[name] < before[name])

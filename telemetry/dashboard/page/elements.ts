@@ -32,7 +32,10 @@ export function at(id: string): HTMLElement {
   return element
 }
 
-/** Sets the text of an element where it differs: setting an equal one would drop a selection, and be announced again. */
+/**
+ * Sets the text of an element only if it differs: setting an equal text would drop the selection, and screen readers would
+ * announce it again.
+ */
 export function say(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text
 }

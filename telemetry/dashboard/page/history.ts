@@ -1,24 +1,24 @@
 import type { AnsweringProcess, ProcessReport, StoreReport } from "../report.ts"
 import { divide, increase, type Numbers, numbersOf, sum } from "./counters.ts"
 
-/** One store of one process. Several of the same name add up on the page. */
+/** One store of one process. The page adds up the stores of the same name. */
 export interface Member {
   process: AnsweringProcess
   store: StoreReport
-  /** Per second, since the report before; absent in the first. */
+  /** Rates per second since the previous report; absent in the first report. */
   rates: Numbers | undefined
 }
 
 export interface Point {
   atMs: number
-  /** Per second; absent where no member has any. */
+  /** Rates per second; absent if no member has any. */
   rates: Numbers | undefined
 }
 
 /** The stores of one name. */
 export interface StoreHistory {
   name: string
-  /** As of the last report; none if no process had it open. */
+  /** Those in the last report; none if no process had the store open. */
   members: Member[]
   lastSeenMs: number
   points: Point[]
@@ -34,19 +34,19 @@ interface Baseline {
 
 /** How long points, closed stores and silent processes are kept, ms. */
 const WINDOW_MS = 300_000
-/** How far back the charts may go; the least that covers all reports is taken. */
+/** The spans that the charts may have; they have the shortest that covers all reports. */
 const SPANS_MS = [60_000, 120_000, WINDOW_MS]
-/** What the numbers beside the charts are averaged over, ms. */
+/** The time over which the numbers beside the charts are averaged, ms. */
 export const RECENT_MS = 10_000
 
-/** Makes rates of counters: each report is compared with the one before. */
+/** Computes rates from counters, by comparing each report with the previous one. */
 export class History {
   readonly #baselines = new Map<string, Baseline>()
   readonly #stores = new Map<string, StoreHistory>()
   #firstReportMs: number | undefined
   #lastReportMs: number | undefined
 
-  /** Takes a report that came `atMs` on the page's monotonic clock; gives the stores in the order of their names. */
+  /** Adds a report that arrived at `atMs` on the page's monotonic clock. Returns the stores, ordered by name. */
   add(processes: readonly ProcessReport[], atMs: number): StoreHistory[] {
     for (const store of this.#stores.values()) store.members = []
     for (const process of processes) if ("id" in process) this.#addProcess(process, atMs)
@@ -64,7 +64,7 @@ export class History {
     return [...this.#stores.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  /** How far back the charts go at the moment, ms. */
+  /** The current span of the charts, ms. */
   get spanMs(): number {
     const ageMs = (this.#lastReportMs ?? 0) - (this.#firstReportMs ?? 0)
     return SPANS_MS.find((spanMs) => spanMs >= ageMs) ?? WINDOW_MS
@@ -82,7 +82,8 @@ export class History {
       groups.set(groupOf(store), group)
       const earlier = before?.groups.get(groupOf(store)) ?? []
       const now = numbersOf(store)
-      // Where one of several stores of a group was closed, nothing tells which: the next report has rates again.
+      // If one of several stores of a group was closed, the report does not say which, and gives no rates. The next one
+      // does.
       const comparable = seconds > 0 && earlier.length <= (sizes.get(groupOf(store)) ?? 0)
       const rates = comparable ? divide(increase(earlier[group.length], now), seconds) : undefined
       group.push(now)
@@ -114,7 +115,7 @@ function groupOf({ name, backend }: StoreReport): string {
   return JSON.stringify([name, backend.kind, backend.target])
 }
 
-/** Per second, on the average of the last points that have rates. */
+/** Rates per second, the average of the last points that have rates. */
 export function recent({ points }: StoreHistory): Numbers | undefined {
   const fromMs = (points.at(-1)?.atMs ?? 0) - RECENT_MS
   const rates = points.filter(({ atMs }) => atMs > fromMs).flatMap((point) => point.rates ?? [])

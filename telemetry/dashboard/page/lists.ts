@@ -12,7 +12,7 @@ interface Item {
   address?: string
 }
 
-/** Gives what fills a list: it changes only what differs, so that focus and selection stay where they are. */
+/** Returns a function that fills a list. It changes only what differs, so that focus and selection stay where they are. */
 export function listIn(list: Element): (items: readonly Item[]) => void {
   let made: { key: string; holder: HTMLElement; name: HTMLElement; detail: HTMLElement }[] = []
   return (items) => {

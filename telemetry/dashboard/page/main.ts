@@ -11,7 +11,7 @@ import { TimeView } from "./time-view.ts"
 const POLL_MS = 1_000
 const TIMEOUT_MS = 10_000
 
-/** What the dashboard answered instead of a report that this page can read; its message is shown. */
+/** The dashboard answered with something other than a report that this page can read. The message is shown. */
 class Refusal extends Error {}
 
 const history = new History()

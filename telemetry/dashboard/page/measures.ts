@@ -8,13 +8,13 @@ export interface Measure {
 }
 
 export interface Result extends Measure {
-  /** Names its colour in the style sheet. */
+  /** The class in the style sheet that sets its colour. */
   className: string
 }
 
 export interface Tier {
   label: string
-  /** Names its colour in the style sheet. */
+  /** The class in the style sheet that sets its colour. */
   className: string
   latency: LatencyPath
 }

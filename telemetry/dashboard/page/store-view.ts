@@ -55,11 +55,11 @@ function placeOf({ kind, target }: { kind: string; target: string }): string {
 
 interface Condition {
   text: string
-  /** Names its look in the style sheet; empty for the plain one. */
+  /** The class in the style sheet that sets its look; empty for the plain look. */
   state: "failing" | "warning" | "closed" | ""
 }
 
-/** What a store is in, at a glance, beside its name. */
+/** The conditions of a store that are shown beside its name. */
 function conditionsOf(store: StoreHistory, sinceOpened: Numbers): Condition[] {
   const { members } = store
   if (members.length === 0) return [{ text: "Not open in any process that answers", state: "closed" }]

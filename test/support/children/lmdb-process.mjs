@@ -25,7 +25,7 @@ const put = (key, text, condition) =>
 const say = (line) => writeSync(1, `${line}\n`)
 
 const jobs = {
-  /** Tries to create keys, all at once; says which it did. */
+  /** Tries to create keys, all at once; reports which it created. */
   async create(keys) {
     const results = await Promise.all(keys.map((key) => put(key, String(process.pid), { absent: true })))
     return keys.filter((_, index) => results[index].applied)
@@ -40,7 +40,7 @@ const jobs = {
     }
   },
 
-  /** Writes 1, 2, 3, …, and tells of each once it is written. */
+  /** Writes 1, 2, 3, …, and reports each after it was written. */
   async count(key, upTo) {
     for (let number = 1; number <= upTo; number++) {
       await put(key, String(number))
@@ -48,7 +48,7 @@ const jobs = {
     }
   },
 
-  /** Writes until it is killed; says each key after its write was acknowledged. */
+  /** Writes until it is killed; reports each key after its write was acknowledged. */
   async writeOn(prefix) {
     const writer = async (name) => {
       for (let number = 0; ; number++) {
@@ -60,7 +60,7 @@ const jobs = {
     await Promise.all(Array.from({ length: 16 }, (_, name) => writer(name)))
   },
 
-  /** Stops itself in the middle of a write, with the write lock. */
+  /** Suspends itself during a write, while it holds the write lock. */
   async stopWhileWriting() {
     const db = open({ path: directory, noSubdir: false, encoding: "binary", overlappingSync: false })
     db.transactionSync(() => {
@@ -78,14 +78,14 @@ const jobs = {
     setInterval(() => {}, 60_000)
   },
 
-  /** Leaves the store open, with a write that nobody waits for. */
+  /** Leaves the store open, with a write that is not awaited. */
   async leaveOpen() {
     await put("awaited", "value")
     put("not awaited", "value")
     backend.get("awaited")
   },
 
-  /** Writes until the disk is full; says what became of it. */
+  /** Writes until the disk is full; reports the outcome. */
   async fill() {
     let written = 0
     let failure

@@ -10,7 +10,7 @@ export type Fault = (sound: Backend, store: MemoryStore, runtime: Runtime) => Pa
 const late = (sound: Backend): Promise<Backend> =>
   new Promise((resolve) => setImmediate(() => resolve(sound)))
 
-/** Each fault, with a case that has to catch it; more may. */
+/** Each fault, with a case that has to catch it. Other cases may catch it too. */
 export const FAULTS: Record<string, { caughtBy: string; fault: Fault }> = {
   "a clock a millisecond late": {
     caughtBy: "expiry: exact to the millisecond for every read",

@@ -2,12 +2,12 @@ import type { Point } from "./paths.ts"
 
 export interface Series {
   label: string
-  /** Names its colour in the style sheet. */
+  /** The class in the style sheet that sets its colour. */
   className: string
 }
 
 export interface Chart {
   element: Element
-  /** `says` tells a screen reader what is shown at the moment pointed at. */
+  /** `says`: the values at the selected moment, as text for screen readers. */
   draw(points: readonly Point[], nowMs: number, says?: string): void
 }

@@ -4,7 +4,7 @@ import type { Chart, Series } from "./chart.ts"
 import { multiples, pathOf, runsOf } from "./paths.ts"
 import { Plot } from "./plot.ts"
 
-/** Lines on a logarithmic scale, which has no place for 0. */
+/** Lines on a logarithmic scale, which cannot show 0. */
 export function logarithmic(
   time: TimeView,
   title: string,

@@ -21,7 +21,9 @@ export function runsOf(points: readonly Point[]): Point[][] {
   return runs
 }
 
-/** The points with something to draw and their neighbours, which its line rises from and falls to; gaps in place of the others. */
+/**
+ * The points to draw, and their neighbours, from which the line rises and to which it falls. The other points become gaps.
+ */
 export function strokes(points: readonly Point[], isDrawn: (index: number) => boolean): Point[] {
   return points.map((point, index) =>
     isDrawn(index - 1) || isDrawn(index) || isDrawn(index + 1) ? point : { ...point, values: [] },

@@ -8,7 +8,7 @@ const TOP = 16
 /** Where 0 or the lowest value is drawn, px from the top. */
 const BOTTOM = HEIGHT - 2
 
-/** How far each key moves the moment pointed at, ms into the past. */
+/** How far each key moves the selected moment into the past, ms. */
 const STEPS_MS: Readonly<Record<string, number>> = {
   ArrowLeft: 1_000,
   ArrowDown: 1_000,
@@ -28,7 +28,7 @@ export interface Axes {
   y: Scale
 }
 
-/** The frame of a chart with axes: one unit is one pixel. It is a slider, which moves the moment pointed at. */
+/** The frame of a chart with axes; one unit is one pixel. It is a slider that selects a moment. */
 export class Plot {
   readonly element: HTMLElement
   readonly #time: TimeView
@@ -71,7 +71,9 @@ export class Plot {
     return BOTTOM - share * (BOTTOM - TOP)
   }
 
-  /** Draws the axes; gives the scale of time. `says` tells a screen reader what is shown at the moment pointed at. */
+  /**
+   * Draws the axes, and returns the scale of time. `says`: the values at the selected moment, as text for screen readers.
+   */
   prepare({ ticks, label, y }: Axes, nowMs: number, says: string): Scale {
     const { spanMs, agoMs } = this.#time
     const width = Math.max(1, Math.round(this.#frame.getBoundingClientRect().width))
@@ -100,7 +102,7 @@ export class Plot {
     return x
   }
 
-  /** Only where the moment has changed: otherwise a screen reader would read out the numbers of every second. */
+  /** Only if another moment was selected: otherwise a screen reader would read out the numbers every second. */
   #announce(says: string): void {
     const { agoMs } = this.#time
     if (this.#saidMs === agoMs) return

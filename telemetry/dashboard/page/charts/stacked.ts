@@ -15,7 +15,8 @@ export function stacked(
     area: svg("path", { class: `area ${className}` }),
     line: svg("path", { class: `line ${className}` }),
   }))
-  // Where a band is thin, its line would hide that of the band below: a lower line is drawn over a higher one, but for the uppermost.
+  // The line of a thin band would hide the line of the band below. So lower lines are drawn over higher ones; only the
+  // uppermost is drawn last.
   const lines = [...bands.slice(0, -1).reverse(), ...bands.slice(-1)].map(({ line }) => line)
   const plot = new Plot(time, title, [...bands.map(({ area }) => area), ...lines])
   return {

@@ -12,7 +12,7 @@ export interface Panel {
   update(store: StoreHistory, totals: Numbers, nowMs: number): void
 }
 
-/** The element of a panel: its title, the moment that its numbers are of, and its parts. */
+/** The element of a panel: its title, the time of its numbers, and its parts. */
 export function frame(title: string, unit: string, ...parts: Element[]) {
   const moment = h("span", { class: "moment" })
   const heading = h("h3", {}, `${title} `, h("span", { class: "unit" }, unit))
@@ -20,7 +20,7 @@ export function frame(title: string, unit: string, ...parts: Element[]) {
   return { element, moment }
 }
 
-/** Rates at the moment pointed at: of that second, or the recent average for now. */
+/** Rates at the selected moment: those of its second, or for now the recent average. */
 export function ratesShown(store: StoreHistory, time: TimeView, nowMs: number): Numbers | undefined {
   return time.agoMs === 0 ? recent(store) : ratesAt(store, nowMs - time.agoMs)
 }
@@ -29,7 +29,7 @@ export function momentShown({ agoMs }: TimeView): string {
   return agoMs === 0 ? `last ${RECENT_MS / 1_000} s` : `${formatAge(agoMs)} ago`
 }
 
-/** Gives the first cell of each row the colour of what the row is about. */
+/** Gives the first cell of each row the colour that the row's measure has in the charts. */
 export function colour({ cells }: Table, rows: readonly { className: string }[]): void {
   rows.forEach(({ className }, index) => {
     const [head] = cells[index] ?? []
