@@ -170,8 +170,9 @@ export function tableRequests(
       try {
         const { limited, sent, options } = begin(limitMs)
         const { subResponses } = await limited.bound(client.submitTransaction(actions, options))
-        for (const { rowKey, etag } of subResponses)
-          if (rowKey !== undefined) times.written(rowKey, sent, etag)
+        for (const [index, [, { rowKey }]] of actions.entries()) {
+          times.written(rowKey, sent, subResponses[index]?.etag)
+        }
         return subResponses
       } catch (error) {
         return unless(ABSENT, error, request)
