@@ -18,14 +18,6 @@ export interface Begun {
   readonly committed: number
 }
 
-/** The time of the service at a moment of this process: between `earliest` and `latest`, without {@link CLOCK_ERROR_MS}. */
-interface Known {
-  readonly monotonic: number
-  readonly wall: number
-  readonly earliest: number
-  readonly latest: number
-}
-
 /**
  * The clock of a database as this process knows it from the times in answers.
  *
@@ -40,8 +32,13 @@ export class ServiceClock {
   readonly #name: string
   readonly #runtime: Runtime
   #life = 1
-  #known: Known | undefined
   #committed = Number.NEGATIVE_INFINITY
+  // When an answer came, the time of the service was between these two, without CLOCK_ERROR_MS. Fields, not an object for each answer: that
+  // took ten times as long.
+  #earliest = Number.NaN
+  #latest = Number.NaN
+  #monotonic = 0
+  #wall = 0
 
   /** @param name names the database */
   constructor(name: string, runtime: Runtime) {
@@ -72,12 +69,14 @@ export class ServiceClock {
 
   /** The time of the service now; `undefined` before the first answer. */
   now(): ServiceTime | undefined {
-    if (this.#known === undefined) return undefined
-    const { earliest, latest } = this.#aged(this.#known)
+    if (Number.isNaN(this.#earliest)) return undefined
+    const monotonic = this.#runtime.monotonic() - this.#monotonic
+    const wall = this.#runtime.now() - this.#wall
+    const earliest = this.#earliest + shortest(monotonic, wall) - CLOCK_ERROR_MS
     return {
       clock: this.#clock,
-      earliest: Math.max(this.#committed, earliest - CLOCK_ERROR_MS),
-      latest: latest + CLOCK_ERROR_MS,
+      earliest: Math.max(this.#committed, earliest),
+      latest: this.#latest + longest(monotonic, wall) + CLOCK_ERROR_MS,
     }
   }
 
@@ -92,40 +91,34 @@ export class ServiceClock {
   }
 
   #learn(begun: Begun, ms: number): void {
-    const now = { monotonic: this.#runtime.monotonic(), wall: this.#runtime.now() }
-    const answer: Known = { ...now, earliest: ms, latest: ms + elapsed(begun, now).longest }
-    const before = this.#known === undefined ? answer : this.#aged(this.#known)
-    const earliest = Math.max(before.earliest, answer.earliest)
-    const latest = Math.min(before.latest, answer.latest)
+    const monotonic = this.#runtime.monotonic()
+    const wall = this.#runtime.now()
+    const latestByAnswer = ms + longest(monotonic - begun.monotonic, wall - begun.wall)
+    const sinceMonotonic = monotonic - this.#monotonic
+    const sinceWall = wall - this.#wall
+    const earliest = Math.max(ms, this.#earliest + shortest(sinceMonotonic, sinceWall))
+    const latest = Math.min(latestByAnswer, this.#latest + longest(sinceMonotonic, sinceWall))
     if (ms < begun.committed || earliest > latest + CLOCK_ERROR_MS) {
       this.#life++
       this.#committed = Number.NEGATIVE_INFINITY
-      this.#known = answer
-    } else {
-      this.#known = earliest > latest ? answer : { ...now, earliest, latest }
     }
-  }
-
-  #aged(known: Known): Known {
-    const now = { monotonic: this.#runtime.monotonic(), wall: this.#runtime.now() }
-    const { shortest, longest } = elapsed(known, now)
-    return { ...now, earliest: known.earliest + shortest, latest: known.latest + longest }
+    // Not so in a new life, before the first answer, and within the error of the clock: then only this answer counts.
+    const consistent = earliest <= latest && ms >= begun.committed
+    this.#earliest = consistent ? earliest : ms
+    this.#latest = consistent ? latest : latestByAnswer
+    this.#monotonic = monotonic
+    this.#wall = wall
   }
 }
 
-interface Moment {
-  readonly monotonic: number
-  readonly wall: number
+/** Lower bound of a time of which the own clocks show these lengths, ms. */
+function shortest(monotonic: number, wall: number): number {
+  return Math.max(0, Math.min(monotonic, wall)) * (1 - DRIFT)
 }
 
-/** Bounds of the time between two moments of this process, ms. */
-function elapsed(from: Moment, to: Moment): { shortest: number; longest: number } {
-  const monotonic = to.monotonic - from.monotonic
-  const wall = to.wall - from.wall
-  return {
-    shortest: Math.max(0, Math.min(monotonic, wall)) * (1 - DRIFT),
-    longest: Math.max(monotonic, wall) * (1 + DRIFT),
-  }
+/** Upper bound of a time of which the own clocks show these lengths, ms. */
+function longest(monotonic: number, wall: number): number {
+  return Math.max(monotonic, wall) * (1 + DRIFT)
 }
 
 function toMs({ seconds, nanos }: Instant): number {
