@@ -24,8 +24,10 @@ export interface Connected {
   readonly clock: ServerClock
   /** Asks which server this is, for {@link clock}. */
   identify(): Promise<void>
-  /** Call it before a command is sent: the commands of one turn of the event loop are written together. */
+  /** Call it before a command is sent beside others: the commands of one turn of the event loop are written together. */
   gather(): void
+  /** How many commands are without an answer. */
+  underWay(): number
   /** Call it after a command is sent: it keeps the process alive until {@link end}. */
   begin(): void
   end(): void
@@ -175,6 +177,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     clock,
     identify,
     gather: gatherWrites(client),
+    underWay: () => underWay,
     begin,
     end,
     giveUp(effect, limitMs) {

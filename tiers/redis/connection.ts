@@ -15,6 +15,8 @@ export interface RedisConnection {
   open(): Promise<void>
   /** The client, for one command that it sends at once. Throws a `KvError` unless it is connected. */
   client(request: RedisRequest): RedisClient
+  /** Call it before several commands are sent: they are written together. */
+  gather(): void
   /** The answer to a command; failures are `KvError`s. Call it as soon as the command is sent. */
   answered<T>(request: RedisRequest, answer: Promise<T>): Promise<T>
   /** What is known of the clock of the server; `undefined` for a client of the caller. */
@@ -36,11 +38,14 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
     close: () => connection.close(),
 
     client({ operation, key }) {
-      const { client, isReady, gather, lastError } = connection.use(operation, key)
+      const { client, isReady, gather, underWay, lastError } = connection.use(operation, key)
       if (!isReady()) throw connectionError(lastError(), operation, key)
-      gather()
+      // A lone command is written at once, which is cheaper than in a later step of the turn.
+      if (underWay() > 0) gather()
       return client
     },
+
+    gather: () => connection.held?.gather(),
 
     async answered(request, answer) {
       const { begin, end, giveUp } = connection.use(request.operation, request.key)
@@ -66,7 +71,7 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
 /** A client in use. */
 type UsedClient = Pick<
   Connected,
-  "client" | "isReady" | "lastError" | "gather" | "begin" | "end" | "giveUp"
+  "client" | "isReady" | "lastError" | "gather" | "underWay" | "begin" | "end" | "giveUp"
 > &
   Partial<Pick<Connected, "clock" | "identify">>
 
@@ -134,6 +139,7 @@ async function borrow(
     isReady: () => isReady(client),
     lastError: () => undefined,
     gather() {},
+    underWay: () => 0,
     begin() {},
     end() {},
     giveUp() {},
