@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from "node:https"
 import type { TableClient } from "@azure/data-tables"
 import type { DefaultAzureCredential } from "@azure/identity"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
@@ -152,8 +153,11 @@ const signInTooLong = () =>
     backend: KIND,
   })
 
-/** Maximum number of connections to one host. A burst of point reads waits for them. */
-const MAX_SOCKETS = 128
+/**
+ * Maximum number of connections to one host: as many as the requests that a store sends at once. A request that waits for a connection
+ * cannot be told from one that was sent, so a write that ends while it waits would be in doubt.
+ */
+const MAX_SOCKETS = DEFAULTS.maxConcurrency
 /** `keepAlive` also sends probes on idle connections, so that a load balancer does not drop them. */
 const AGENT_OPTIONS = { keepAlive: true, maxSockets: MAX_SOCKETS }
 

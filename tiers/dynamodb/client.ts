@@ -1,5 +1,6 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
+import { DEFAULTS } from "../limits.ts"
 import type { Runtime } from "../runtime.ts"
 import { type Checks, checkAllOptions, isObject, optional, text, withTexts } from "../util/checks.ts"
 import { SharedResource } from "../util/shared-resource.ts"
@@ -91,6 +92,11 @@ const sharedClients = new SharedResource<DynamoDBClient>((client) => client.dest
 
 /** Longest time until a new connection is established, ms. */
 const CONNECT_TIMEOUT_MS = 2_000
+/**
+ * Maximum number of connections of a client: as many as the requests that a store sends at once. A request that waits for a connection
+ * cannot be told from one that was sent, so a write that ends while it waits would be in doubt.
+ */
+const MAX_SOCKETS = DEFAULTS.maxConcurrency
 
 async function overSharedClient(
   sdk: DynamoDbSdk,
@@ -130,7 +136,11 @@ function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoD
     // The SDK then builds its middleware chain once, not for each request: that saves a fifth of the CPU of a request.
     cacheMiddleware: true,
     // No `requestTimeout`: it would end at the headers of an answer. Each request has an abort signal for its whole time.
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      httpAgent: { maxSockets: MAX_SOCKETS },
+      httpsAgent: { maxSockets: MAX_SOCKETS },
+    },
   })
   // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")

@@ -227,6 +227,19 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 
+  test("a request does not wait for a connection behind a hundred that get no answer", async () => {
+    const runtime = testRuntime()
+    const waiting = dynamodb(localSettings(proxy.port), { table, runtime })
+    await waiting.open()
+    const hole = proxy.inject({ kind: "black-hole", times: 100 })
+    const reads = Array.from({ length: 100 }, () => codeOf(() => waiting.get("key")))
+    await vi.waitUntil(() => hole.hits === 100)
+    expect(await codeOf(() => waiting.put("key", { value: bytes, id: newId() }))).toBe("answered")
+    await runtime.advance(3_000)
+    expect(new Set(await Promise.all(reads))).toEqual(new Set(["TIMEOUT"]))
+    await waiting.close()
+  })
+
   describe("a table", () => {
     test("that is not there is STORE_NOT_FOUND", async () => {
       const missing = dynamodb(localSettings(server.port), { table: "missing" })

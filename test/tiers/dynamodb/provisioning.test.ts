@@ -207,19 +207,24 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
   })
 })
 
-/** Waits for nothing. */
+/** Longer than every wait between requests, and shorter than the limit of every request, ms. */
+const BETWEEN_MS = 1_000
+
+/** Does not wait between requests. */
 const impatient = {
   ...systemRuntime,
-  setTimer: (callback: () => void) => systemRuntime.setTimer(callback, 0),
+  setTimer: (callback: () => void, delayMs: number) =>
+    systemRuntime.setTimer(callback, delayMs < BETWEEN_MS ? 0 : delayMs),
 }
 
-/** Waits for nothing, but its clock moves on as if it had. */
+/** Does not wait between requests, but its clock moves on as if it had. */
 function skipping() {
   let skippedMs = 0
   return {
     ...systemRuntime,
     monotonic: () => skippedMs,
     setTimer(callback: () => void, delayMs: number) {
+      if (delayMs >= BETWEEN_MS) return systemRuntime.setTimer(callback, delayMs)
       skippedMs += delayMs
       return systemRuntime.setTimer(callback, 0)
     },
