@@ -18,7 +18,7 @@ const CONTRACTS = ["backend", "binding", "errors", "limits", "provisioning", "ru
   (name) => `tiers/${name}.ts`,
 )
 
-/** What the algorithm, the operations and the store have in common. */
+/** What the algorithm, the operations and the store may all import. */
 const CORE = ["api", "counters", "listener", "open-store", "open-stores", "options", "stats"].map(
   (name) => `src/${name}.ts`,
 )
@@ -81,7 +81,7 @@ const ROOMS: readonly Room[] = [
     dynamic: ["telemetry/store-telemetry.ts", "tiers/wrappers/"],
   },
   { files: ["src/index.ts"], values: [...CONTRACTS, ...CORE, "src/kv.ts"], types: ["telemetry/options.ts"] },
-  // Whatever can be built over the public API has no other way in.
+  // What is built on the public API imports only the public API.
   { files: ["src/patterns/"], values: ["src/patterns/", "src/index.ts"] },
   { files: ["src/adapters/"], values: ["src/adapters/", "src/index.ts"] },
   // The command that serves the dashboard, itself loaded by `import()`.

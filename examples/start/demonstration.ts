@@ -12,11 +12,11 @@ import { type Run, renderFilled, renderPackages, renderRuns } from "./summary.ts
 export interface DemonstrationOptions extends Reading {
   /** Entries that L1 holds at most, in the run that has one. */
   readonly l1Entries: number
-  /** Port of the live page, 0 for any free one; absent for none. */
+  /** Port of the live page; 0: any free port; absent: no page. */
   readonly dashboardPort?: number
 }
 
-/** One document in so many is not stored beforehand, but loaded from its file when it is first read. */
+/** One in this many documents is not stored in advance, but loaded from its file at its first read. */
 const UNSTORED_EVERY = 10
 
 /** Stores the files of installed packages in LMDB, and reads them with L1 and without. */
@@ -57,7 +57,7 @@ export async function demonstrate(options: DemonstrationOptions, io: Io): Promis
   }
 }
 
-/** The live page of this process, if it is wanted. */
+/** The live page of this process, if `port` is given. */
 async function serveLive(port: number | undefined, io: Io) {
   if (port === undefined) return undefined
   const served = await serveDashboard("127.0.0.1", port, { name: "npm start" })

@@ -12,7 +12,7 @@ export interface Document {
   readonly bytes: Uint8Array
   /** Absent if the bytes are not UTF-8. */
   readonly text: string | undefined
-  /** What the file holds, if it is JSON. */
+  /** The parsed content, if the file is JSON. */
   readonly json: unknown
 }
 
@@ -72,7 +72,7 @@ async function readDocument(packageName: string, folder: string, path: string): 
   }
 }
 
-/** A `.json` with comments in it, as a tsconfig may have, is text like any other. */
+/** A `.json` file with comments, such as a tsconfig, is treated as text. */
 function parseOrNothing(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -81,7 +81,7 @@ function parseOrNothing(text: string): unknown {
   }
 }
 
-/** The files of a package without those that it brings along of others, in a stable order. */
+/** The files of a package, without those of packages nested in it, in a stable order. */
 async function* filesIn(folder: string): AsyncGenerator<string> {
   const entries = await readdir(folder, { withFileTypes: true })
   for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {

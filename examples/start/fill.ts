@@ -27,7 +27,7 @@ export async function fill(store: Kv, documents: readonly Document[]): Promise<F
     }
   }
   await Promise.all(documents.map(keep))
-  // In the order of the files, whatever order the writes ended in: the same seed reads the same documents.
+  // In the order of the files, not in the order in which the writes ended, so that the same seed reads the same documents.
   const place = new Map(documents.map((document, index) => [document, index]))
   accepted.sort((a, b) => (place.get(a) ?? 0) - (place.get(b) ?? 0))
   return { accepted, refused, elapsedMs: performance.now() - startedAt }

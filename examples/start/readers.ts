@@ -9,11 +9,11 @@ export interface Reading {
   readonly seconds: number
   readonly seed: number
   readonly exponent: number
-  /** Ends the reading early, by rejecting with its reason. */
+  /** Ends the reading early: it rejects with the signal's reason. */
   readonly signal?: AbortSignal
 }
 
-/** What the readers did. */
+/** The counts of the readers. */
 export interface ReadTally {
   bytes: number
   text: number
@@ -29,7 +29,7 @@ const READS_A_TURN = 200
 /**
  * Concurrent readers that read for so many seconds, each read compared with the file.
  * @param documents what to choose from: all of them in the store but the unstored
- * @param unstored those that come there when they are first read
+ * @param unstored those that are stored at their first read
  * @param onTurn told how much time has passed, ms
  */
 export async function read(

@@ -37,7 +37,7 @@ export function renderFilled({ accepted, refused, elapsedMs }: Filled): string {
   return lines.join("\n")
 }
 
-/** The runs beside each other. */
+/** The runs side by side. */
 export function renderRuns(runs: readonly Run[]): string {
   const row = (label: string, cell: (run: Run) => string) => [label, ...runs.map(cell)]
   return renderTable(

@@ -57,7 +57,7 @@ test("the example service exports to a Prometheus and to an OTLP endpoint, in un
     await service.stop()
     collector.close()
   }
-  // What was still in the process left it as it ended.
+  // At its end the process exported what it had not exported before.
   expect(received.get("/v1/metrics")).toMatch(/greeter.*tiered_kv\.requests/s)
   expect(received.get("/v1/traces")).toMatch(/greeter.*cache\.get_or_set greetings/s)
   expect(service.output()).not.toContain("Error")

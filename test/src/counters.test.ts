@@ -90,7 +90,7 @@ describe("the object that the tiers count in", () => {
 })
 
 describe("the report", () => {
-  /** What `stats` leaves the process as, and is read as by another. */
+  /** The report with `stats`, as another process receives it. */
   function reported(stats: StoreStats) {
     const process = { id: "1", name: "web", uptimeMs: 1, stores: [stats] }
     return serializeReport({ version: REPORT_VERSION, processes: [process] })

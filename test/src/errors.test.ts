@@ -28,7 +28,7 @@ const RETRYABLE: Readonly<Record<KvErrorCode, boolean>> = {
   CLOSED: false,
 }
 
-/** What a backend may answer with instead of an entry: none of it is a miss. */
+/** The answers of a backend that are not an entry. None of them is a miss. */
 const FAILURES = [
   "STORE_NOT_FOUND",
   "ACCESS_DENIED",

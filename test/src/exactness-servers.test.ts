@@ -39,7 +39,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
     beforeEach(async () => {
       key = `key:${systemRuntime.id()}`
       store = await open({ backend: proxied, timeoutMs: TIMEOUT_MS })
-      // Opens the connection, and on Redis lets the server know the scripts.
+      // Opens the connection, and on Redis loads the scripts into the server.
       await store.put("warm-up", "")
     })
     afterEach(async () => {

@@ -4,7 +4,7 @@ import { memory } from "../../tiers/memory.ts"
 import { gatedStore } from "../support/gated-store.ts"
 import { settle } from "../support/runtime.ts"
 
-// What the best-known caches and stores get wrong, one test a fault. Names of packages say where it was seen.
+// Errors of the best-known caches and stores, one test each. Names of packages say where they were seen.
 
 const unavailable = () => new KvError("UNAVAILABLE", "down", { operation: "get", backend: "memory" })
 

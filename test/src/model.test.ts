@@ -4,10 +4,10 @@ import type { Kv, L1Options } from "../../src/api.ts"
 import { type GatedStore, gatedStore } from "../support/gated-store.ts"
 import { settle } from "../support/runtime.ts"
 
-/** A plain map with expiry: what the store is, but for its tiers. */
+/** The model: a plain map with expiry, which the store equals from outside. */
 class Model {
   readonly #entries = new Map<string, { text: string; expiresAt: number }>()
-  /** The version that the store gave for what is there. */
+  /** The version that the store returned for the current entry. */
   readonly versions = new Map<string, string>()
   now: number
 
@@ -57,7 +57,7 @@ class Model {
 type Real = GatedStore
 type Command = fc.AsyncCommand<Model, Real>
 
-/** A command that may always run. */
+/** A command without a precondition. */
 function command(name: string, run: (model: Model, store: Kv, real: Real) => Promise<void>): Command {
   return {
     check: () => true,

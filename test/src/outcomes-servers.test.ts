@@ -44,7 +44,7 @@ async function startProcess(url: string) {
   }
 }
 
-/** Time that a call may take in all, where a test waits it out, and what a busy machine takes on top, ms. */
+/** Longest time of a call, in tests that wait for it, and the tolerance for a busy machine, ms. */
 const TIMEOUT_MS = 600
 const SLACK_MS = 500
 
@@ -52,7 +52,7 @@ const READ = /^(TIMEOUT|UNAVAILABLE)$/
 const WRITE = /^(OUTCOME_UNKNOWN|TIMEOUT|UNAVAILABLE)$/
 const BATCH = /^(PARTIAL_FAILURE|OUTCOME_UNKNOWN|TIMEOUT|UNAVAILABLE)$/
 
-/** Every kind of call, and with what it may end while the server is away. */
+/** Every kind of call, with the results and errors that it may have while the server is down. */
 const CALLS: Readonly<Record<string, [codes: RegExp, call: (store: Kv) => Promise<unknown>]>> = {
   get: [READ, (store) => store.get("key")],
   "get, strong": [READ, (store) => store.get("key", { consistency: "strong" })],
@@ -67,7 +67,7 @@ const CALLS: Readonly<Record<string, [codes: RegExp, call: (store: Kv) => Promis
   deleteMany: [BATCH, (store) => store.deleteMany(["key"])],
 }
 
-/** What comes of calls through `kv()`, whatever becomes of replies, servers, processes and expired rows. */
+/** The outcomes of calls through `kv()` if replies are lost, servers are down, other processes write or rows have expired. */
 for (const [kind, networked] of Object.entries(NETWORKED)) {
   await requireServer(kind, networked.start, ({ proxy, proxied, direct, newProxy }) => {
     const opened: Kv[] = []
@@ -81,7 +81,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       return made
     }
     beforeAll(async () => {
-      // Keeps the connections open over all tests; on Redis, lets the server know the scripts.
+      // Keeps the connections open over all tests; on Redis, loads the scripts into the server.
       other = await kv("store", { backend: direct, timeoutMs: 20_000 })
       const { version = "" } = await other.put("warm-up", "")
       await other.exists("warm-up")
@@ -98,7 +98,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       await Promise.all(opened.splice(0).map((store) => store.close()))
     })
 
-    /** Loses the reply to the next write: the service carries it out, and the client does not learn of it. */
+    /** Loses the reply to the next write: the service applies it, and the client gets no answer. */
     const loseReply = () => proxy.inject({ kind: "drop-reply", when: networked.isWrite })
     const stored = (store = other) => store.getText(key, { consistency: "strong" })
 
@@ -152,7 +152,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         const lost = [loseReply()]
         expect(await behindProxy.set(key, "value", { ttlMs: 60_000 })).toBe(true)
         expect(await stored()).toBe("value")
-        // A plain delete carries nothing that would tell it from a read on Firestore, but here it comes first.
+        // On Firestore the bytes of an unconditional delete do not distinguish it from a read, but here it comes first.
         lost.push(proxy.inject({ kind: "drop-reply" }))
         expect(await behindProxy.delete(key)).toBe(true)
         expect(lost.map(({ hits }) => hits)).toEqual([1, 1])

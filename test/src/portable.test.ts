@@ -15,8 +15,8 @@ import { requireServer } from "../servers/require-server.ts"
 import { type Built, build, type Ended, shell } from "../support/built.ts"
 
 /**
- * One program, written for the embedded store, run as it is over every backend: what changes from run to run is one
- * environment variable. What it prints has to be the same everywhere, to the byte.
+ * One program, written for the embedded store, runs unchanged over every backend. Only one environment variable differs
+ * between the runs. The output has to be the same everywhere, to the byte.
  */
 const PROGRAM = fileURLToPath(new URL("../support/children/portable-program.mjs", import.meta.url))
 
@@ -37,7 +37,7 @@ afterAll(async () => {
   await rm(scratch, { recursive: true })
 })
 
-/** Runs the program in an environment of these variables alone, beside what any shell has. */
+/** Runs the program with only these environment variables, beside those of any shell. */
 function run(variables: Record<string, string>): Promise<Ended> {
   const nothing = Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined]))
   const { PATH, HOME, TMPDIR } = process.env
@@ -50,7 +50,7 @@ function expectReference(ended: Ended): void {
   expect(ended).toEqual({ code: 0, signal: null, stdout: reference, stderr: "" })
 }
 
-/** Declares the runs over one backend: what is in the environment of each. */
+/** Declares the runs over one backend, with the environment of each. */
 function testRuns(runs: Record<string, () => Record<string, string>>): void {
   test.concurrent.each(Object.entries(runs))(
     "the portable program prints the same, configured by %s",

@@ -26,7 +26,7 @@ interface Ended {
   stderr: string
 }
 
-/** Runs a module that finds `kv`, `memory` and `KvError` imported, to its end: nothing but its own end ends it. */
+/** Runs a module, with `kv`, `memory` and `KvError` imported, until it ends by itself. */
 function script(
   code: string,
   options: { flags?: string[]; environment?: NodeJS.ProcessEnv } = {},
@@ -177,7 +177,7 @@ describe("what a script loads", () => {
   const FOREIGN =
     /node_modules\/(@aws-sdk|@smithy|@google-cloud|google-gax|@grpc|@azure|ioredis|lmdb|@opentelemetry)\//
 
-  /** The modules that a script loads, by a hook that writes down each one. */
+  /** The modules that a script loads, by a hook that lists them. */
   async function loadedBy(code: string): Promise<string[]> {
     const list = join(cwd, "loaded.txt")
     await rm(list, { force: true })

@@ -112,7 +112,7 @@ await requireServer(
   },
 )
 
-/** The alerts about which the tests of the rules fail when they run on these rules instead. */
+/** The alerts for which the rules' tests fail when they run on these rules instead. */
 async function failing(rules: string): Promise<Set<string>> {
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-rules-"))
   try {

@@ -28,7 +28,7 @@ import {
 const TIMEOUT_MS = 20_000
 vi.stubEnv("METADATA_SERVER_DETECTION", "none")
 
-/** What the call of each operation is named, and what it says of where it goes. */
+/** The name of the call of each operation, and its attributes of the server. */
 interface Expected {
   get: string
   getMany: string
@@ -39,7 +39,7 @@ interface Expected {
   deleteMany: string
   scan: string
   attributes: Record<string, unknown>
-  /** Units that were read and written by then, where they are counted. */
+  /** Units read and written until the end of the calls, if the backend counts them. */
   capacity?: Record<string, number>
 }
 
@@ -50,7 +50,7 @@ beforeAll(() => {
 afterAll(unregisterAll)
 afterEach(() => tracing.reset())
 
-/** Does everything once, each under a request of its own, and compares the spans. */
+/** Makes every call once, each in a request of its own, and compares the spans. */
 async function everyOperation(backend: Backend, expected: Expected | undefined): Promise<void> {
   const { collect, provider } = metricsOf(undefined, { register: false })
   const store = await kv("store", {

@@ -11,7 +11,7 @@ import { settle, testRuntime } from "../support/runtime.ts"
 
 afterEach(unregisterAll)
 
-/** Keeps reads back until `go` is called, and passes them on from there: in no context of their callers. */
+/** Holds reads until `go` is called, and then forwards them, outside the contexts of their callers. */
 function postponed(inner: Backend): { backend: Backend; go: () => void } {
   const waiting: (() => void)[] = []
   const backend = forward(inner, {

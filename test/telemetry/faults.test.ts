@@ -43,13 +43,13 @@ const broken = () => {
   throw new Error("telemetry is broken")
 }
 
-/** An object of which every method throws, but for these. */
+/** An object whose methods all throw, except these. */
 function breaking<T extends object>(works: Partial<T>): T {
   const methods = new Proxy(works, { get: (target, name) => Reflect.get(target, name) ?? broken })
   return methods as T
 }
 
-/** Does one of everything, under `active`, and checks every answer; on a backend over a network, and on an embedded one. */
+/** Makes every call under `active` and checks every answer, on a networked backend and on an embedded one. */
 async function everythingWorks(active: Context = ROOT_CONTEXT): Promise<void> {
   for (const networked of [true, false]) {
     if (active === ROOT_CONTEXT) await oneOfEverything(networked)
@@ -92,7 +92,7 @@ async function oneOfEverything(networked: boolean): Promise<void> {
   await client.close()
 }
 
-/** A context with a span that records, of an SDK that is in order. */
+/** A context with a recording span of a working SDK. */
 function request(): Context {
   return trace.setSpan(ROOT_CONTEXT, new BasicTracerProvider().getTracer("test").startSpan("request"))
 }

@@ -114,7 +114,7 @@ describe("the expressions", () => {
   test("narrow every series down to the chosen jobs, instances and stores", () => {
     for (const { name, labels } of selectors) {
       expect(labels, String(name)).toEqual(expect.arrayContaining(["job", "instance"]))
-      // The semantic convention's own metric knows no stores.
+      // The metric of the semantic convention has no attribute for the store.
       if (!name.source.includes("db_client")) expect(labels, String(name)).toContain("cache_name")
     }
   })

@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => receiver.stop())
 
-/** A registered SDK whose exporters send to the receiver, each time when told, and give up after `timeoutMillis`. */
+/** A registered SDK whose exporters send to the receiver when the test says so, and give up after `timeoutMillis`. */
 function exporting(timeoutMillis: number) {
   const traceExporter = new OTLPTraceExporter({ url: `${receiver.url}/v1/traces`, timeoutMillis })
   const spans = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(traceExporter)] })

@@ -15,7 +15,7 @@ import { type CountedLoad, type LoadCount, startLoad } from "../support/counted-
 import { dashboard, expressionOf, expressions, selectorsOf, substitute } from "../support/grafana.ts"
 import { asReceivedByOtlp, spellings } from "../support/spellings.ts"
 
-/** Scrapes that the load goes on for: a rate takes two that differ. */
+/** Scrapes during the load: a rate needs two that differ. */
 const ROUNDS = 3
 
 const prices = Object.fromEntries(
@@ -138,7 +138,7 @@ tiered_kv_l2_capacity_total{cache_name="bill",tiered_kv_capacity_unit="delete"} 
 
 const byL1 = ({ reads, asked, coalesced }: LoadCount) => reads - asked - coalesced
 
-/** What each panel says, as the load knows it. A strong read asks the backend alone. */
+/** The values that each panel has to show, by the counts of the load. A strong read asks only the backend. */
 const RATIOS: Readonly<Record<string, (count: LoadCount) => number>> = {
   "Effective hit ratio": (count) => (byL1(count) + count.found) / (byL1(count) + count.asked),
   "L1 hit ratio": (count) => byL1(count) / (count.reads - count.strong),

@@ -539,7 +539,7 @@ describe("reads and loads that are shared", () => {
         await client.delete(key)
       }),
     )
-    // Answers come from the middle outwards, so that no request follows the one it was made after.
+    // Answers come from the middle outwards, so that no request is answered right after the one before it.
     for (let round = 0; round < 200; round++) {
       await settle()
       const held = gate.held()

@@ -6,9 +6,9 @@ import { type Kv, type KvOptions, kv } from "../../../src/index.ts"
 import { bindingError } from "../../support/bindings.ts"
 
 /**
- * What it takes to add a backend: a folder of its own with the backend and its description, and a line in the catalogue.
- * (One that users can import by itself also has an entry in the `exports` of package.json.) Everything below is the real
- * code, which knows of this backend by the catalogue alone.
+ * To add a backend takes a folder with the backend and its description, and a line in the catalogue. (One that users can
+ * import also has an entry in the `exports` of package.json.) Everything below is the real code, which knows this backend
+ * only from the catalogue.
  */
 vi.mock("../../../src/binding/catalogue.ts", async (load) => {
   const catalogue = await load<typeof import("../../../src/binding/catalogue.ts")>()

@@ -7,7 +7,7 @@ import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
 import { GrpcFailure, grpcServer } from "../../support/grpc-server.ts"
 
-/** What a user meets who bound a store to the wrong thing: the code, and a message that says what to do. */
+/** The error of a store with a wrong binding: its code, and a message that says what to do. */
 
 /** No key, value or credential may be in a message; these are what the tests use. */
 const SECRETS = ["personal-key", "personal value", "s3cret"]
@@ -94,7 +94,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
 describe("firestore", () => {
   const url = (endpoint: string) => `firestore://some-project/(default)/rows?endpoint=${endpoint}`
 
-  // The emulator knows of no missing database and asks for no credentials: these are the service's statuses, over gRPC.
+  // The emulator has every database and asks for no credentials, so these are the statuses of the service, over gRPC.
   test.each([
     ["a database that is not there", 5, /^STORE_NOT_FOUND: .*create the database in native mode/],
     ["too few permissions", 7, /^ACCESS_DENIED: .*grant them roles\/datastore\.user/],

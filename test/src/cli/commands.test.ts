@@ -20,7 +20,7 @@ interface Outcome {
   stderr: string
 }
 
-/** Runs one command line. Without `stdin` standard input is a terminal that nobody types at. */
+/** Runs one command line. Without `stdin`, standard input is a terminal without input. */
 async function tieredKv(args: string[], stdin?: string | Uint8Array, terminal = false): Promise<Outcome> {
   const stdout = collector(terminal)
   const stderr = collector(terminal)

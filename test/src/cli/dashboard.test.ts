@@ -12,7 +12,7 @@ const TOKEN = "0123456789abcdef"
 
 afterEach(() => vi.unstubAllEnvs())
 
-/** Runs a command line that serves; gives what it printed first, and what ends it as Ctrl-C does. */
+/** Runs a command line that serves. Returns its first output, and a function that ends it as Ctrl-C does. */
 async function start(...args: string[]) {
   const others = process.listeners("SIGINT")
   const [stdout, stderr] = [new PassThrough({ encoding: "utf8" }), new PassThrough({ encoding: "utf8" })]

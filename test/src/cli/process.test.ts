@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { type Built, build, shell } from "../../support/built.ts"
 
-/** The command line as a shell meets it: a real process, real pipes, the default store. */
+/** The command line as from a shell: a real process, real pipes, the default store. */
 
 let built: Built
 let cwd: string

@@ -78,7 +78,7 @@ describe("a version floor", () => {
     const { client, gate } = store
     await client.set("a", "1")
     await client.set("a", "2")
-    // Another life of the backend: its versions start lower.
+    // A new life of the backend, whose versions start lower.
     const lower = { value: Buffer.from("restored"), version: "0".repeat(48) }
     gate.get = async () => ({ ...lower })
     return store

@@ -3,7 +3,7 @@ import type { Kv, LoadContext } from "../../../src/api.ts"
 import { gatedStore } from "../../support/gated-store.ts"
 import { settle } from "../../support/runtime.ts"
 
-/** Whether the loads that a loader waits for are known though it passes no signal on. */
+/** Whether the loads that a loader waits for are known even if it does not pass its signal on. */
 const TRACKS_LOADERS = Number(process.versions.node.split(".")[0]) >= 24
 
 /** Loaders whose ends the test decides. */

@@ -60,7 +60,8 @@ describe("expiry is exact to the millisecond", () => {
   })
 
   test("between two ticks of the wall clock, which counts whole milliseconds, L1 does not run late", async () => {
-    // Monotonic time has fractions, wall time has none: what is left by the wall may be up to a millisecond too much.
+    // Monotonic time has fractions, wall time has none: the time left by the wall clock may be up to a millisecond too
+    // long.
     const runtime = { ...testRuntime(1_000_000), fraction: 0.9 }
     let elapsed = 0
     runtime.now = () => Math.floor(1_000_000 + elapsed + runtime.fraction)

@@ -6,7 +6,7 @@ import { gatedStore } from "../../support/gated-store.ts"
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:."
 
-/** Runs a call that is wrong, and checks that it says so before anything was asked of the backend. */
+/** Runs an illegal call, and checks that it rejects before any call to the backend. */
 async function refused(call: (store: Kv) => unknown, code: KvErrorCode, message: RegExp): Promise<KvError> {
   const { client, gate } = await gatedStore()
   const error = await Promise.resolve()

@@ -67,7 +67,7 @@ await requireBrowser((browser) => {
     await vi.waitFor(() => expect(cli.output()).toContain(`http://127.0.0.1:${own}/\n`))
 
     const page = await openPage(browser, `http://127.0.0.1:${own}/`)
-    // Each wrote one value besides.
+    // Each also wrote one value.
     await page.getByText("154 since opened").waitFor()
     await page.getByText("By process (2)").click()
     expect(

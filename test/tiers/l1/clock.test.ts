@@ -19,7 +19,7 @@ function entry(text: string, expiresAt?: number): L1Entry {
   return new L1Entry(Buffer.from(text), "v", expiresAt)
 }
 
-/** L1 over the system's own runtime, with its clocks and timers in the test's hand. */
+/** L1 over the system's runtime, whose clocks and timers the test moves. */
 function onSystemRuntime(settings: Partial<L1Settings> = {}) {
   const clock = { ms: 1_000, wallStep: 0, timers: new Set<() => void>() }
   const monotonic = vi.spyOn(systemRuntime, "monotonic").mockImplementation(() => clock.ms)

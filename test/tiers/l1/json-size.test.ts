@@ -7,7 +7,7 @@ import { heapInUse } from "../../support/heap.ts"
 /** The most by which parsed JSON may be larger on the heap than L1 charges for it. */
 const FACTOR = 3
 const VALUE_BYTES = 20_000
-/** Held as JSON in each test, bytes as L1 charges them: enough that nothing else on the heap matters. */
+/** The bound of L1 in each test, bytes: so large that the rest of the heap hardly counts. */
 const MAX_BYTES = 4 * 1024 * 1024
 
 let unique = 0
@@ -19,7 +19,7 @@ const listOf = (item: () => string) => {
 }
 const objectOf = (keys: number) => `{${Array.from({ length: keys }, uniqueKey)}}`
 
-/** JSON by shape, each a new text a call. */
+/** JSON by shape; each call returns a new text. */
 const SHAPES: Readonly<Record<string, () => string>> = {
   "empty objects": () => listOf(() => "{}"),
   "empty arrays": () => listOf(() => "[]"),

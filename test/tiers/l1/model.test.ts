@@ -10,7 +10,7 @@ const KEYS = Array.from({ length: 24 }, (_, key) => `key:${key}`)
 const key = fc.constantFrom(...KEYS)
 const SETTINGS: L1Settings = { maxEntries: 8, maxBytes: 1e6, ttlMs: 100, negativeTtlMs: 40, jitter: 0 }
 
-/** Two clocks in the test's hand. */
+/** Two clocks that the test moves. */
 function movedRuntime() {
   const clock = { ms: 0, wallStep: 0 }
   const runtime: Runtime = {
@@ -194,7 +194,7 @@ class LruModel {
     return this.held.peek(key)?.version ?? (this.absent.has(key) ? null : undefined)
   }
 
-  /** What is held of each key, and the counters. */
+  /** The held state of each key, and the counters. */
   state(): string {
     const { entries, bytes, oversize } = this.evictions
     const held = KEYS.map((key) => this.versionOf(key))
@@ -212,7 +212,7 @@ class LruModel {
   }
 }
 
-/** What may happen to an entry in time. */
+/** The states of an entry over time. */
 const timed = fc.array(
   fc.oneof(
     {
@@ -261,7 +261,7 @@ describe("time", () => {
             runtime.monotonic() < entry.freshUntil && runtime.now() < entry.expiresAt
           const isKept = (entry: Timed) =>
             runtime.monotonic() < entry.freshUntil + keptMs && runtime.now() < entry.expiresAt
-          /** What is found dead is gone. */
+          /** A dead entry that was found is removed. */
           const found = (key: string) => {
             const entry = held.get(key)
             if (entry === undefined || isKept(entry)) return entry

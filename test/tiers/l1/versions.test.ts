@@ -11,7 +11,7 @@ const version = fc.oneof(
   hex(8),
   hex(2),
   hex(50),
-  // Almost of that form, or of another: what Firestore and Azure Tables give, and what rows of other clients are given.
+  // Almost of that form, or of another one: the versions of Firestore, of Azure Tables and of rows of other clients.
   hex(48).map((text) => text.toUpperCase()),
   hex(56),
   hex(31),

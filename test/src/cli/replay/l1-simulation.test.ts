@@ -79,7 +79,7 @@ describe("the simulation of L1", () => {
   })
 })
 
-/** One L1 of one size over a backend, by lru-cache and a map: what the simulation must agree with. */
+/** A reference model with which the simulation must agree: an L1 of one size over a backend, on lru-cache and a map. */
 function tieredModel(size: number, ttlMs: number) {
   const l1 = new LRUCache<number, { deadline: number }>({
     max: size === Number.POSITIVE_INFINITY ? 1_000 : size,

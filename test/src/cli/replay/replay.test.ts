@@ -254,11 +254,11 @@ describe("a replay", () => {
   })
 
   const throttled = () => new KvError("THROTTLED", "slower", { operation: "get" })
-  /** In process, so that nothing between it and the replay tries again. */
+  /** In process, so that no wrapper retries. */
   const gated = () => gatedBackend({ traits: { inProcess: true } })
 })
 
-/** Replays accesses on a clock that only they move. */
+/** Replays accesses on a clock that moves only with them. */
 async function replayInMemory(
   accesses: Access[],
   options: {

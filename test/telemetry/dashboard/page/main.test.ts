@@ -14,7 +14,7 @@ const answering = (uptimeMs: number, hits: number): Answer => ({
 })
 
 await requireBrowser((browser) => {
-  /** The page after its first answer; `poll` gives it the next. */
+  /** The page after its first answer; `poll` makes it read the next. */
   async function open(...answers: Answer[]) {
     const page = await browser.newPage()
     onTestFinished(() => page.close())
