@@ -7,8 +7,8 @@ import type { TableRequests } from "./requests.ts"
 import { entityOf, partitionOf, resultOf } from "./row.ts"
 
 /**
- * Keys in one `putMany` or `deleteMany`. They are spread over 16 partitions, 25 each on average. With the largest values they are 13 MB,
- * which are sent within seconds.
+ * Maximum number of keys in one `putMany` or `deleteMany`: 25 for each of the 16 partitions on average. With the largest values they are
+ * 13 MB, which are sent within seconds.
  */
 export const MAX_WRITE_BATCH = 400
 /** The service's limit of entities in a transaction. Its limit of 4 MiB is not reached: 100 of the largest entries are 3.5 MB. */
@@ -18,7 +18,10 @@ const PARALLEL = 8
 
 type Results<T> = Map<string, T | KvError>
 
-/** Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. `leftMs` gives the time that is left. */
+/**
+ * Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. All end when
+ * `leftMs`, the time that is left, is over.
+ */
 export function putMany(
   requests: TableRequests,
   writes: ReadonlyMap<string, Write>,
@@ -40,7 +43,7 @@ export function putMany(
   })
 }
 
-/** Like {@link putMany}. An absent key undoes its whole transaction, whose keys are then deleted one by one. */
+/** Like {@link putMany}. An absent key makes its transaction fail as a whole, and the keys of the transaction are then deleted one by one. */
 export function deleteMany(
   requests: TableRequests,
   removals: ReadonlyMap<string, unknown>,

@@ -117,7 +117,7 @@ function tune(client: TableClient, agent: Agent): TableClient {
     {
       name: "agentPolicy",
       sendRequest(request, next) {
-        // A proxy from the environment is set as an agent before.
+        // An earlier policy has set the agent if the environment names a proxy.
         request.agent ??= agent
         return next(request)
       },

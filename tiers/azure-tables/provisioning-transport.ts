@@ -2,12 +2,13 @@ import http from "node:http"
 import { isIP } from "node:net"
 import tls from "node:tls"
 
-/** What an endpoint does with a connection that it should refuse; `unknown` where it cannot be tried. */
+/** Whether an endpoint accepts a connection that it should refuse; `unknown` if that cannot be tried from here. */
 export type Verdict = "accepted" | "refused" | "unknown"
 
+/** Longest time of one attempt, ms. */
 const TIMEOUT_MS = 5_000
 
-/** Whether a handshake below TLS 1.2 comes about. Nothing is sent over it. */
+/** Tries a handshake below TLS 1.2. Sends nothing over the connection. */
 export function tryOldTls(hostname: string, port: number): Promise<Verdict> {
   return new Promise((resolve) => {
     const socket = tls.connect({
@@ -16,7 +17,7 @@ export function tryOldTls(hostname: string, port: number): Promise<Verdict> {
       ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
       minVersion: "TLSv1",
       maxVersion: "TLSv1.1",
-      // OpenSSL offers these versions at no higher level. Whom one talks to does not matter here.
+      // OpenSSL offers these versions only at its lowest security level. The identity of the server does not matter.
       ciphers: "DEFAULT@SECLEVEL=0",
       rejectUnauthorized: false,
       timeout: TIMEOUT_MS,
@@ -32,7 +33,7 @@ export function tryOldTls(hostname: string, port: number): Promise<Verdict> {
   })
 }
 
-/** The other end hung up, or sent an alert; an OpenSSL that does not know the versions, or no connection, says nothing of it. */
+/** Whether the server refused the handshake. If OpenSSL does not know the versions, or there is no connection, it is not known. */
 function isHandshakeFailure(error: Error): boolean {
   const code = "code" in error ? String(error.code) : ""
   return (
@@ -40,7 +41,7 @@ function isHandshakeFailure(error: Error): boolean {
   )
 }
 
-/** Whether a request without TLS is served: an account that requires secure transfer says `AccountRequiresHttps`. */
+/** Tries a request without TLS. An account that requires secure transfer answers `AccountRequiresHttps`. */
 export function tryPlainHttp(hostname: string, port: number): Promise<Verdict> {
   return new Promise((resolve) => {
     const request = http.get({ hostname, port, path: "/", agent: false, timeout: TIMEOUT_MS }, (response) => {

@@ -11,9 +11,9 @@ import { type AzureTablesSettings, checkAzureSettings, isEmulator } from "./sett
 export interface AzureTablesProvisioning {
   /** 3 to 63 letters and digits, a letter first. */
   table: string
-  /** Time to make the table in, ms. @default 30_000 */
+  /** Longest time to create the table, ms. @default 30_000 */
   timeoutMs?: number
-  /** Timers. @default the system's */
+  /** Timers. @default those of the system */
   runtime?: Runtime
 }
 
@@ -25,12 +25,12 @@ const OPTIONS: Checks = {
   runtime: runtimeOption,
 }
 
-/** The role that a service that reads and writes a store needs on the account; it lets provision, too. */
+/** The role on the account that a service needs to read and write a store, and to provision it. */
 export const AZURE_TABLES_ROLE = "Storage Table Data Contributor"
 
 /**
- * Makes the table of a store in an account that is there, and looks at what can be seen of the account's transport from
- * outside: that it refuses plain http, and TLS below 1.2. A table that is there already is left as it is.
+ * Creates the table of a store in an existing account, and checks from outside that the account refuses plain http and TLS below 1.2. A
+ * table that exists is not changed.
  *
  * Rejects as opening the backend does, and with `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
  */
@@ -67,7 +67,7 @@ async function ensureTable(
     })
     await request.bound(created)
   } catch (error) {
-    // Not "write": after an unknown outcome it is safe to provision again.
+    // The effect is "read", because it is safe to provision again after an unknown outcome.
     throw toKvError(error, { operation: "provision", effect: "read" })
   }
   return { name: "table", outcome: status === 409 ? "verified" : "created" }

@@ -13,7 +13,7 @@ import { BUCKETS, bucketOf } from "../util/bucket.ts"
  * | `RowKey` | the key |
  * | `Value` | the bytes in standard base64, Edm.String; read as Edm.Binary too. 24,576 bytes fill the 32,768 characters that a string property holds |
  * | `ExpiresAt` | RFC 3339; absent: the entry does not expire. Any offset and precision is read, milliseconds are written |
- * | `Version` | identity of the write, 32 hex digits; absent in rows of other clients |
+ * | `Version` | identity of the attempt that wrote the row, 32 hex digits; absent in rows of other clients |
  * | `CreatedAt` | RFC 3339, time of the write; for other programs |
  *
  * The version of an entry is the time in the row's ETag, a slash, and `Version`, if the row has one. The service gives a row a new ETag on
@@ -94,13 +94,13 @@ const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/
 const ETAG_START = `W/"datetime'`
 const ETAG_END = `Z'"`
 
-/** `2024-05-01T00:00:00.1234567` of `W/"datetime'2024-05-01T00%3A00%3A00.1234567Z'"`: as text it orders as it does in time. */
+/** `2024-05-01T00:00:00.1234567` of `W/"datetime'2024-05-01T00%3A00%3A00.1234567Z'"`. These texts order as the times do. */
 function timeOfEtag(etag: string): string | undefined {
   if (!etag.startsWith(ETAG_START) || !etag.endsWith(ETAG_END)) return undefined
   return etag.slice(ETAG_START.length, -ETAG_END.length).replaceAll("%3A", ":")
 }
 
-/** When the row was last written, by the service's clock, Unix ms; NaN if its ETag does not tell. */
+/** The time in an ETag: when the row was written, on the clock of the service, Unix ms; NaN if there is none. */
 export function writtenAt(etag: string): number {
   return Date.parse(`${timeOfEtag(etag)}Z`)
 }
@@ -117,7 +117,7 @@ export function expiryOf({ ExpiresAt: at }: Row): number | undefined {
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 function timestamp(ms: number): string {
-  // The latest time that RFC 3339 can represent.
+  // RFC 3339 cannot represent a later time.
   return new Date(Math.min(ms, LATEST_EXPIRY)).toISOString()
 }
 
@@ -140,14 +140,14 @@ export function rangeFilter(partition: string, prefix: string): string {
 }
 
 /**
- * The rows of a partition that had expired by `before`, and a few more: times are compared as text, which is exact only
- * for those written as {@link timestamp} writes them.
+ * The rows of a partition that expired before `before`, and a few more: the service compares the times as text, which is exact only for
+ * times in the form of {@link timestamp}.
  */
 export function expiredFilter(partition: string, before: number): string {
   return `PartitionKey eq ${quoted(partition)} and ExpiresAt gt '' and ExpiresAt lt ${quoted(timestamp(before))}`
 }
 
-/** A string literal of OData: a quote in it is doubled. */
+/** A string literal of OData, in which quotes are doubled. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }

@@ -5,7 +5,7 @@ import { KIND } from "./errors.ts"
 import type { TableRequests } from "./requests.ts"
 import { KEYED_ENTRY, PARTITIONS, type Row, rangeFilter } from "./row.ts"
 
-/** Reads one page of a scan of the table. A position is a continuation of the service's. */
+/** Reads one page of a scan of the table. A position is a continuation token of the service. */
 export function scanPage(
   { requests, runtime, timeoutMs }: Pick<BucketScan, "runtime" | "timeoutMs"> & { requests: TableRequests },
   prefix: string,
@@ -37,8 +37,8 @@ export function scanPage(
 }
 
 /**
- * JSON: the prefix, the first partition that is not begun, and `[partition, continuation]` of each one that is begun but
- * not finished. Partitions are begun in order.
+ * JSON: the prefix, the first partition that is not begun, and `[partition, continuation]` of each partition that is begun and not finished.
+ * Partitions are begun in order.
  */
 function makeCursor(positions: Positions, prefix: string): string {
   const first = positions.indexOf("")
@@ -75,7 +75,7 @@ function isPartition(value: unknown, most: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= most
 }
 
-/** The SDK's continuations are base64 of JSON. */
+/** Whether a text has the form of the continuation tokens of the SDK: base64 of JSON. */
 function isContinuation(text: string): boolean {
   const parsed = parseJson(Buffer.from(text, "base64").toString())
   return typeof parsed === "object" && parsed !== null && "nextPartitionKey" in parsed

@@ -7,13 +7,13 @@ export interface AzureTablesSettings {
   /** Name of the storage account. @default `AZURE_STORAGE_ACCOUNT`, or the one in the connection string */
   account?: string
   /**
-   * URL of the account's table service, for other clouds and for emulators; `https:` unless it is an emulator's.
+   * URL of the account's table service, for other clouds and for emulators. It is `https:`, except for an emulator.
    * @default `https://ACCOUNT.table.core.windows.net`
    */
   endpoint?: string
   /**
-   * A storage connection string, with a key or a shared access signature; `UseDevelopmentStorage=true` is Azurite.
-   * @default `AZURE_STORAGE_CONNECTION_STRING`, if it is of the same account, or an emulator's
+   * A storage connection string with a key or a shared access signature, or `UseDevelopmentStorage=true` for Azurite.
+   * @default `AZURE_STORAGE_CONNECTION_STRING`, if it is of the same account or of an emulator
    */
   connectionString?: string
 }
@@ -35,14 +35,14 @@ export interface Target {
   signing: { account: string; key: string } | { signature: string } | "identity"
 }
 
-/** Azurite's account, and its key: the same everywhere, and published by Microsoft. */
+/** The account of every Azurite and its key, which Microsoft has published. */
 const EMULATOR = {
   account: "devstoreaccount1",
   key: "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
 }
 const EMULATOR_ENDPOINT = `http://127.0.0.1:10002/${EMULATOR.account}`
 
-/** Fills in from the environment what the settings leave out. Throws `BINDING_INVALID` or `BINDING_NOT_CONFIGURED`. */
+/** Takes what the settings leave out from the environment. Throws `BINDING_INVALID` or `BINDING_NOT_CONFIGURED`. */
 export function resolveTarget(settings: AzureTablesSettings, env: NodeJS.ProcessEnv): Target {
   const { endpoint, signing } = settings.connectionString
     ? parseConnectionString(settings.connectionString)
@@ -116,7 +116,7 @@ function parseConnectionString(text: string): Target {
   )
 }
 
-/** The account that is named, or that the endpoint is of: the first label of its host, on an emulator the first segment of its path. */
+/** The account in the settings, or that of the endpoint: the first label of its host, or the first segment of the path of an emulator. */
 function accountOf({ account, endpoint }: { account?: string; endpoint?: string }): string | undefined {
   if (account !== undefined || endpoint === undefined) return account
   const { hostname, pathname } = parseUrl(endpoint)

@@ -6,13 +6,13 @@ import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.
 import { ServiceTimes } from "./service-times.ts"
 
 /**
- * Time for which a sweep leaves a row after its write and after its expiry, ms. Until then the row answers whether a write whose reply was
- * lost was applied, and a process whose clock is ahead removes nothing that is live for others.
+ * Shortest time between the write or the expiry of a row and its removal, ms. In that time the row shows whether a write whose reply was lost
+ * was applied. It also keeps a process whose clock is ahead from removing rows that are live for others.
  */
 const GRACE_MS = 60_000
 /** Maximum number of rows removed in one pass. */
 const MOST_REMOVALS = 1_000
-/** Maximum number of expired rows remembered for the next pass. The passes find the others. */
+/** Maximum number of expired rows that wait for the next pass. The passes find the others themselves. */
 const MOST_WAITING = 1_000
 /** Longest time of one query, ms. The service searches for up to 5 s before it ends a page. */
 const TIMEOUT_MS = 10_000
@@ -33,9 +33,9 @@ export interface ExpirySweep {
 }
 
 /**
- * About every `intervalMs` (from half of it to one and a half), a pass removes the expired rows that reads found, and those of one partition.
- * If a pass finds more rows than it may remove, the next one follows after a tenth of that time. Each process sweeps, and begins with a
- * random partition. 0: no sweep.
+ * Starts the passes, at random intervals between half of `intervalMs` and one and a half of it. A pass removes the expired rows that reads
+ * have found, and those of one partition. If it finds more rows than it may remove, the next pass follows after a tenth of the interval.
+ * Each process begins with a random partition. 0: no sweep.
  */
 export function startExpirySweep(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
   const times = new ServiceTimes(client.tableName, runtime)
@@ -60,7 +60,7 @@ export function startExpirySweep(client: TableClient, runtime: Runtime, interval
   }
   const jittered = (ms: number) => ms * (0.5 + runtime.random())
 
-  /** Whether more is left to be removed in this partition. */
+  /** Whether the partition has more rows to remove. */
   const sweepOnce = async (): Promise<boolean> => {
     const known = [...waiting]
     waiting.clear()

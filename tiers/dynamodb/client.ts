@@ -25,7 +25,7 @@ const SETTINGS: Checks = {
   credentials: optional(withTexts("credentials", ["accessKeyId", "secretAccessKey"])),
 }
 
-/** Throws `INVALID_OPTION` unless it is a client, or settings that are all known and legal. */
+/** Throws `INVALID_OPTION` unless `target` is a client, or settings that are all known and legal. */
 export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
   if (!isClient(target)) checkAllOptions(target, SETTINGS, "open")
 }
@@ -80,7 +80,7 @@ function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): DynamoDbConnectio
   })
   const once: DynamoDBClient = Object.create(client, {
     middlewareStack: { value: middlewareStack },
-    // The middleware chains that the SDK has built, which are of the other stack.
+    // The SDK keeps here the chains that it has built from the middleware of `client`.
     handlers: { value: undefined, writable: true, configurable: true },
   })
   addExchanges(once)
@@ -133,16 +133,16 @@ function makeClient(sdk: DynamoDbSdk, { region, endpoint, credentials }: DynamoD
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
     maxAttempts: 1,
-    // The SDK then builds its middleware chain once, not for each request: that saves a fifth of the CPU of a request.
+    // The SDK then builds its middleware chain once instead of for each request, which saves a fifth of the CPU of a request.
     cacheMiddleware: true,
-    // No `requestTimeout`: it would end at the headers of an answer. Each request has an abort signal for its whole time.
+    // There is no `requestTimeout`, because it ends at the headers of an answer. Each request has an abort signal instead.
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
       httpAgent: { maxSockets: MAX_SOCKETS },
       httpsAgent: { maxSockets: MAX_SOCKETS },
     },
   })
-  // It copies requests and answers for a logger even without one: a fifth of the CPU of a page of rows.
+  // This middleware copies requests and answers even without a logger, which takes a fifth of the CPU of a page of rows.
   client.middlewareStack.remove("loggerMiddleware")
   addExchanges(client)
   return client

@@ -13,19 +13,19 @@ import type { DynamoDbRequests, MakeCommand } from "./requests.ts"
 
 export const PROVISION = "provision"
 
-/** The requests that make and describe one table. All can be repeated. */
+/** The requests that create and describe one table. Each can be repeated safely. */
 export interface TableControl {
-  /** `undefined` if there is no such table. */
+  /** `undefined` if the table does not exist. */
   describe(): Promise<TableDescription | undefined>
-  /** `false` if somebody else has just made it. */
+  /** `false` if the table exists already. */
   create(settings: TableSettings): Promise<boolean>
   timeToLive(): Promise<TimeToLiveDescription>
-  /** `false` if somebody else has just done so. */
+  /** `false` if it is enabled already. */
   enableTimeToLive(): Promise<boolean>
   recovery(): Promise<PointInTimeRecoveryStatus | undefined>
   enableRecovery(): Promise<void>
   tag(tags: Readonly<Record<string, string>>): Promise<void>
-  /** Asks again and again until there is an answer; rejects with `TIMEOUT` at the deadline. */
+  /** Calls `ask` at intervals until it resolves to a result. Rejects with `TIMEOUT` at the deadline. */
   eventually<T>(ask: () => Promise<T | undefined>): Promise<T>
 }
 
@@ -34,6 +34,7 @@ export interface TableSettings {
   tags?: Readonly<Record<string, string>>
 }
 
+/** Time between two calls of {@link TableControl.eventually}, ms. */
 const POLL_MS = 500
 
 export function tableControl(
@@ -51,7 +52,7 @@ export function tableControl(
       try {
         return await request({ operation: PROVISION, action, effect: "read" }, command)
       } catch (error) {
-        // Too many changes of tables at once, or the backups of a new table being set up: it is a matter of time.
+        // Both pass with time: too many changes of tables at once, and backups of a new table that are being set up.
         if (error instanceof KvError && error.code === "THROTTLED") return undefined
         if (causedBy(error, "ContinuousBackupsUnavailableException")) return undefined
         throw error

@@ -135,10 +135,10 @@ function classify(error: unknown, { table, effect, action }: FailedRequest): [Kv
         : `DynamoDB refused ${action} for table ${table} as invalid: ${error instanceof Error ? error.message : name}`,
     ]
   }
-  if (status !== undefined && status >= 400 && status < 500) {
+  if (status !== undefined && status >= 400 && status < 500 && status !== 408) {
     return ["UNAVAILABLE", `DynamoDB refused the request to table ${table} (${name}, HTTP ${status})`]
   }
-  // Of a 5xx, too, DynamoDB does not promise that the write was not applied.
+  // Also after a 5xx or a 408: DynamoDB does not promise that the write was not applied.
   if (effect === "write") {
     return [
       "OUTCOME_UNKNOWN",

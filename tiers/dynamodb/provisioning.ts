@@ -20,13 +20,13 @@ import { dynamodbRequests } from "./requests.ts"
 
 export interface DynamoDbProvisioning {
   table: string
-  /** Whether a table made here refuses to be deleted until somebody turns that off. @default true */
+  /** Whether a table that is created is protected against deletion. @default true */
   deletionProtection?: boolean
-  /** Set on the table, beside those that it has. @default none */
+  /** Tags to set. Other tags of the table are kept. @default none */
   tags?: Readonly<Record<string, string>>
-  /** Time for all of it, ms; AWS takes about ten seconds to make a table. @default 120_000 */
+  /** Longest time of the whole provisioning, ms. AWS takes about ten seconds to create a table. @default 120_000 */
   timeoutMs?: number
-  /** Clock and timers. @default the system's */
+  /** Clock and timers. @default those of the system */
   runtime?: Runtime
 }
 
@@ -41,7 +41,7 @@ const OPTIONS: Checks = {
   runtime: runtimeOption,
 }
 
-/** What the policy of a service that reads and writes a store has to allow. */
+/** The actions that the policy of a service has to allow, so that it can read and write a store. */
 export const DYNAMODB_DATA_ACTIONS = [
   "dynamodb:GetItem",
   "dynamodb:BatchGetItem",
@@ -52,7 +52,7 @@ export const DYNAMODB_DATA_ACTIONS = [
   "dynamodb:DescribeTable",
 ] as const
 
-/** What the policy of whoever runs {@link provisionDynamodb} has to allow. */
+/** The actions that a policy has to allow for {@link provisionDynamodb}. */
 export const DYNAMODB_PROVISIONING_ACTIONS = [
   "dynamodb:CreateTable",
   "dynamodb:DescribeTable",
@@ -64,12 +64,11 @@ export const DYNAMODB_PROVISIONING_ACTIONS = [
 ] as const
 
 /**
- * Makes the table of a store, with TTL on `ttl`, point-in-time recovery, encryption under the account's own key for
- * DynamoDB, on-demand billing and deletion protection. On a table that is there already it turns on TTL and recovery
- * where they are off, sets the tags, and reports what else differs; where nothing does, it changes nothing.
+ * Creates the table of a store, with TTL on `ttl`, point-in-time recovery, encryption under the account's own key for DynamoDB, on-demand
+ * billing and deletion protection. If the table exists, it turns on TTL and recovery, sets the tags, and reports every other difference.
  *
- * Rejects with `BINDING_INVALID` if the table has other keys: they cannot be changed, so it can hold no store; with
- * `INVALID_OPTION` if a setting or an option is unknown or has no legal value.
+ * Rejects with `BINDING_INVALID` if the table has other keys, because keys cannot be changed, and with `INVALID_OPTION` if a setting or an
+ * option is unknown or has no legal value.
  */
 export async function provisionDynamodb(
   client: DynamoDBClient | DynamoDbSettings,
@@ -171,7 +170,7 @@ async function ensureRecovery(control: TableControl): Promise<ProvisioningStep> 
   })
 }
 
-/** Set without a look: reading a table's tags is a permission of its own. */
+/** Sets the tags without reading them first, because reading them needs another permission. */
 async function ensureTags(
   control: TableControl,
   tags: Readonly<Record<string, string>>,

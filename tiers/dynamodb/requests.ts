@@ -15,7 +15,7 @@ import { beginExchange } from "./exchange.ts"
 
 /** One request, with what its errors say of it. */
 export interface Request extends Omit<FailedRequest, "table"> {
-  /** Longest time of the request with its whole answer, ms. @default the limit of all requests */
+  /** Longest time of the request with its whole answer, ms. @default `requestTimeoutMs` of the backend */
   limitMs?: number | undefined
   /** Cancels the request. */
   signal?: AbortSignal | undefined

@@ -64,7 +64,7 @@ export const LIVENESS_PROJECTION: Projection = {
   ExpressionAttributeNames: { "#exp": "exp", "#ttl": "ttl" },
 }
 
-/** The attributes of a head, if the row is ours. The version of another row depends on its value. */
+/** The attributes of a head. The version of a row without an identity also depends on its value, which is not among them. */
 export const HEAD_PROJECTION: Projection = {
   ProjectionExpression: "pk, sk, #version, #exp, #ttl, wt",
   ExpressionAttributeNames: { "#version": "version", "#exp": "exp", "#ttl": "ttl" },
@@ -86,12 +86,12 @@ export function entryOf(item: Item, now: number, operation: string): StoredEntry
   }
 }
 
-/** Whether a client wrote the row that gives rows an identity. */
+/** Whether the row has an identity. Rows of other clients have none. */
 export function hasIdentity({ version }: Item): boolean {
   return version !== undefined
 }
 
-/** The head of a row, live or expired; throws `CORRUPT_ENTRY`. A row without an identity is given with its value. */
+/** The head of a row, live or expired; throws `CORRUPT_ENTRY`. `item` has its value if the row has no identity. */
 export function headOf(item: Item, now: number): RowHead {
   const live = isLive(item, now, "probe")
   if (!hasIdentity(item)) return { version: contentVersionOf(item, "probe"), recurs: true, live }
@@ -133,12 +133,12 @@ function versionOf(item: Item, operation: string): string {
 
 const CONTENT_VERSION = "content-"
 
-/** Whether a version stands for a row of Alien's, which has no identity but its content. */
+/** Whether a version is of a row without an identity, that is derived from its content. */
 export function isContentVersion(version: string): boolean {
   return version.startsWith(CONTENT_VERSION)
 }
 
-/** Whether that version is of this row. */
+/** Whether `version` is the version of this row. */
 export function hasContentVersion(item: Item, version: string): boolean {
   return item.value?.B !== undefined && contentVersion(item.value.B, item.ttl?.N) === version
 }
@@ -168,7 +168,7 @@ export type ItemCondition = Pick<
   | "ReturnValuesOnConditionCheckFailure"
 >
 
-// An expiry is `exp`, and only without it `ttl`; comparing an attribute that is absent is false.
+// The expiry is `exp`, or `ttl` if there is no `exp`. A comparison with an absent attribute is false.
 const EXPIRED = "(#exp <= :now OR (attribute_not_exists(#exp) AND #ttl <= :nowSeconds))"
 const LIVE =
   "(#exp > :now OR (attribute_not_exists(#exp) AND (attribute_not_exists(#ttl) OR #ttl > :nowSeconds)))"
@@ -187,7 +187,7 @@ export function ifVersion(version: string, now: number): ItemCondition {
   )
 }
 
-/** The row there is a live one of Alien's with exactly the content of `item`. */
+/** The row of the key has no identity, has exactly the content of `item`, and is live. */
 export function ifUnchanged({ value, ttl }: Item, now: number): ItemCondition {
   const sameTtl = ttl ? "#ttl = :ttl" : "attribute_not_exists(#ttl)"
   return condition(

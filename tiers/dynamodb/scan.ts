@@ -27,7 +27,7 @@ export function scanPage(
 const FROM_START = 0
 const THROUGH = null
 
-/** A JSON array of the scan's tag and a field for each bucket: where it stands, as what follows the prefix in a key. */
+/** A JSON array: a tag of the table and the prefix, then a field for each bucket, which is its position without the prefix. */
 function writeCursor(positions: Positions, table: string, prefix: string): string {
   const fields = positions.map((position) => {
     if (position === undefined) return THROUGH

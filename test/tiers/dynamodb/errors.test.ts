@@ -109,6 +109,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       ["TransactionConflictException", 400, "UNAVAILABLE", "UNAVAILABLE"],
       ["ReplicatedWriteConflictException", 400, "UNAVAILABLE", "UNAVAILABLE"],
       ["AnythingAtAll", 400, "UNAVAILABLE", "UNAVAILABLE"],
+      ["AnythingAtAll", 408, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
       ["InternalServerError", 500, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
       ["ServiceUnavailable", 503, "UNAVAILABLE", "OUTCOME_UNKNOWN"],
     ])("%s (%i): %s for a read, %s for a write", async (name, status, read, write) => {
