@@ -102,8 +102,8 @@ export class ServiceClock {
       this.#life++
       this.#committed = Number.NEGATIVE_INFINITY
     }
-    // Not so in a new life, before the first answer, and within the error of the clock: then only this answer counts.
-    const consistent = earliest <= latest && ms >= begun.committed
+    // Otherwise this is the first answer, or contradicts earlier ones: then it alone counts.
+    const consistent = earliest <= latest
     this.#earliest = consistent ? earliest : ms
     this.#latest = consistent ? latest : latestByAnswer
     this.#monotonic = monotonic

@@ -42,8 +42,9 @@ async function outcomeOf(call: () => Promise<void>): Promise<unknown> {
   }
 }
 
-function fixture(count = 1, dial: () => Promise<FirestoreStub> = async () => new FakeStub()) {
+function fixture(count = 1, dial: () => Promise<FirestoreStub> = async () => new FakeStub(), timers = true) {
   const runtime = testRuntime()
+  if (!timers) runtime.setTimer = () => ({ cancel() {} })
   const dialled: FakeStub[] = []
   const stubs = Array.from({ length: count }, () => new FakeStub())
   const open = async () => {
@@ -131,6 +132,19 @@ describe("calls beyond the room of all channels", () => {
     expect(sent).toHaveLength(CALLS_PER_CHANNEL)
   })
 
+  test("are not sent after their limit, also if a channel has room before their timer fires", async () => {
+    const { runtime, sent, send, sendMany } = fixture(1, undefined, false)
+    sendMany(CALLS_PER_CHANNEL)
+    const late = send(500)
+    await runtime.advance(500)
+    await sent[0]?.answer()
+    expect(await late).toBeInstanceOf(NotSent)
+    expect(sent).toHaveLength(CALLS_PER_CHANNEL)
+    expect(await Promise.race([send(0), settle()])).toBeInstanceOf(NotSent)
+    send()
+    expect(sent, "the room is given back").toHaveLength(CALLS_PER_CHANNEL + 1)
+  })
+
   test("are not sent if they are aborted while they wait", async () => {
     const { sent, send, sendMany } = fixture()
     sendMany(CALLS_PER_CHANNEL)
@@ -170,17 +184,20 @@ describe("a channel without answers", () => {
   })
 
   test("keeps the calls that are under way, and is closed after the last of them", async () => {
-    const { stubs, sent, send, timeOut } = fixture()
-    const [first, second] = [send(60_000), send(60_000)]
+    const { stubs, dialled, sent, send, timeOut } = fixture()
+    const [first, second, third] = [send(60_000), send(60_000), send(60_000)]
     for (let call = 0; call < 2; call++) await timeOut()
     expect(stubs[0]?.closed).toBe(false)
     await sent[0]?.answer()
     expect(await first).toBe("answered")
-    expect(stubs[0]?.closed).toBe(false)
     await sent[1]?.fail(new OwnDeadline())
     expect(await second).toBeInstanceOf(OwnDeadline)
+    expect(stubs[0]?.closed).toBe(false)
+    await sent[2]?.fail(new OwnDeadline())
+    expect(await third).toBeInstanceOf(OwnDeadline)
     expect(stubs[0]?.closed).toBe(true)
-    expect(sent).toHaveLength(4)
+    expect(sent).toHaveLength(5)
+    expect(dialled).toHaveLength(1)
   })
 
   test("is kept if any call was answered between the two", async () => {
@@ -190,6 +207,30 @@ describe("a channel without answers", () => {
     await sent.at(-1)?.answer()
     await timeOut()
     expect(dialled).toEqual([])
+  })
+
+  test("is replaced although a call was aborted between the two", async () => {
+    const { dialled, sent, send, timeOut } = fixture()
+    await timeOut()
+    const controller = new AbortController()
+    send(1_000, controller.signal)
+    controller.abort()
+    await sent.at(-1)?.fail(new Error("cancelled"))
+    await timeOut()
+    expect(dialled).toHaveLength(1)
+  })
+
+  test("gets no more calls while the new one is being opened", async () => {
+    let opened: (stub: FakeStub) => void = () => {}
+    const { sent, send, timeOut } = fixture(1, () => new Promise((resolve) => (opened = resolve)))
+    for (let call = 0; call < 2; call++) await timeOut()
+    send()
+    expect(sent).toHaveLength(2)
+    const replacement = new FakeStub()
+    opened(replacement)
+    await settle()
+    expect(sent).toHaveLength(3)
+    expect(sent[2]?.on).toBe(replacement)
   })
 
   test("is replaced at the first deadlines after its last answer, also of calls that were sent before that", async () => {
@@ -246,16 +287,15 @@ describe("a channel without answers", () => {
 
   test("stays in use if no new channel can be opened, and is replaced after two more calls", async () => {
     let attempts = 0
-    const { dialled, sent, send, timeOut } = fixture(1, async () => {
+    const { dialled, timeOut } = fixture(1, async () => {
       if (++attempts === 1) throw new Error("no credentials")
       return new FakeStub()
     })
     for (let call = 0; call < 2; call++) await timeOut()
     expect(attempts).toBe(1)
-    const outcome = send()
-    await sent.at(-1)?.answer()
-    expect(await outcome).toBe("answered")
-    for (let call = 0; call < 2; call++) await timeOut()
+    await timeOut()
+    expect(attempts).toBe(1)
+    await timeOut()
     expect(dialled).toHaveLength(1)
   })
 
