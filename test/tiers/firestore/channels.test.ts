@@ -184,12 +184,13 @@ describe("a channel without answers", () => {
   })
 
   test("keeps the calls that are under way, and is closed after the last of them", async () => {
-    const { stubs, dialled, sent, send, timeOut } = fixture()
+    const { runtime, stubs, dialled, sent, send, timeOut } = fixture()
     const [first, second, third] = [send(60_000), send(60_000), send(60_000)]
     for (let call = 0; call < 2; call++) await timeOut()
     expect(stubs[0]?.closed).toBe(false)
     await sent[0]?.answer()
     expect(await first).toBe("answered")
+    await runtime.advance(10_000)
     await sent[1]?.fail(new OwnDeadline())
     expect(await second).toBeInstanceOf(OwnDeadline)
     expect(stubs[0]?.closed).toBe(false)
