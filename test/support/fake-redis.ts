@@ -30,10 +30,11 @@ const bulk = (text: string) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`
 
 const PRIMARY = bulk("run_id:fake\r\nrole:master\r\nmaster_replid:fake\r\n")
 
-/** What the fake answers where a test says nothing: it is a primary like Redis 5, without HELLO. */
+/** What the fake answers where a test says nothing: it is a primary like Redis 5, without HELLO, at 1.8 × 10^9 s. */
 function handshake([name = ""]: readonly string[]): string | undefined {
   if (name === "hello") return "-ERR unknown command 'HELLO'\r\n"
   if (name === "info") return PRIMARY
+  if (name === "time") return "*2\r\n$10\r\n1800000000\r\n$1\r\n0\r\n"
   if (name === "client" || name === "select") return "+OK\r\n"
   return undefined
 }

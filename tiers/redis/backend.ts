@@ -17,7 +17,6 @@ import {
   decodeHead,
   decodeRow,
   encodeRow,
-  makeVersion,
   ROW_HEADER_BYTES,
 } from "../util/binary-row.ts"
 import {
@@ -33,7 +32,7 @@ import { chunksOf } from "../util/chunks.ts"
 import { ofKey as errorOfKey } from "../util/key-error.ts"
 import { eachEntry, eachKey, failureOf } from "./batches.ts"
 import type { RedisClient } from "./client.ts"
-import { writtenAt } from "./clock.ts"
+import { msOf } from "./clock.ts"
 import { redisConnection } from "./connection.ts"
 import { type RedisRequest, toKvError } from "./errors.ts"
 import { scanRedis } from "./scan.ts"
@@ -150,9 +149,13 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     const row = encodeRow({ ...item, sequence: 1 })
     const life = lifeMs === undefined ? "" : String(lifeMs)
     const sentAt = runtime.monotonic()
-    const reply = await script(request, key, WRITE, [row, life, condition])
-    if (reply > 0) connection.clock()?.learn(reply / 1_000, sentAt)
-    return reply === 0 ? undefined : makeVersion(Math.abs(reply), item.id)
+    const clock = connection.clock()
+    const tag = clock?.tag ?? 0
+    const reply = await script(request, key, WRITE, [row, life, condition, String(tag)])
+    if (reply === 0) return undefined
+    const ticks = Math.floor(reply / 4)
+    if (reply % 2 === 1) clock?.learn(msOf(ticks), sentAt)
+    return makeVersion(ticks, reply % 4 >= 2 ? tag : 0, item.id)
   }
 
   async function put(request: RedisRequest, key: string, item: Write): Promise<WriteResult> {
@@ -227,9 +230,8 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     const heads = eachKey(keys, (key) => head(ofKey(request, key), key))
     // Asked behind the rows: if it is still the server of the clock, the rows are of that server.
     const [found] = await Promise.all([heads, connection.answered(request, connection.identify())])
-    const clock = connection.clock()?.name
     for (const row of found.values()) {
-      if (!(row instanceof KvError)) row.writtenAt = writtenAt(row.version, clock)
+      if (!(row instanceof KvError)) row.writtenAt = connection.clock()?.writtenAt(row.version)
     }
     return found
   }
@@ -283,4 +285,9 @@ function conditionArgument(condition: Condition | undefined): string | Buffer | 
   if (condition === undefined) return "any"
   if ("absent" in condition) return "absent"
   return /^[0-9a-f]{48}$/.test(condition.version) ? Buffer.from(condition.version, "hex") : undefined
+}
+
+/** The version of the row, as `rowVersion` reads it. */
+function makeVersion(ticks: number, tag: number, id: string): string {
+  return ticks.toString(16).padStart(12, "0") + tag.toString(16).padStart(4, "0") + id.toLowerCase()
 }

@@ -106,7 +106,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
       const { isReplica, identity, timeMs } = await askServer(client)
       if (isReplica && !timing.allowsReplica) throw new Error("READONLY the server is a replica")
       clock.identify(identity)
-      if (timeMs !== undefined) clock.learn(timeMs, askedAt)
+      clock.learn(timeMs, askedAt)
     } catch (error) {
       clock.identify(undefined)
       if (client.status !== "ready" || nodeOf(client)?.stream !== stream) throw error

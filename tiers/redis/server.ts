@@ -9,30 +9,31 @@ export interface ServerFacts {
    * replica another `master_replid`. `undefined` if the server does not tell.
    */
   identity: string | undefined
-  /** Its time, Unix ms; Redis tells since 7. */
-  timeMs: number | undefined
+  /** Its time, Unix ms. */
+  timeMs: number
 }
 
-const NOTHING: ServerFacts = { isReplica: false, identity: undefined, timeMs: undefined }
+const NOTHING: ServerFacts = { isReplica: false, identity: undefined, timeMs: 0 }
 
-/** Asks the server of a client, which is not a cluster's. All facts are unknown if `INFO` is not permitted. */
+/** Asks the server of a client, which is not a cluster's. All facts are unknown if `INFO` or `TIME` is not permitted. */
 export async function askServer(client: RedisClient): Promise<ServerFacts> {
   if (isCluster(client)) return NOTHING
   try {
-    const [server, replication] = await Promise.all([client.info("server"), client.info("replication")])
-    return factsIn(server + replication)
+    const [server, replication, [seconds, micros]] = await Promise.all([
+      client.info("server"),
+      client.info("replication"),
+      client.time(),
+    ])
+    return factsIn(server + replication, Number(seconds) * 1_000 + Number(micros) / 1_000)
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("NOPERM")) return NOTHING
     throw error
   }
 }
 
-function factsIn(info: string): ServerFacts {
+function factsIn(info: string, timeMs: number): ServerFacts {
   const field = (name: string) => new RegExp(`^${name}:(\\S+)`, "m").exec(info)?.[1]
-  const [run, replication, micros] = ["run_id", "master_replid", "server_time_usec"].map(field)
-  return {
-    isReplica: field("role") === "slave",
-    identity: run === undefined || replication === undefined ? undefined : `${run}:${replication}`,
-    timeMs: micros === undefined ? undefined : Number(micros) / 1_000,
-  }
+  const [run, replication] = ["run_id", "master_replid"].map(field)
+  const identity = run === undefined || replication === undefined ? undefined : `${run}:${replication}`
+  return { isReplica: field("role") === "slave", identity, timeMs }
 }

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis"
 import { afterEach, describe, expect, test } from "vitest"
-import type { Backend, RowHead, ServiceTime } from "../../../tiers/backend.ts"
+import type { Backend, RowHead } from "../../../tiers/backend.ts"
 import { redis } from "../../../tiers/redis/backend.ts"
 import { ServerClock } from "../../../tiers/redis/clock.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
@@ -67,12 +67,21 @@ describe("the clock of a server", () => {
     const known = clockAt(T)
     const { name } = known.clock
     await known.runtime.advance(10_000)
-    learn(T + 10_000, known)
+    learn(T + 11_900, known)
     expect(known.clock.name).toBe(name)
+    learn(T + 11_900, known)
     await known.runtime.advance(10_000)
     learn(T + 15_000, known)
     expect(known.clock.name).not.toBe(name)
     expect(known.clock.now()?.earliest).toBe(T + 14_900)
+  })
+
+  test("is another one after a step forward of more than 2 s", async () => {
+    const known = clockAt(T)
+    const { name } = known.clock
+    await known.runtime.advance(10_000)
+    learn(T + 12_100, known)
+    expect(known.clock.name).not.toBe(name)
   })
 
   test("is forgotten when the server is another one", () => {
@@ -85,78 +94,114 @@ describe("the clock of a server", () => {
 })
 
 describe("a row and the time at which a write began", () => {
-  const info = (replication: string) => {
-    const text = `run_id:one\r\nrole:master\r\nmaster_replid:${replication}\r\n`
-    return `$${text.length}\r\n${text}\r\n`
+  const bulk = (text: string) => `$${text.length}\r\n${text}\r\n`
+  const infoOf = (replication: string) =>
+    bulk(`run_id:one\r\nrole:master\r\nmaster_replid:${replication}\r\n`)
+  const timeAt = (ms: number) =>
+    `*2\r\n${bulk(String(Math.floor(ms / 1_000)))}${bulk(String((ms % 1_000) * 1_000))}`
+  const ticksAt = (ms: number) => Math.floor((ms * 1_000) / 16)
+  const tagOf = (replication: string) => {
+    const clock = new ServerClock(testRuntime())
+    clock.identify(`one:${replication}`)
+    return clock.tag
   }
 
-  /** A server that says `sequence` to every write, and holds a row with `rowAt` in its sequence; both in ms. */
-  async function serverAt({ replies, rowAt }: { replies: number[]; rowAt: number }) {
-    const state = { replication: "first" }
-    const header = encodeRow({ value: VALUE, id: id(), sequence: rowAt * 1_000 }).subarray(
-      0,
-      ROW_HEADER_BYTES,
-    )
+  /**
+   * A server whose time is `T` at first, with a row that was written at `at`, with the tag of the server that was a primary as
+   * `writtenBy`; without: ahead of the clock.
+   */
+  async function serverWith({ at, writtenBy }: { at: number; writtenBy?: string }) {
+    const state = { replication: "first", now: T }
+    const header = encodeRow({ value: VALUE, id: id(), sequence: 1 }).subarray(0, ROW_HEADER_BYTES)
+    header.writeUIntBE(ticksAt(at), 4, 6)
+    header.writeUInt16BE(writtenBy === undefined ? 0 : tagOf(writtenBy), 10)
     const server = await fakeRedis(([name]) => {
-      if (name === "evalsha") return `:${(replies.shift() ?? 0) * 1_000}\r\n`
-      if (name === "getrange") return `$${ROW_HEADER_BYTES}\r\n${header.toString("latin1")}\r\n`
-      return name === "info" ? info(state.replication) : undefined
+      if (name === "getrange") return bulk(header.toString("latin1"))
+      if (name === "time") return timeAt(state.now)
+      return name === "info" ? infoOf(state.replication) : undefined
     })
     return { ...server, state }
   }
 
-  const isOlder = (row: RowHead | undefined, began: ServiceTime | undefined) =>
-    row?.writtenAt !== undefined &&
-    began !== undefined &&
-    row.writtenAt.clock === began.clock &&
-    row.writtenAt.latest <= began.earliest
-  const isNewer = (row: RowHead | undefined, began: ServiceTime | undefined) =>
-    row?.writtenAt !== undefined &&
-    began !== undefined &&
-    row.writtenAt.clock === began.clock &&
-    row.writtenAt.earliest > began.latest
-
-  test("show that the row is older, if its sequence is less than a time that was known when the write began", async () => {
-    await using server = await serverAt({ replies: [T], rowAt: T - 5_000 })
+  /** How the row compares with a write that begins now, after `meanwhile`. */
+  async function compare(
+    server: Awaited<ReturnType<typeof serverWith>>,
+    meanwhile: () => void = () => {},
+  ): Promise<"older" | "newer" | "neither"> {
     const backend = await open(server.url)
-    expect(backend.serviceTime?.("key")).toBeUndefined()
-    await put(backend, "other")
     const began = backend.serviceTime?.("key")
-    expect(isOlder(await headOf(backend, "key"), began)).toBe(true)
+    if (began === undefined) throw new Error("the server has told its time")
+    meanwhile()
+    const { writtenAt } = (await headOf(backend, "key")) ?? {}
+    if (writtenAt?.clock !== began.clock) return "neither"
+    if (writtenAt.latest <= began.earliest) return "older"
+    return writtenAt.earliest >= began.latest ? "newer" : "neither"
+  }
+
+  test("show that the row is older, if its time is before one that was known, whoever wrote it", async () => {
+    await using server = await serverWith({ at: T - 5_000, writtenBy: "another" })
+    expect(await compare(server)).toBe("older")
   })
 
-  test("do not, if the row is of about the same time", async () => {
-    await using server = await serverAt({ replies: [T], rowAt: T - 50 })
-    const backend = await open(server.url)
-    await put(backend, "other")
-    expect(isOlder(await headOf(backend, "key"), backend.serviceTime?.("key"))).toBe(false)
+  test("show nothing if the row is of about the same time", async () => {
+    await using server = await serverWith({ at: T - 50, writtenBy: "first" })
+    expect(await compare(server)).toBe("neither")
+    await using other = await serverWith({ at: T + 1_900, writtenBy: "first" })
+    expect(await compare(other)).toBe("neither")
   })
 
-  test("do not, if the server was a replica in between: the row may have the time of another server", async () => {
-    await using server = await serverAt({ replies: [T], rowAt: T - 5_000 })
-    const backend = await open(server.url)
-    await put(backend, "other")
-    const began = backend.serviceTime?.("key")
-    server.state.replication = "second"
-    expect(isOlder(await headOf(backend, "key"), began)).toBe(false)
+  test("show that the row is newer, if this server wrote it more than 2 s later", async () => {
+    await using server = await serverWith({ at: T + 3_000, writtenBy: "first" })
+    expect(await compare(server)).toBe("newer")
   })
 
-  test("do not by a sequence that is ahead of the server's clock", async () => {
-    await using server = await serverAt({ replies: [-T], rowAt: T - 5_000 })
-    const backend = await open(server.url)
-    expect(await put(backend, "other")).toMatchObject({ applied: true })
-    expect(backend.serviceTime?.("key")).toBeUndefined()
+  test("do not show that it is newer, if its time may be ahead of the clock, or of another server", async () => {
+    await using ahead = await serverWith({ at: T + 3_000 })
+    expect(await compare(ahead)).toBe("neither")
+    await using foreign = await serverWith({ at: T + 3_000, writtenBy: "another" })
+    expect(await compare(foreign)).toBe("neither")
   })
 
-  test("never show that the row is newer: a sequence may be ahead of the clock", async () => {
-    await using server = await serverAt({ replies: [T], rowAt: T + 3_600_000 })
-    const backend = await open(server.url)
-    await put(backend, "other")
-    expect(isNewer(await headOf(backend, "key"), backend.serviceTime?.("key"))).toBe(false)
+  test("show nothing if the server was a replica in between: rows may have the time of another server", async () => {
+    await using server = await serverWith({ at: T - 5_000, writtenBy: "first" })
+    const demote = () => {
+      server.state.replication = "second"
+    }
+    expect(await compare(server, demote)).toBe("neither")
+  })
+
+  test("show nothing if the clock was set in between", async () => {
+    for (const step of [-5_000, 5_000]) {
+      await using server = await serverWith({ at: T + step, writtenBy: "first" })
+      const set = () => {
+        server.state.now += step
+      }
+      expect(await compare(server, set), `${step}`).toBe("neither")
+    }
   })
 })
 
 await requireServer("redis", startRedisServer, (server) => {
+  test("a row has the server's time and tag, or no tag if it follows a row that is ahead of the clock", async () => {
+    const backend = await open(server.url)
+    const admin = new Redis(server.url)
+    try {
+      const { version = "" } = await put(backend, "timed")
+      const { writtenAt } = (await headOf(backend, "timed")) ?? {}
+      expect(Math.abs((writtenAt?.earliest ?? 0) - Date.now())).toBeLessThan(60_000)
+      expect(writtenAt?.latest).toBeGreaterThan(writtenAt?.earliest ?? 0)
+      // An hour ahead, as from a server whose clock was wrong.
+      const ahead = Number.parseInt(version.slice(0, 12), 16) + (3_600 * 1_000_000) / 16
+      await admin.setrange("timed", 4, Buffer.from(ahead.toString(16).padStart(12, "0"), "hex"))
+      const after = await put(backend, "timed")
+      expect(after.version?.slice(0, 16)).toBe(`${(ahead + 1).toString(16).padStart(12, "0")}0000`)
+      expect((await headOf(backend, "timed"))?.writtenAt?.earliest).toBe(0)
+      expect((await headOf(backend, "timed"))?.version).toBe(after.version)
+    } finally {
+      admin.disconnect()
+    }
+  })
+
   test("a probe of many keys travels in one packet, without values", async () => {
     const proxy = await faultProxy(server.port, "chunks")
     try {
