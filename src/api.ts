@@ -96,6 +96,11 @@ export interface PutResult {
   version?: string
   /** Unix ms at which the entry that was written expires; absent if it does not. */
   expiresAt?: number
+  /**
+   * `true`: an attempt of this write got no answer before another one was settled, and the service may still apply it, over what is written
+   * next. L1 does not hold the key until `quarantineMs` have passed.
+   */
+  mayLandLate?: true
 }
 
 export interface ScanPageResult {

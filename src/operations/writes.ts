@@ -26,11 +26,12 @@ export async function put(
     ...(condition === undefined ? {} : { condition }),
   }
   const send = () => abortable(store.tiers.writes.put(key, write), options?.signal)
-  const { applied, version } = await store.listener.operation("set", key, send, ofWrite)
+  const { applied, version, mayLandLate } = await store.listener.operation("set", key, send, ofWrite)
   return {
     applied,
     ...(applied && version !== undefined ? { version: versionToken(key, version) } : {}),
     ...(applied && expiresAt !== undefined ? { expiresAt } : {}),
+    ...(mayLandLate ? { mayLandLate } : {}),
   }
 }
 

@@ -108,6 +108,18 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(await stored()).toBe("theirs")
       })
 
+      test("a put that was settled says that an attempt of it may land late", async () => {
+        const put = await loseReply(
+          () => store.put(key, "mine"),
+          "mine",
+          async () => {},
+          networked.isWrite,
+        )
+        const version = (await other.getEntry(key, { consistency: "strong" }))?.version
+        expect(put).toEqual({ applied: true, version, mayLandLate: true })
+        expect(await store.put(key, "next")).not.toHaveProperty("mayLandLate")
+      })
+
       test("a delete does not remove a lock that another process has taken since", async () => {
         await other.set(key, "mine")
         const outcome = await loseReply(
