@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest"
 import { type Kv, KvError, type KvOptions, KvPartialError, kv } from "../../src/index.ts"
 import { systemRuntime } from "../../tiers/runtime.ts"
 import { requireServer } from "../servers/require-server.ts"
@@ -40,7 +40,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
       key = `key:${systemRuntime.id()}`
       store = await open({ backend: proxied, timeoutMs: TIMEOUT_MS })
       // Opens the connection, and on Redis loads the scripts into the server.
-      await store.put("warm-up", "")
+      await vi.waitFor(() => store.put("warm-up", ""), { timeout: 20_000 })
     })
     afterEach(async () => {
       proxy.clear()
@@ -184,8 +184,9 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
 
     test("setMany of 500 keys in an outage sends few requests more than without one", async () => {
       const entries = Array.from({ length: 500 }, (_, index) => [`${key}:${index}`, "value"] as const)
+      const patient = await open({ backend: proxied, timeoutMs: 60_000 })
       const before = proxy.requests
-      await store.setMany(entries)
+      await patient.setMany(entries)
       const calm = proxy.requests - before
       const reset = proxy.inject({ kind: "reset", times: Number.POSITIVE_INFINITY })
       const failure = await store.setMany(entries).catch((error: unknown) => error)

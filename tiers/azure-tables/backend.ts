@@ -1,5 +1,5 @@
 import type { TableClient, TableEntity } from "@azure/data-tables"
-import type { Backend, BackendTraits, Condition, RowHead, StoredEntry, WriteResult } from "../backend.ts"
+import type { Backend, BackendTraits, Condition, StoredEntry, WriteResult } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -17,6 +17,7 @@ import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
 import { borrowClient, leaseClient } from "./client.ts"
 import { decoding, KIND } from "./errors.ts"
+import { probe } from "./probe.ts"
 import { tableRequests } from "./requests.ts"
 import {
   compareVersions,
@@ -201,18 +202,8 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
         return entry && { key, ...entry }
       }),
 
-    async probe(keys, { timeoutMs = requestTimeoutMs } = {}) {
-      const leftMs = countdown(runtime, timeoutMs)
-      const heads = new Map<string, RowHead | KvError>()
-      const read = async (key: string): Promise<RowHead | undefined> => {
-        const row = await requests.read("probe", key, { select: HEAD, limitMs: leftMs() })
-        if (row === undefined) return undefined
-        const live = decoding("probe", key, () => isLive(row, runtime.now()))
-        return { id: idOf(row), version: versionOf(row), live, writtenAt: times.at(key, row.etag) }
-      }
-      for (const [key, head] of await eachKey(keys, read)) if (head !== undefined) heads.set(key, head)
-      return heads
-    },
+    probe: (keys, { timeoutMs = requestTimeoutMs } = {}) =>
+      probe(requests, keys, { runtime, times, timeoutMs }),
 
     serviceTime: (key) => times.now(key),
 

@@ -89,7 +89,7 @@ async function eachGroup<Item>(
   write: (group: readonly (readonly [key: string, item: Item])[]) => Promise<Results<WriteResult>>,
 ): Promise<Results<WriteResult>> {
   const results: Results<WriteResult> = new Map()
-  await inParallel(groupsOf(items), PARALLEL, async (group) => {
+  await inParallel(groupsOf(items, MAX_TRANSACTION), PARALLEL, async (group) => {
     try {
       for (const [key, result] of await write(group)) results.set(key, result)
     } catch (error) {
@@ -100,14 +100,17 @@ async function eachGroup<Item>(
   return results
 }
 
-/** Splits the items by partition, and into groups that fit into a transaction. */
-function groupsOf<Item>(items: ReadonlyMap<string, Item>): (readonly [string, Item])[][] {
+/** Splits the items by partition, and into groups of at most `size`. */
+export function groupsOf<Item>(
+  items: Iterable<readonly [string, Item]>,
+  size: number,
+): (readonly [string, Item])[][] {
   const open = new Map<string, (readonly [string, Item])[]>()
   const groups: (readonly [string, Item])[][] = []
   for (const item of items) {
     const partition = partitionOf(item[0])
     let group = open.get(partition)
-    if (group === undefined || group.length === MAX_TRANSACTION) {
+    if (group === undefined || group.length === size) {
       group = []
       open.set(partition, group)
       groups.push(group)

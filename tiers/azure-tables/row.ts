@@ -139,6 +139,12 @@ export function rangeFilter(partition: string, prefix: string): string {
   return `${inPartition} and RowKey ge ${quoted(prefix)} and RowKey lt ${quoted(`${prefix}~`)}`
 }
 
+/** The rows with these keys, which are in one partition. */
+export function keysFilter(keys: readonly string[]): string {
+  const ofKeys = keys.map((key) => `RowKey eq ${quoted(key)}`).join(" or ")
+  return `PartitionKey eq ${quoted(partitionOf(keys[0] ?? ""))} and (${ofKeys})`
+}
+
 /**
  * The rows of a partition that expired before `before`, and a few more: the service compares the times as text, which is exact only for
  * times in the form of {@link timestamp}.

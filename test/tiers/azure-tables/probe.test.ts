@@ -1,3 +1,4 @@
+import { TableClient } from "@azure/data-tables"
 import { beforeEach, describe, expect, test, vi } from "vitest"
 import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { partitionOf } from "../../../tiers/azure-tables/row.ts"
@@ -37,8 +38,8 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
       const sent: string[] = []
       proxy.observe((request) => sent.push(request.toString("latin1")))
       const heads = await backend.probe([live, expired, removed, absent])
-      expect(sent).toHaveLength(4)
-      for (const request of sent) expect(request).toMatch(/^GET [^ ]*select=ExpiresAt%2CVersion/)
+      expect(sent).toHaveLength(1)
+      expect(sent[0]).toMatch(/^GET [^ ]*select=RowKey%2CExpiresAt%2CVersion&/)
       expect([...heads.keys()].sort()).toEqual([live, expired, removed].sort())
       for (const [key, id, isLive] of [
         [live, ids[0], true],
@@ -54,14 +55,28 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
       }
     })
 
-    test("gives the error of a key that failed alone", async () => {
+    test("of many keys is a query for each 14 of a partition, and stops at the first that fails", async () => {
+      const keys = keysOfOnePartition(50)
+      await direct.putMany(new Map(keys.map((key) => [key, { value, id: newId() }])))
+      const before = proxy.requests
+      expect((await backend.probe(keys)).size).toBe(50)
+      expect(proxy.requests - before).toBe(4)
+
+      const failing = proxy.inject({ kind: "respond", response: httpResponse(500, {}, ""), times: 10 })
+      await expect(backend.probe(keys)).rejects.toMatchObject({ code: "UNAVAILABLE", operation: "probe" })
+      expect(failing.hits).toBe(1)
+    })
+
+    test("maps a row that cannot be decoded to its error", async () => {
       const [good = "", bad = ""] = keysOfOnePartition(2)
       await direct.put(good, { value, id: newId() })
-      const response = httpResponse(500, {}, "")
-      proxy.inject({ kind: "respond", response, when: (request) => request.includes(bad) })
+      const client = TableClient.fromConnectionString(azuriteConnectionString(proxy.port), table, {
+        allowInsecureConnection: true,
+      })
+      await client.upsertEntity({ partitionKey: partitionOf(bad), rowKey: bad, ExpiresAt: "soon" })
       const heads = await backend.probe([good, bad])
       expect(heads.get(good)).toMatchObject({ live: true })
-      expect(heads.get(bad)).toMatchObject({ code: "UNAVAILABLE", key: bad })
+      expect(heads.get(bad)).toMatchObject({ code: "CORRUPT_ENTRY", key: bad })
     })
   })
 
