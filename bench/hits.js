@@ -54,6 +54,9 @@ async function hitsOf(size) {
     if (Buffer.from(store.peek(key)).toString() !== texts[i]) throw new Error(`${key} has other bytes`)
   }
   const fromMap = async (key) => map.get(key)
+  const unreachable = () => {
+    throw new Error("every key is held")
+  }
   const batches = Array.from({ length: 1_024 }, (_, batch) =>
     Array.from({ length: KEYS_A_CALL }, (_, i) => asked[shuffled[(batch * KEYS_A_CALL + i) % size]]),
   )
@@ -110,6 +113,13 @@ async function hitsOf(size) {
     "getEntry (with the version)": async (calls) => {
       let sum = 0
       for (let i = 0; i < calls; i++) sum += (await store.getEntry(asked[order[i & mask]])).value.length
+      return sum
+    },
+    "getOrSet (shared JSON)": async (calls) => {
+      let sum = 0
+      for (let i = 0; i < calls; i++) {
+        sum += (await json.getOrSet(asked[order[i & mask]], unreachable)).name.length * 20
+      }
       return sum
     },
     [`getManyText of ${KEYS_A_CALL} keys, a key`]: async (calls) => {

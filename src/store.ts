@@ -244,12 +244,14 @@ export class Store implements Kv {
   ): Promise<T | undefined> {
     this.#check(name, key, options, checks)
     const strong = options?.consistency === "strong"
-    // Without options the caller has already looked for an entry in L1.
-    const held =
-      options === undefined ? this.#tiers.lookUpAbsent(key) : strong ? undefined : this.#tiers.lookUp(key)
-    if (held !== undefined) {
-      this.#listener.onHit?.("get", key, held?.bytes.length)
-      return held === null ? undefined : form.of(this.#l1, held, name, key)
+    if (!strong) {
+      // Without options the caller has already looked for an entry in L1.
+      const slot = options === undefined ? NONE : this.#l1.find(key)
+      if (slot !== NONE) return this.#hit(name, key, slot, form)
+      if (this.#tiers.lookUpAbsent(key) === null) {
+        this.#listener.onHit?.("get", key, undefined)
+        return undefined
+      }
     }
     const operation = this.#listener.begin("get", key)
     const { caller } = operation
@@ -260,12 +262,16 @@ export class Store implements Kv {
     return entry && form.of(this.#l1, entry, name, key)
   }
 
-  /** Answers a hit that L1 does not hold decoded. */
-  async #decode<T>(name: string, key: string, slot: number, form: Form<T>): Promise<T> {
+  #hit<T>(name: string, key: string, slot: number, form: Form<T>): T {
     const size = this.#l1.lengthAt(slot)
     const answer = form.at(this.#l1, slot, name, key)
     this.#listener.onHit?.("get", key, size)
     return answer
+  }
+
+  /** Answers a hit that L1 does not hold decoded. */
+  async #decode<T>(name: string, key: string, slot: number, form: Form<T>): Promise<T> {
+    return this.#hit(name, key, slot, form)
   }
 
   /** The answer of a `peek` that found nothing. Throws if the call is not legal. */

@@ -100,12 +100,7 @@ export class TwoTier {
     })
   }
 
-  /** Looks `key` up in L1: the entry if L1 holds a fresh one, `null` if L1 holds it as absent, else `undefined`. */
-  lookUp(key: string): L1Entry | null | undefined {
-    return this.#l1.get(key) ?? this.lookUpAbsent(key)
-  }
-
-  /** Like {@link lookUp}, if L1 is known to hold no fresh entry. */
+  /** Looks for `key` among the absent keys of L1, which holds no fresh entry of it: `null` if it is known to be absent. */
   lookUpAbsent(key: string): null | undefined {
     if (this.#l1.isAbsent(key)) return null
     this.#counters.l1Misses++

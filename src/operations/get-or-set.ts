@@ -1,6 +1,7 @@
 import type { MaybePromise } from "../../tiers/backend.ts"
 import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
+import { NONE } from "../../tiers/l1/lru-slots.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import { describe } from "../../tiers/util/checks.ts"
 import type { GetOrSetOptions, Loader } from "../api.ts"
@@ -72,21 +73,30 @@ export async function getOrSet(
   const { l1, tiers, listener } = store
   const { consistency, signal } = options
   const codec = codecOf(options)
-  const load = loadOf(store, key, loader, codec, options)
+  checkLoader(key, loader, options)
 
-  const held = consistency === "strong" ? undefined : tiers.lookUp(key)
-  if (held) {
-    listener.onHit?.(OPERATION, key, held.bytes.length)
-    refreshIfDue(store, load, held, options)
-    return codec.form.of(l1, held, OPERATION, key)
+  const strong = consistency === "strong"
+  const slot = strong ? NONE : l1.find(key)
+  if (slot !== NONE && !isRefreshDue(store, l1.expiresAt(slot), options)) {
+    const size = l1.lengthAt(slot)
+    const value = codec.form.at(l1, slot, OPERATION, key)
+    listener.onHit?.(OPERATION, key, size)
+    return value
   }
+  const load = loadOf(store, key, loader, codec, options)
+  if (slot !== NONE) {
+    const entry = l1.entryAt(slot)
+    listener.onHit?.(OPERATION, key, entry.bytes.length)
+    refresh(store, load, entry)
+    return codec.form.of(l1, entry, OPERATION, key)
+  }
+  const absent = !strong && tiers.lookUpAbsent(key) === null
   const answer = (caller: Caller): MaybePromise<Result> => {
-    const read =
-      held === null
-        ? undefined
-        : consistency === "strong"
-          ? tiers.direct.readStrong(key, caller)
-          : tiers.read(key, true, caller)
+    const read = absent
+      ? undefined
+      : strong
+        ? tiers.direct.readStrong(key, caller)
+        : tiers.read(key, true, caller)
     if (!(read instanceof Promise)) return entryOrLoaded(store, load, read, options, caller)
     return tiers.during(async () =>
       entryOrLoaded(store, load, await abortable(read, signal), options, caller),
@@ -108,30 +118,31 @@ function entryOrLoaded(
     const loading = store.tiers.load({ ...load, condition: { absent: true } }, caller, options.signal)
     return loading.then((loaded) => ({ tier: "loader", entry: loaded }))
   }
-  refreshIfDue(store, load, entry, options)
+  if (isRefreshDue(store, entry.expiresAt, options)) refresh(store, load, entry)
   return { tier: "l2", entry }
 }
 
-function refreshIfDue(
-  { tiers, runtime }: OpenStore,
-  load: Load,
-  { expiresAt = Number.POSITIVE_INFINITY, version }: L1Entry,
+function isRefreshDue(
+  { runtime }: OpenStore,
+  expiresAt: number | undefined,
   { refreshAheadMs = 0 }: GetOrSetOptions,
-): void {
-  if (expiresAt - runtime.now() < refreshAheadMs) tiers.refresh({ ...load, condition: { version } })
+): boolean {
+  return refreshAheadMs > 0 && expiresAt !== undefined && expiresAt - runtime.now() < refreshAheadMs
+}
+
+function refresh({ tiers }: OpenStore, load: Load, { version }: L1Entry): void {
+  tiers.refresh({ ...load, condition: { version } })
 }
 
 function codecOf({ as = "json", mutable }: GetOrSetOptions): Codec {
   return as === "json" && mutable ? asMutableJson : CODECS[as]
 }
 
-function loadOf(
-  { runtime }: OpenStore,
+function checkLoader(
   key: string,
   loader: Loader<unknown>,
-  codec: Codec,
   { ttlMs, refreshAheadMs = 0 }: GetOrSetOptions,
-): Load {
+): void {
   if (typeof loader !== "function") {
     const message = `getOrSet takes a function that loads the value; got ${describe(loader)}`
     throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
@@ -144,6 +155,15 @@ function loadOf(
     const message = `refreshAheadMs is less than ttlMs, ${ttlMs}: otherwise every hit loads anew; got ${refreshAheadMs}`
     throw new KvError("INVALID_OPTION", message, { operation: OPERATION, key })
   }
+}
+
+function loadOf(
+  { runtime }: OpenStore,
+  key: string,
+  loader: Loader<unknown>,
+  codec: Codec,
+  { ttlMs }: GetOrSetOptions,
+): Load {
   const encode = (value: unknown) => {
     const expiresAt = expiryOf(ttlMs, runtime.now(), OPERATION)
     return { value: codec.encode(value, key), ...(expiresAt === undefined ? {} : { expiresAt }) }
