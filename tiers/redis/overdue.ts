@@ -13,7 +13,7 @@ interface Oldest {
 export interface OverdueWatch {
   /** Starts the checks, which end when there are no connections to check. */
   watch(): void
-  /** Closes the connections whose oldest command has been the oldest for `limitMs`, less the time between two checks. */
+  /** Closes the connections whose oldest command has been the oldest for `limitMs`, as far as the checks can tell. */
   closeAfter(limitMs: number): void
   stop(): void
 }
@@ -59,7 +59,8 @@ export function watchOverdue(
       for (const [{ commandQueue, stream }] of connections()) {
         const last = stream && oldest.get(stream)
         if (last === undefined || last.command !== commandQueue.peekFront()) continue
-        if (runtime.monotonic() - last.since >= limitMs - intervalMs) closeNow(stream)
+        // It may have been sent an interval before it was seen, and a check may be late.
+        if (runtime.monotonic() - last.since >= limitMs - 2 * intervalMs) closeNow(stream)
       }
     },
     stop: () => timer?.cancel(),

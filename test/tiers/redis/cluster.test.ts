@@ -118,6 +118,30 @@ await requireServer("redis cluster", startRedisCluster, ({ url, nodes }) => {
     })
   })
 
+  test("a node that stops answering gets a new connection at the limit of a write", async () => {
+    const backend = await open(url, { requestTimeoutMs: 60_000 })
+    for (const key of KEYS) await put(backend, key)
+    const [node] = nodes
+    const admin = new Redis(node?.url ?? "")
+    const connections = async () =>
+      Array.from(String(await admin.client("LIST")).matchAll(/^id=(\d+) .*name=tiered-kv /gm), ([, id]) => id)
+    const before = await connections()
+    expect(before).toHaveLength(1)
+    node?.freeze()
+    const writes = KEYS.map((key) =>
+      backend.put(key, { value: VALUE, id: systemRuntime.id() }, { timeoutMs: 600 }).then(
+        () => "applied",
+        (error) => error.code,
+      ),
+    )
+    const outcomes = await Promise.all(writes)
+    node?.thaw()
+    expect(new Set(outcomes)).toEqual(new Set(["applied", "OUTCOME_UNKNOWN"]))
+    await expect.poll(connections).not.toContain(before[0])
+    for (const key of KEYS) await expect.poll(() => put(backend, key)).toMatchObject({ applied: true })
+    admin.disconnect()
+  })
+
   describe("a primary that goes away", () => {
     test("takes its own keys with it, as errors, until it is back", async () => {
       const backend = await open(url, { requestTimeoutMs: 1_000 })
