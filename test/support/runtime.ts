@@ -57,3 +57,8 @@ export function testRuntime(startAt = Date.now(), seed = 1): TestRuntime {
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
+
+/** Waits for something outside the runtime, such as a request at a proxy. The time limit of the test ends it. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await settle()
+}

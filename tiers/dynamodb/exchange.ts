@@ -13,10 +13,7 @@ interface Exchange {
 /** The input of each command under way → its exchange. */
 const exchanges = new WeakMap<object, Exchange>()
 
-/**
- * Begins the exchange of a command, which is to be sent over a client of {@link addExchanges}, without options: with options the SDK builds
- * its middleware chain anew, which is a quarter of the CPU of a request. So the abort signal is none of them.
- */
+/** Begins the exchange of a command, which is then sent over a client of {@link addExchanges}. */
 export function beginExchange({ input }: { input: object }, cancel: AbortSignal, clock: AnswerClock): void {
   exchanges.set(input, { cancel, sent: clock.moment(), clock })
 }

@@ -53,12 +53,12 @@ export function dynamodbRequests(
     close: () => connection.close(),
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
-      const { sdk, client } = connection.use(request.operation, request.key)
+      const { sdk, client, optionsOf } = connection.use(request.operation, request.key)
       try {
         const limited = new LimitedRequest(runtime, limitMs, signal)
         const toSend = command(sdk)
         beginExchange(toSend, limited.cancel, clock)
-        return await limited.bound(client.send(toSend))
+        return await limited.bound(client.send(toSend, optionsOf(limited.cancel)))
       } catch (error) {
         signal?.throwIfAborted()
         throw toKvError(error, { table, ...request })

@@ -9,7 +9,7 @@ import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
-import { testRuntime } from "../../support/runtime.ts"
+import { testRuntime, until } from "../../support/runtime.ts"
 
 const VALUE = new TextEncoder().encode("a secret value")
 const newId = systemRuntime.id
@@ -178,7 +178,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
         const hole = proxy.inject({ kind: "black-hole" })
         const ended = vi.fn()
         const answer = Promise.resolve(call()).then(ended, ended)
-        await vi.waitUntil(() => hole.hits === 1)
+        await until(() => hole.hits === 1)
         await runtime.advance(699)
         expect(ended).not.toHaveBeenCalled()
         await runtime.advance(1)
@@ -199,7 +199,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const late = proxy.inject({ kind: "late" })
       const answer = impatient.put(key, put)
       answer.catch(() => {})
-      await vi.waitUntil(() => late.hits === 1)
+      await until(() => late.hits === 1)
       await runtime.advance(700)
       await expect(answer).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" })
       expect(await wasWrittenBy(impatient, key, put.id)).toBe(false)
@@ -213,7 +213,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, backend, dire
       const controller = new AbortController()
       const page = Promise.resolve(backend.scan("", { limit: 1, signal: controller.signal }))
       page.catch(() => {})
-      await vi.waitUntil(() => hole.hits === 1)
+      await until(() => hole.hits === 1)
       const reason = new Error("enough")
       controller.abort(reason)
       await expect(page).rejects.toBe(reason)

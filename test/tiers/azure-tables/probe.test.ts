@@ -1,5 +1,5 @@
 import { TableClient } from "@azure/data-tables"
-import { beforeEach, describe, expect, test, vi } from "vitest"
+import { beforeEach, describe, expect, test } from "vitest"
 import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { partitionOf } from "../../../tiers/azure-tables/row.ts"
 import type { Backend, RequestOptions } from "../../../tiers/backend.ts"
@@ -10,7 +10,7 @@ import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
-import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
+import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const value = new TextEncoder().encode("v")
 const newId = systemRuntime.id
@@ -124,7 +124,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
     test.each(Object.entries(calls))("ends %s, whatever the limit of the backend", async (name, call) => {
       const hole = proxy.inject({ kind: "black-hole" })
       const code = codeOf(call)
-      await vi.waitUntil(() => hole.hits === 1)
+      await until(() => hole.hits === 1)
       await runtime.advance(500)
       expect(await code).toBe(/put|create|delete/.test(name) ? "OUTCOME_UNKNOWN" : "TIMEOUT")
     })
@@ -136,7 +136,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
       proxy.observe((request) => void (isWrite(request) || runtime.advance(499)))
       const hole = proxy.inject({ kind: "black-hole", when: isWrite })
       const code = codeOf(backend.put(key, { value, id: newId(), condition: { version } }, request))
-      await vi.waitUntil(() => hole.hits === 1)
+      await until(() => hole.hits === 1)
       await runtime.advance(1)
       expect(await code).toBe("OUTCOME_UNKNOWN")
     })
@@ -146,7 +146,7 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
       expect(new Set(keys.map(partitionOf)).size, "more partitions than requests at once").toBeGreaterThan(8)
       const hole = proxy.inject({ kind: "black-hole", times: Number.POSITIVE_INFINITY })
       const results = backend.putMany(new Map(keys.map((key) => [key, { value, id: newId() }])), request)
-      await vi.waitUntil(() => hole.hits === 8)
+      await until(() => hole.hits === 8)
       await runtime.advance(500)
       const codes = new Map<string, number>()
       for (const result of (await results).values()) {

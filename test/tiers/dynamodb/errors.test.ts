@@ -12,7 +12,7 @@ import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
 import { codeOf } from "../../support/failures.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
-import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
+import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime
@@ -205,7 +205,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
         codeOf(() => waiting.put("key", { value: bytes, id: newId() })),
         codeOf(() => waiting.delete("key", { id: newId(), condition: { version: "v" } })),
       ].map((code) => code.finally(ended))
-      await vi.waitUntil(() => hole.hits === 3)
+      await until(() => hole.hits === 3)
       await runtime.advance(LIMIT_MS - 1)
       expect(ended).not.toHaveBeenCalled()
       await runtime.advance(1)
@@ -215,14 +215,14 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     test("an answer whose body stops ends at the limit, and its connection is free again", async () => {
       const stops = proxy.inject({ kind: "respond", response: STOPS_IN_THE_BODY, times: CONNECTIONS })
       const reads = Array.from({ length: CONNECTIONS }, () => codeOf(() => waiting.get("key")))
-      await vi.waitUntil(() => stops.hits === CONNECTIONS)
+      await until(() => stops.hits === CONNECTIONS)
       await runtime.advance(LIMIT_MS)
       expect(new Set(await Promise.all(reads))).toEqual(new Set(["TIMEOUT"]))
       expect(await codeOf(() => waiting.get("key"))).toBe("answered")
 
       const stop = proxy.inject({ kind: "respond", response: STOPS_IN_THE_BODY })
       const write = codeOf(() => waiting.put("key", { value: bytes, id: newId() }))
-      await vi.waitUntil(() => stop.hits === 1)
+      await until(() => stop.hits === 1)
       await runtime.advance(LIMIT_MS)
       expect(await write).toBe("OUTCOME_UNKNOWN")
     })
@@ -234,7 +234,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await waiting.open()
     const hole = proxy.inject({ kind: "black-hole", times: 100 })
     const reads = Array.from({ length: 100 }, () => codeOf(() => waiting.get("key")))
-    await vi.waitUntil(() => hole.hits === 100)
+    await until(() => hole.hits === 100)
     expect(await codeOf(() => waiting.put("key", { value: bytes, id: newId() }))).toBe("answered")
     await runtime.advance(3_000)
     expect(new Set(await Promise.all(reads))).toEqual(new Set(["TIMEOUT"]))

@@ -16,12 +16,12 @@ import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { codeOf } from "../../support/failures.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
+import { testRuntime, until } from "../../support/runtime.ts"
 
 const bytes = Uint8Array.of(1, 2, 3)
 const { id: newId } = systemRuntime
 
-/** Time for one request, where a test waits it out, ms. */
-const DEADLINE = 400
+const LIMIT_MS = 700
 
 await requireServer("dynamodb", startDynamodbLocal, (server) => {
   const tables = localTables(server)
@@ -142,12 +142,16 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
 
     test("and that lands late is in doubt first, and found afterwards", async () => {
-      const hasty = dynamodb(localSettings(proxy.port), { table, requestTimeoutMs: DEADLINE })
+      const runtime = testRuntime()
+      const hasty = dynamodb(localSettings(proxy.port), { table, runtime, requestTimeoutMs: LIMIT_MS })
       await hasty.open()
       const { key } = await storedKey()
       const id = newId()
       const late = proxy.inject({ kind: "late", when: writes })
-      expect(await codeOf(() => hasty.put(key, { value: bytes, id }))).toBe("OUTCOME_UNKNOWN")
+      const code = codeOf(() => hasty.put(key, { value: bytes, id }))
+      await until(() => late.hits === 1)
+      await runtime.advance(LIMIT_MS)
+      expect(await code).toBe("OUTCOME_UNKNOWN")
       expect(await wasWrittenBy(backend, key, id)).toBe(false)
       await late.release()
       expect(await wasWrittenBy(backend, key, id)).toBe(true)

@@ -1,5 +1,5 @@
 import { type AttributeValue, PutItemCommand } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest"
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { primaryKey } from "../../../tiers/dynamodb/row.ts"
@@ -9,7 +9,7 @@ import { actionOf, awsReply, localSettings, localTables, startDynamodbLocal } fr
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { codeOf } from "../../support/failures.ts"
-import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
+import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
 const { id: newId } = systemRuntime
@@ -131,7 +131,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     test.each(Object.entries(calls))("ends %s, whatever the limit of the backend", async (name, call) => {
       const hole = proxy.inject({ kind: "black-hole" })
       const code = codeOf(call)
-      await vi.waitUntil(() => hole.hits === 1)
+      await until(() => hole.hits === 1)
       await runtime.advance(500)
       expect(await code).toBe(/put|create|delete/.test(name) ? "OUTCOME_UNKNOWN" : "TIMEOUT")
     })
@@ -143,13 +143,13 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       const swap = () => backend.put(key, { value: text("v"), id: newId(), condition }, request)
       const reads = proxy.inject({ kind: "late", when: (sent) => actionOf(sent) === "GetItem" })
       const code = codeOf(swap)
-      await vi.waitUntil(() => reads.hits === 1)
+      await until(() => reads.hits === 1)
       await runtime.advance(500)
       expect(await code, "a read first").toBe("TIMEOUT")
 
       const writes = proxy.inject({ kind: "black-hole", when: (sent) => actionOf(sent) === "PutItem" })
       const unsettled = codeOf(swap)
-      await vi.waitUntil(() => writes.hits === 1)
+      await until(() => writes.hits === 1)
       await runtime.advance(500)
       expect(await unsettled).toBe("OUTCOME_UNKNOWN")
     })

@@ -2,9 +2,7 @@ import { Agent } from "node:http"
 import { DynamoDBClient, GetItemCommand, ListTablesCommand } from "@aws-sdk/client-dynamodb"
 import { describe, expect, test } from "vitest"
 import { connectDynamodb } from "../../../tiers/dynamodb/client.ts"
-import { beginExchange } from "../../../tiers/dynamodb/exchange.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { AnswerClock } from "../../../tiers/util/answer-clock.ts"
 import { changed } from "../../support/canary.ts"
 
 describe("@aws-sdk/client-dynamodb", () => {
@@ -23,13 +21,6 @@ describe("@aws-sdk/client-dynamodb", () => {
     client.destroy()
   })
 
-  const clock = new AnswerClock(systemRuntime)
-  /** Sends a command as a backend does. */
-  const sendOver = (client: DynamoDBClient, command: GetItemCommand) => {
-    beginExchange(command, new AbortController().signal, clock)
-    return client.send(command)
-  }
-
   test("retries no more once retryMiddleware is replaced on a copy of the stack", async () => {
     let requests = 0
     const handle = async () => {
@@ -41,12 +32,14 @@ describe("@aws-sdk/client-dynamodb", () => {
     await expect(client.send(command())).rejects.toThrow("reset")
     expect(requests).toBe(2)
     const connection = await connectDynamodb(client, systemRuntime)
-    await expect(sendOver(connection.client, command())).rejects.toThrow("reset")
+    await expect(
+      connection.client.send(command(), connection.optionsOf(new AbortController().signal)),
+    ).rejects.toThrow("reset")
     expect(requests, changed("the AWS SDK's middleware stack")).toBe(3)
     client.destroy()
   })
 
-  test("keeps the middleware chains that it has built in `handlers` of the client", async () => {
+  test("does not use a middleware chain that it has kept once options are given", async () => {
     let requests = 0
     const handle = async () => {
       requests++
@@ -54,16 +47,16 @@ describe("@aws-sdk/client-dynamodb", () => {
     }
     const requestHandler = { handle }
     const client = new DynamoDBClient({ ...settings, maxAttempts: 2, cacheMiddleware: true, requestHandler })
-    const command = () => new GetItemCommand({ TableName: "t", Key: { key: { S: "a" } } })
     const connection = await connectDynamodb(client, systemRuntime)
-    for (const [send, attempts] of [
-      [() => client.send(command()), 2],
-      [() => sendOver(connection.client, command()), 1],
-      [() => sendOver(connection.client, command()), 1],
-      [() => client.send(command()), 2],
+    const { signal } = new AbortController()
+    for (const [over, options, attempts] of [
+      [client, undefined, 2],
+      [connection.client, connection.optionsOf(signal), 1],
+      [client, undefined, 2],
     ] as const) {
       requests = 0
-      await expect(send()).rejects.toThrow("reset")
+      const command = new GetItemCommand({ TableName: "t", Key: { key: { S: "a" } } })
+      await expect(over.send(command, options)).rejects.toThrow("reset")
       expect(requests, changed("the AWS SDK's cache of middleware chains")).toBe(attempts)
     }
     client.destroy()

@@ -8,7 +8,7 @@ import { bucketOf } from "../../../tiers/util/bucket.ts"
 import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
-import { settle, type TestRuntime, testRuntime } from "../../support/runtime.ts"
+import { settle, type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
 const { id: newId } = systemRuntime
@@ -296,8 +296,3 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     })
   })
 })
-
-/** Waits for what the proxy sees; the test's own timeout ends it. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await settle()
-}
