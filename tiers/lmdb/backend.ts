@@ -1,14 +1,5 @@
 import { resolve } from "node:path"
-import type {
-  Backend,
-  BackendTraits,
-  KeyedEntry,
-  Removal,
-  RowHead,
-  StoredEntry,
-  Write,
-  WriteResult,
-} from "../backend.ts"
+import type { Backend, BackendTraits, KeyedEntry, RowHead, StoredEntry, Write } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
@@ -21,11 +12,11 @@ import {
   lendRow,
   rowId,
   rowVersion,
-  setRowSequence,
 } from "../util/binary-row.ts"
 import { type Checks, checkOptions, optional, runtimeOption, text, wholeNumber } from "../util/checks.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { ROWS_A_TURN, TurnTaking } from "../util/turn-taking.ts"
+import { putRow, removeRow } from "./conditions.ts"
 import { leaseEnvironment } from "./environment.ts"
 import { KIND, type LmdbAccess, toKvError } from "./errors.ts"
 import { sweepExpired } from "./sweep.ts"
@@ -221,40 +212,6 @@ function orCorrupt<T>(read: () => T): T | KvError {
 
 function headOf(row: Buffer, now: number): RowHead {
   return { live: isLiveRow(row, now), id: rowId(row), version: rowVersion(row) }
-}
-
-function putRow(
-  transaction: WriteTransaction,
-  key: string,
-  row: Buffer,
-  { id, condition }: Write,
-  now: number,
-): WriteResult {
-  if (condition !== undefined) {
-    const there = transaction.read(key)
-    const live = there !== undefined && isLiveRow(there, now)
-    if (there !== undefined && rowId(there) === id) return { applied: true, version: rowVersion(there) }
-    if ("absent" in condition ? live : !live || rowVersion(there) !== condition.version)
-      return { applied: false }
-  }
-  setRowSequence(row, transaction.nextSequence())
-  transaction.put(key, row)
-  return { applied: true, version: rowVersion(row) }
-}
-
-function removeRow(
-  transaction: WriteTransaction,
-  key: string,
-  { condition }: Removal,
-  now: number,
-): WriteResult {
-  if (condition !== undefined) {
-    const there = transaction.read(key)
-    const live = there !== undefined && isLiveRow(there, now)
-    if (!live || rowVersion(there) !== condition.version) return { applied: false }
-  }
-  transaction.remove(key)
-  return { applied: true }
 }
 
 /** Encodes a write whose sequence is not known yet. Copies the value. */

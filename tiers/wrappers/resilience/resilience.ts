@@ -16,8 +16,9 @@ import { writeId } from "../../util/write-id.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
-import { Call, type CallKind, type Method } from "./call.ts"
-import type { CallObserver, Operation, Subject } from "./observer.ts"
+import { Call, type Method } from "./call.ts"
+import { READ, SCAN, WRITE } from "./kinds.ts"
+import type { CallObserver, Subject } from "./observer.ts"
 import type { ResilienceOptions } from "./options.ts"
 import { policyOf } from "./policy.ts"
 
@@ -251,20 +252,6 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     ),
   })
 }
-
-const READ = {
-  get: { operation: "get", effect: "read", limits: "read" },
-  getMany: { operation: "getMany", effect: "read", limits: "read" },
-  exists: { operation: "exists", effect: "read", limits: "read" },
-  probe: { operation: "probe", effect: "read", limits: "read" },
-} satisfies Partial<Record<Operation, CallKind>>
-const WRITE = {
-  put: { operation: "put", effect: "write", limits: "write" },
-  putMany: { operation: "putMany", effect: "write", limits: "write" },
-  delete: { operation: "delete", effect: "write", limits: "write" },
-  deleteMany: { operation: "deleteMany", effect: "write", limits: "write" },
-} satisfies Partial<Record<Operation, CallKind>>
-const SCAN: CallKind = { operation: "scan", effect: "read", limits: "scan" }
 
 /** Ends a call, from the answer to its first attempt. */
 type Finish<A, T> = (call: Call, one: MaybePromise<T>, args: A) => Promise<T>
