@@ -151,13 +151,15 @@ function classify(error: unknown, { table, effect, action }: FailedRequest): [Kv
     : ["UNAVAILABLE", `DynamoDB did not serve the request to table ${table} (${describe(error)})`]
 }
 
+const NOT_CONNECTED = /did not establish a connection|without establishing a connection/
+
 /** Whether the error shows that no connection was established, so that the request was not sent. */
 function wasNotSent(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(wasNotSent)
   if ("syscall" in error) return error.syscall === "connect" || error.syscall === "getaddrinfo"
-  // The SDK's error for a connection that takes too long has no code.
-  return error.name === "TimeoutError" && error.message.includes("did not establish a connection")
+  // The SDK's error for a connection that takes too long has no code. Its text has changed between versions.
+  return error.name === "TimeoutError" && NOT_CONNECTED.test(error.message)
 }
 
 function isClockSkew(error: unknown): boolean {

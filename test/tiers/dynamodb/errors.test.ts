@@ -49,6 +49,20 @@ describe("what the SDK throws without an answer", () => {
       "OUTCOME_UNKNOWN",
     ],
     ["a timeout", error("TimeoutError", { code: "ETIMEDOUT" }), "TIMEOUT", "OUTCOME_UNKNOWN"],
+    [
+      "a connection that takes too long",
+      error("TimeoutError", {
+        message: "@smithy: the request socket did not establish a connection with the server",
+      }),
+      "UNAVAILABLE",
+      "UNAVAILABLE",
+    ],
+    [
+      "a connection that takes too long, of older versions",
+      error("TimeoutError", { message: "Socket timed out without establishing a connection within 2000 ms" }),
+      "UNAVAILABLE",
+      "UNAVAILABLE",
+    ],
     ["the end of its time", new RequestTimedOut(10), "TIMEOUT", "OUTCOME_UNKNOWN"],
     ["the end of its time before it was sent", new RequestTimedOut(0), "TIMEOUT", "UNAVAILABLE"],
     ["no credentials", error("CredentialsProviderError"), "ACCESS_DENIED", "ACCESS_DENIED"],
