@@ -1,14 +1,6 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb"
-import type {
-  Backend,
-  BackendTraits,
-  Condition,
-  KeyedEntry,
-  RowHead,
-  StoredEntry,
-  WriteResult,
-} from "../backend.ts"
-import { KvError } from "../errors.ts"
+import type { Backend, BackendTraits, Condition, KeyedEntry, StoredEntry, WriteResult } from "../backend.ts"
+import type { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
 import type { BucketScan } from "../util/bucket-scan.ts"
@@ -17,13 +9,11 @@ import { countdown } from "../util/deadline.ts"
 import { batchGet, batchGotten, batchWrite, MAX_READ_BATCH, MAX_WRITE_BATCH } from "./batches.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
 import { isConditionFailure, KIND } from "./errors.ts"
+import { probe } from "./probe.ts"
 import { dynamodbRequests, type Request } from "./requests.ts"
 import {
   entryOf,
-  HEAD_PROJECTION,
   hasContentVersion,
-  hasIdentity,
-  headOf,
   type Item,
   type ItemCondition,
   ifAbsent,
@@ -34,6 +24,7 @@ import {
   itemOf,
   keyOf,
   LIVENESS_PROJECTION,
+  orCorrupt,
   type Projection,
   partitionOf,
   primaryKey,
@@ -229,30 +220,8 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
       return scanPage({ query, runtime, timeoutMs: requestTimeoutMs }, table, prefix, page)
     },
 
-    async probe(keys, { timeoutMs = requestTimeoutMs } = {}) {
-      const leftMs = countdown(runtime, timeoutMs)
-      const heads = new Map<string, RowHead | KvError>()
-      const read = async (keys: readonly string[], projection?: Projection) => {
-        if (keys.length === 0) return []
-        const output = await request(
-          { operation: "probe", effect: "read", limitMs: leftMs() },
-          batchGet(table, keys, projection),
-        )
-        const { items, unprocessed } = batchGotten(table, "probe", output)
-        for (const [key, error] of unprocessed) heads.set(key, error)
-        return items
-      }
-      const items = await read(keys, HEAD_PROJECTION)
-      const others = await read(items.filter((item) => !hasIdentity(item)).map(keyOf))
-      const now = runtime.now()
-      for (const item of [...items.filter(hasIdentity), ...others]) {
-        heads.set(
-          keyOf(item),
-          orCorrupt(() => headOf(item, now)),
-        )
-      }
-      return heads
-    },
+    probe: (keys, { timeoutMs = requestTimeoutMs } = {}) =>
+      probe(requests, table, keys, { runtime, timeoutMs }),
 
     serviceTime: () => serviceTime(clock),
   }
@@ -287,14 +256,4 @@ function keyedEntries(items: readonly Item[], now: number): KeyedEntry[] {
     const entry = entryOf(item, now, "scan")
     return entry === undefined ? [] : [{ key: keyOf(item), ...entry }]
   })
-}
-
-/** The result of `decode`, or the `CORRUPT_ENTRY` that it throws. */
-function orCorrupt<T>(decode: () => T): T | KvError {
-  try {
-    return decode()
-  } catch (error) {
-    if (error instanceof KvError) return error
-    throw error
-  }
 }

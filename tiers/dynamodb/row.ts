@@ -209,3 +209,13 @@ function condition(expression: string, names: Record<string, string>, values: It
     ReturnValuesOnConditionCheckFailure: "ALL_OLD",
   }
 }
+
+/** The result of `decode`, or the `CORRUPT_ENTRY` that it throws. */
+export function orCorrupt<T>(decode: () => T): T | KvError {
+  try {
+    return decode()
+  } catch (error) {
+    if (error instanceof KvError) return error
+    throw error
+  }
+}
