@@ -8,6 +8,75 @@ export interface State {
   readonly expiresAt: number | undefined
   /** When it was applied, Unix ms. */
   readonly appliedAt: number
+  /** The version of the row; `undefined` of a deletion. */
+  readonly version: string | undefined
+  /** Whether the attempt that left it had no condition. */
+  readonly unconditional: boolean
+}
+
+/** The states of the keys of a table, in order. Each key begins absent. */
+export class History {
+  readonly now: () => number
+  readonly #states = new Map<string, State[]>()
+
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  /** Adds a write that any process applied to the table. Returns its index. */
+  apply(key: string, state: Omit<State, "appliedAt">): number {
+    return this.of(key).push({ ...state, appliedAt: this.now() }) - 1
+  }
+
+  current(key: string): number {
+    return this.of(key).length - 1
+  }
+
+  /** The text that is live in the table. */
+  live(key: string): string | undefined {
+    const state = this.state(key, this.current(key))
+    return this.isLive(state) ? state.text : undefined
+  }
+
+  isLive({ text, expiresAt }: State, at = this.now()): boolean {
+    return text !== undefined && (expiresAt === undefined || expiresAt > at)
+  }
+
+  /** When the state stopped being the current one, Unix ms. */
+  supersededAt(key: string, index: number): number {
+    return this.of(key)[index + 1]?.appliedAt ?? Number.POSITIVE_INFINITY
+  }
+
+  /** The last state with this text: a write may arrive twice. */
+  indexOf(key: string, text: string): number {
+    const index = this.of(key).findLastIndex((state) => state.text === text)
+    if (index < 0) throw this.violation(key, "a value that was never in the table", text)
+    return index
+  }
+
+  state(key: string, index: number): State {
+    const state = this.of(key)[index]
+    if (state === undefined) throw new Error(`${key} has no state ${index}`)
+    return state
+  }
+
+  of(key: string): State[] {
+    const states = this.#states.get(key)
+    if (states !== undefined) return states
+    const absent = { text: undefined, expiresAt: undefined, version: undefined, unconditional: false }
+    const first: State[] = [{ ...absent, appliedAt: Number.NEGATIVE_INFINITY }]
+    this.#states.set(key, first)
+    return first
+  }
+
+  keys(): Iterable<string> {
+    return this.#states.keys()
+  }
+
+  violation(key: string, what: string, text: string | undefined): PromiseBroken {
+    const states = this.of(key).map(({ text }, index) => `${index}:${text ?? "-"}`)
+    return new PromiseBroken(`${key}=${text ?? "-"}: ${what}; it was ${states.join(" ")}`)
+  }
 }
 
 /** What a read that starts now must not fall behind, kept until it returns. */
@@ -15,52 +84,43 @@ export interface Expectation {
   readonly key: string
   /** The oldest state that the read may show. */
   readonly floor: number
+  /** The oldest state in which the read may find the key absent. */
+  readonly absentFloor: number
   readonly startedAt: number
   /** What was superseded before this must not be shown, Unix ms. */
   readonly freshSince: number
   /** Whether what it shows came from a load that it waited for, and may have expired while it was stored. */
   readonly loaded?: boolean
+  /** Whether it brings more than one key, so that this one may expire on the way. */
+  readonly waits?: boolean
 }
 
 /**
- * The history of the keys of a table, and what one process may still see of it: the promises of the two tiers, as checks.
+ * What one process may still see of a table: the promises of the two tiers about reads, as checks.
  *
- * The floor of a key is the state that the process has been shown, or has been told was written. Reads that start now may
- * show it or a later one.
+ * The floor of a key is the state that the process has been shown, or has been told was written. Reads that start now
+ * may show it or a later one. An absence counts as shown, too. `exists` shows that the key was there, and not with which value: after it no
+ * read may find the key absent in an older state.
  */
-export class History {
-  readonly #now: () => number
+export class Seen {
+  readonly #history: History
   readonly #stalenessMs: number
-  readonly #states = new Map<string, State[]>()
   readonly #floors = new Map<string, number>()
+  readonly #absentFloors = new Map<string, number>()
 
-  constructor(now: () => number, stalenessMs: number) {
-    this.#now = now
+  /** @param stalenessMs the time to live of L1; 0 without L1 */
+  constructor(history: History, stalenessMs: number) {
+    this.#history = history
     this.#stalenessMs = stalenessMs
   }
 
-  /** Adds a write that any process applied to the table. */
-  apply(key: string, text: string | undefined, expiresAt?: number): void {
-    this.#of(key).push({ text, expiresAt, appliedAt: this.#now() })
-  }
-
-  current(key: string): number {
-    return this.#of(key).length - 1
-  }
-
-  /** The text that is live in the table. */
-  live(key: string): string | undefined {
-    const state = this.#of(key).at(-1)
-    return state !== undefined && this.#isLive(state, this.#now()) ? state.text : undefined
-  }
-
   /** From now on no read that starts may show anything older than `index`, by default the current state. */
-  raise(key: string, index = this.current(key)): void {
+  raise(key: string, index = this.#history.current(key)): void {
     this.#floors.set(key, Math.max(index, this.floor(key)))
   }
 
   raiseAll(): void {
-    for (const key of this.#states.keys()) this.raise(key)
+    for (const key of this.#history.keys()) this.raise(key)
   }
 
   floor(key: string): number {
@@ -69,111 +129,73 @@ export class History {
 
   /** A strong read shows the current state or a later one. */
   expectStrong(key: string): Expectation {
-    const startedAt = this.#now()
-    return { key, floor: this.current(key), startedAt, freshSince: startedAt }
+    const startedAt = this.#history.now()
+    const floor = this.#history.current(key)
+    return { key, floor, absentFloor: floor, startedAt, freshSince: startedAt }
   }
 
   /**
-   * @param readingSince Unix ms at which the oldest read of the key under way was sent, which this one may join
-   * @param fenced whether L1 keeps away from the key, so that nothing older than that is shown
+   * A cached read is never staler than L1's time to live, whether L1 answers or a read under way.
+   *
+   * @param fencedSince if L1 keeps away from the key: when the oldest read of it under way was sent, Unix ms
    */
-  expectCached(key: string, readingSince = Number.POSITIVE_INFINITY, fenced: boolean): Expectation {
-    const startedAt = this.#now()
-    const heldSince = fenced ? startedAt : startedAt - this.#stalenessMs
-    return { key, floor: this.floor(key), startedAt, freshSince: Math.min(heldSince, readingSince) }
+  expectCached(key: string, fencedSince: number | undefined): Expectation {
+    const startedAt = this.#history.now()
+    const freshSince = Math.max(startedAt - this.#stalenessMs, fencedSince ?? Number.NEGATIVE_INFINITY)
+    const floor = this.floor(key)
+    const absentFloor = Math.max(floor, this.#absentFloors.get(key) ?? 0)
+    return { key, floor, absentFloor, startedAt, freshSince }
   }
 
   /** Checks the answer of a read, and raises the floor for later reads. */
   returned(expectation: Expectation, text: string | undefined): void {
-    const shown = this.#check(expectation, text)
-    if (shown !== undefined) this.raise(expectation.key, shown)
+    if (text === undefined) {
+      this.existed(expectation, false)
+      return
+    }
+    const { key, floor, startedAt, freshSince } = expectation
+    const index = this.#history.indexOf(key, text)
+    if (index < floor) throw this.#violation(key, `state ${index}, though one from ${floor} on was due`, text)
+    const { expiresAt } = this.#history.state(key, index)
+    const returnedAt = expectation.waits ? startedAt : this.#history.now()
+    if (expiresAt !== undefined && expiresAt <= returnedAt && !expectation.loaded)
+      throw this.#violation(key, "a value that had expired", text)
+    const age = startedAt - this.#history.supersededAt(key, index)
+    if (freshSince > this.#history.supersededAt(key, index))
+      throw this.#violation(key, `a value superseded ${age} ms before the read`, text)
+    this.raise(key, index)
+  }
+
+  /** Checks whether the key had, or had not, a value that a read said that it had. */
+  existed({ key, floor, absentFloor, startedAt, freshSince }: Expectation, there: boolean): void {
+    const history = this.#history
+    const oldest = there ? floor : absentFloor
+    const index = history.of(key).findIndex((state, index) => {
+      if (index < oldest || history.supersededAt(key, index) < freshSince) return false
+      // What expires while its read is under way counts as absent, too.
+      return there ? history.isLive(state, startedAt) : !history.isLive(state)
+    })
+    if (index < 0) {
+      const what = there ? "said to be there, and was absent" : "absent, though it was there"
+      throw this.#violation(key, `${what} from state ${oldest} on`, undefined)
+    }
+    if (!there) this.raise(key, index)
+    else this.#absentFloors.set(key, Math.max(index, this.#absentFloors.get(key) ?? 0))
   }
 
   /** Checks what L1 holds at this moment. */
   held(key: string, text: string): void {
-    const index = this.indexOf(key, text)
+    const index = this.#history.indexOf(key, text)
     if (index < this.floor(key))
       throw this.#violation(key, "L1 holds an older value than was shown or written", text)
-    const { expiresAt } = this.#state(key, index)
-    if (expiresAt !== undefined && expiresAt <= this.#now()) {
+    if (!this.#history.isLive(this.#history.state(key, index)))
       throw this.#violation(key, "L1 holds what has expired", text)
-    }
-  }
-
-  /** The last state with this text: a write may arrive twice. */
-  indexOf(key: string, text: string): number {
-    const index = this.#of(key).findLastIndex((state) => state.text === text)
-    if (index < 0) throw this.#violation(key, "a value that was never in the table", text)
-    return index
-  }
-
-  /** The first deletion after state `index`. */
-  deletedAfter(key: string, index: number): number {
-    const found = this.#of(key).findIndex((state, at) => at > index && state.text === undefined)
-    if (found < 0) throw this.#violation(key, "a deletion said it was applied, and none was", undefined)
-    return found
-  }
-
-  /** Whether a text of this key was ever applied. */
-  knows(key: string, text: string): boolean {
-    return this.#of(key).some((state) => state.text === text)
-  }
-
-  #check(expectation: Expectation, text: string | undefined): number | undefined {
-    const { key, floor, startedAt, freshSince } = expectation
-    if (text === undefined) {
-      const absent = this.#of(key).some(
-        (_, index) => index >= floor && this.#wasAbsent(key, index, freshSince),
-      )
-      if (!absent) throw this.#violation(key, `absent, though it was there from state ${floor} on`, text)
-      return undefined
-    }
-    const index = this.indexOf(key, text)
-    if (index < floor)
-      throw this.#violation(key, `state ${index}, though a read from state ${floor} on was due`, text)
-    const { expiresAt } = this.#state(key, index)
-    if (expiresAt !== undefined && expiresAt <= startedAt && !expectation.loaded)
-      throw this.#violation(key, "a value that had expired", text)
-    const next = this.#of(key)[index + 1]
-    if (next !== undefined && next.appliedAt < freshSince) {
-      throw this.#violation(key, `a value superseded ${startedAt - next.appliedAt} ms before the read`, text)
-    }
-    return index
-  }
-
-  /**
-   * Whether a read may say that the key was absent in this state, if that was still the current one at `since`: what
-   * expires while its read is under way counts as absent, too.
-   */
-  #wasAbsent(key: string, index: number, since: number): boolean {
-    const next = this.#of(key)[index + 1]
-    if (next !== undefined && next.appliedAt < since) return false
-    return !this.#isLive(this.#state(key, index), this.#now())
-  }
-
-  #isLive({ text, expiresAt }: State, at: number): boolean {
-    return text !== undefined && (expiresAt === undefined || expiresAt > at)
-  }
-
-  #state(key: string, index: number): State {
-    const state = this.#of(key)[index]
-    if (state === undefined) throw new Error(`${key} has no state ${index}`)
-    return state
-  }
-
-  #of(key: string): State[] {
-    const states = this.#states.get(key)
-    if (states !== undefined) return states
-    const first: State[] = [{ text: undefined, expiresAt: undefined, appliedAt: Number.NEGATIVE_INFINITY }]
-    this.#states.set(key, first)
-    return first
+    if (this.#history.supersededAt(key, index) < this.#history.now() - this.#stalenessMs)
+      throw this.#violation(key, "L1 holds what was superseded longer ago than its time to live", text)
   }
 
   #violation(key: string, what: string, text: string | undefined): PromiseBroken {
-    const states = this.#of(key).map(({ text }, index) => `${index}:${text ?? "-"}`)
-    return new PromiseBroken(
-      `${key}=${text ?? "-"}: ${what}; it was ${states.join(" ")} at floor ${this.floor(key)}`,
-    )
+    return this.#history.violation(key, `${what}, at floor ${this.floor(key)}`, text)
   }
 }
 

@@ -8,14 +8,15 @@ import { readTree } from "../support/imports.ts"
 import { find, replaced } from "./anchors.ts"
 import { copyProject, writeNew } from "./mutant-copy.ts"
 import { ANCHORS, MUTANTS, type Mutant } from "./mutants.ts"
-import { lag, type Open, race } from "./race.ts"
+import { lag, outage, pages } from "./properties.ts"
+import { type Open, race } from "./race.ts"
 
 /** Runs that a mutant may take to be caught; most take fewer than 300. */
 const BUDGET_RUNS = 12_000
 /** One that catches them soon; others take up to 8,000 runs for the rarest. */
 const SEED = 6
 
-const tree = await readTree(["src/coherence", "tiers/l1"])
+const tree = await readTree(["src/coherence", "src/operations", "tiers/l1", "tiers/wrappers"])
 
 let folder = ""
 beforeAll(async () => {
@@ -80,16 +81,18 @@ test.each(Object.entries(ANCHORS))("the anchor %s is there, and a mutant uses it
 })
 
 describe("races catch a mutant", () => {
-  test.each(Object.entries(MUTANTS))("%s", { timeout: 120_000 }, async (name, { edits, caughtBy, fault }) => {
+  test.each(Object.entries(MUTANTS))("%s", { timeout: 120_000 }, async (name, mutant) => {
+    const { caughtBy, edits, ...focus } = mutant
     const open = await openOf(edits)
     const property =
-      caughtBy === "lag"
-        ? lag(open)
-        : race(open, { calls: caughtBy, ...(fault === undefined ? {} : { fault }) })
+      typeof caughtBy === "string"
+        ? { lag, outage, pages }[caughtBy](open)
+        : race(open, { ...focus, calls: caughtBy })
     const result = await fc.check(property as fc.IAsyncProperty<unknown>, {
       seed: SEED,
       numRuns: BUDGET_RUNS,
       endOnFailure: true,
+      interruptAfterTimeLimit: 60_000,
     })
     expect(result.failed, `the mutant lived through ${result.numRuns} runs`).toBe(true)
     process.stdout.write(`${result.numRuns} runs: ${name} (${String(result.errorInstance).slice(0, 120)})\n`)

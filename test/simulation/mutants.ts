@@ -1,6 +1,6 @@
 import type { Anchor } from "./anchors.ts"
 import type { StepCall } from "./calls.ts"
-import type { WriteFault } from "./table.ts"
+import type { WriteFault } from "./link.ts"
 
 /** The places that mutants change, each once, so that only this table changes when the code moves. */
 export const ANCHORS = {
@@ -21,6 +21,13 @@ export const ANCHORS = {
   showingDirtiesTheFlight: ["DirectReads.#supersede", "flights.dirty($key)"],
   clearDirtiesTheFlights: ["Flights.dirtyAll", "$flight.dirty = true"],
   clearForgetsTheFlights: ["Flights.dirtyAll", "this.#joinable.clear()"],
+  flightEnds: ["Flights.end", "if (this.#joinable.get($key) === $flight) this.#joinable.delete($key)"],
+  answerMayHaveExpired: [
+    "BackendReads.toEntry",
+    "if ($expiresAt !== undefined && $expiresAt <= this.#runtime.now()) return undefined",
+  ],
+  pageFills: ["DirectReads.readPage", "this.#options.fill($key, $reads.toEntry($stored), $startedAt)"],
+  pageEnds: ["PageFills.end", "this.#underWay.delete($page)"],
 
   writeBeginsToFence: ["WriteThrough.#begin", "$barriers.raise($key)"],
   writeBeginsByDirtying: ["WriteThrough.#begin", "$dirty($key, $own)"],
@@ -30,6 +37,11 @@ export const ANCHORS = {
   lateWriteQuarantines: ["WriteThrough.#settle", "if ($outcome.mayLandLate) $quarantine($key)"],
   quarantineEnds: ["WriteThrough.#quarantine", "() => $dirty($key)"],
 
+  dirtyingDirtiesTheLoad: ["TwoTier.#dirty", "this.#loads.dirty($key, $own)"],
+  clearDirtiesTheLoads: ["TwoTier.invalidateAll", "this.#loads.dirtyAll()"],
+  refreshIsOne: ["Loads.refresh", "if (this.#joinable.has($key) || !this.#backoff.isDue($key)) return"],
+  strongLoadAsks: ["getOrSet", "? $tiers.direct.readStrong($key, $caller)"],
+  strongLoadPassesL1: ["getOrSet", "const $slot = $strong ? NONE : $l1.find($key)"],
   loadIsDirtied: ["Loads.dirty", "$joinable.delete($key)"],
   loadEnds: ["Loads.#run", "if ($joinable.get($key) === $load) $joinable.delete($key)"],
   loadIsAbandoned: ["Loads.#wait", "$load.controller.abort("],
@@ -45,18 +57,31 @@ export const ANCHORS = {
   l1ForgetsAbsence: ["L1.drop", "if (this.#negatives.remove($key)) this.#invalidations++"],
   l1LimitsTheDeadline: ["L1.fill", ", $runtime.monotonic() + $left)"],
   l1ChecksTheExpiry: ["L1.#isExpired", "$expiresAt <= $clock.wall"],
+
+  settledMayLandLate: ["settle", "return { ...verdict, mayLandLate: true }"],
+  sentAgainMayLandLate: ["settle", "return { ...result, mayLandLate: true }"],
+  unknownIsThrown: ["settle", "throw $call.unsettled($why)"],
+  attemptHasItsOwnId: ["newId", "const $id = writeId($runtime, true)"],
+  putIsSentAgain: ["sendUnder", "{ ...$write, $condition, id: newId($ids) }"],
+  olderIsProved: ["judge", "if (isOlder($head, $write)) return"],
+  createIsNotSentAgain: ["judgeConditional", "const $gone = $head === undefined || !$head.live"],
+  newerHadNoCondition: ["isNewer", "&& isUnconditional($id)"],
+  retryIsCounted: ["RetryBudget.spend", "this.#retriesInWindow++"],
+  failureLeavesItsPlace: ["Call.answered", "end() if ($looking &&"],
 } as const satisfies Readonly<Record<string, Anchor>>
 
 type AnchorName = keyof typeof ANCHORS
 
-/** A known error in coherence, as edits of the code. */
+/** A known error, as edits of the code. */
 export interface Mutant {
   /** What stands at the anchors instead: nothing, or code in which each `$name` is what it stands for at the anchor. */
   readonly edits: Readonly<Partial<Record<AnchorName, string>>>
-  /** The kinds of call whose races show it; `lag` for reads that lag. */
-  readonly caughtBy: readonly StepCall[] | "lag"
+  /** The kinds of call whose races show it; or what else shows it: reads that lag, an outage, many pages. */
+  readonly caughtBy: readonly StepCall[] | "lag" | "outage" | "pages"
+  /** Whether the races are over a network. @default false */
+  readonly networked?: true
   /** The faults of the first few writes of those races. @default anything */
-  readonly fault?: WriteFault
+  readonly fault?: WriteFault | readonly WriteFault[]
 }
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -187,5 +212,97 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "an eviction at an await changes what is answered": {
     caughtBy: ["get", "set"],
     edits: { flightFills: "{\n$fill($key, $entry, $askedAt)\nreturn this.#l1.get($key)\n}" },
+  },
+  "the end of a flight forgets a later one": {
+    caughtBy: ["get", "invalidate", "writeElsewhere"],
+    edits: { flightEnds: "this.#joinable.delete($key)" },
+  },
+  "an answer that has expired on its way is returned": {
+    caughtBy: ["get", "set", "wait"],
+    edits: { answerMayHaveExpired: "" },
+  },
+  "the time to live of what a page fills begins with the answer": {
+    caughtBy: ["scanFill", "writeElsewhere", "wait"],
+    edits: { pageFills: "this.#options.fill($key, $reads.toEntry($stored))" },
+  },
+  "pages are kept after their end": {
+    caughtBy: "pages",
+    edits: { pageEnds: "" },
+  },
+  "a load can be joined after its key was invalidated": {
+    caughtBy: ["getOrSet", "invalidate"],
+    edits: { dirtyingDirtiesTheLoad: "" },
+  },
+  "a load can be joined after everything was invalidated": {
+    caughtBy: ["getOrSet", "invalidateAll"],
+    edits: { clearDirtiesTheLoads: "" },
+  },
+  "refreshes pile up": {
+    caughtBy: ["getOrSetAhead", "wait"],
+    fault: "pass",
+    edits: { refreshIsOne: "if (!this.#backoff.isDue($key)) return" },
+  },
+  "a strong getOrSet joins a read under way": {
+    caughtBy: ["get", "getOrSetStrong", "writeElsewhere"],
+    edits: { strongLoadAsks: "? $tiers.read($key, true, $caller)" },
+  },
+  "a strong getOrSet is answered by L1": {
+    caughtBy: ["get", "getOrSetStrong", "writeElsewhere"],
+    edits: { strongLoadPassesL1: "const $slot = $l1.find($key)" },
+  },
+
+  "what was settled says nothing of landing late": {
+    caughtBy: ["get", "set"],
+    networked: true,
+    edits: { settledMayLandLate: "return verdict" },
+  },
+  "what was sent again says nothing of landing late": {
+    caughtBy: ["get", "set"],
+    networked: true,
+    edits: { sentAgainMayLandLate: "return result" },
+  },
+  "an unknown outcome is answered as a condition that did not hold": {
+    caughtBy: ["set", "swap"],
+    networked: true,
+    edits: { unknownIsThrown: "return { applied: false }" },
+  },
+  "an attempt has the identity of another": {
+    caughtBy: ["set", "delete"],
+    networked: true,
+    edits: {
+      attemptHasItsOwnId: "const [other] = ids\nconst $id = other ?? writeId($runtime, true)",
+    },
+  },
+  "a put is sent again without a condition": {
+    caughtBy: ["get", "set", "writeElsewhere"],
+    networked: true,
+    edits: { putIsSentAgain: "{ ...$write, id: newId($ids) }" },
+  },
+  "a row is overwritten without proof that it is older": {
+    caughtBy: ["set", "writeElsewhere"],
+    networked: true,
+    edits: { olderIsProved: "if (true) return" },
+  },
+  "a create is sent again": {
+    caughtBy: ["create", "delete", "deleteElsewhere"],
+    networked: true,
+    edits: {
+      createIsNotSentAgain:
+        "const $gone = $head === undefined || !$head.live\nif ($gone) return { sendUnder: condition }",
+    },
+  },
+  "a write under a condition counts as one that overtook": {
+    caughtBy: ["set", "swap"],
+    networked: true,
+    edits: { newerHadNoCondition: "" },
+  },
+  "retries are not counted": {
+    caughtBy: "outage",
+    edits: { retryIsCounted: "" },
+  },
+  "a request that fails keeps its place": {
+    caughtBy: ["get", "set"],
+    networked: true,
+    edits: { failureLeavesItsPlace: "if ($looking &&" },
   },
 }

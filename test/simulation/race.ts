@@ -1,34 +1,47 @@
 import fc from "fast-check"
 import type { L1Options } from "../../src/api.ts"
 import type { kv } from "../../src/index.ts"
-import { memory } from "../../tiers/memory.ts"
 import { testRuntime } from "../support/runtime.ts"
-import { Caller, KEYS, type Step, type StepCall, threads, threadsOf, type World } from "./calls.ts"
-import { mustBe, PromiseBroken } from "./history.ts"
-import { type Faults, RacingTable, type ReadFault, WRITE_FAULTS, type WriteFault } from "./table.ts"
+import { Caller, type Process, type World } from "./caller.ts"
+import { isRead, KEYS, type Step, type StepCall, threads, threadsOf } from "./calls.ts"
+import { mustBe, PromiseBroken, Seen } from "./history.ts"
+import { type Faults, Link, READ_FAULTS, type ReadFault, WRITE_FAULTS, type WriteFault } from "./link.ts"
+import { type Service, Table } from "./table.ts"
 
 const TTL_MS = 50
-const QUARANTINE_MS = 30
-/** No call times out: the table itself does what an abandoned request may still do. */
-const TIMEOUT_MS = 1_000_000
+const TIMEOUT_MS = 400
+/** Over a network, longer than a call. */
+const QUARANTINE_MS = { bare: 30, networked: 600 }
+const SLOW_MS = 150
 /** How far time moves when nothing else is left to wait for, ms. */
-const IDLE_STEP_MS = 200
-/** More than all waits between the attempts of a call. */
+const IDLE_STEP_MS = 20
+/** More than all waits between the attempts of a call, and than `close` waits. */
 const MAX_IDLE_MS = 20_000
 
 export type Open = typeof kv
 
 /** What to race, and over what. */
 export interface Focus {
-  /** These kinds of call, on one key. @default a few kinds, other ones in each race, on two keys */
+  /** These kinds of call, on one key, in one process. @default a few kinds, other ones in each race, on two keys, in up to three */
   readonly calls?: readonly StepCall[]
-  /** The faults of the first few writes. @default anything */
-  readonly fault?: WriteFault
+  /** The faults of the first few writes; then reads have none. @default anything */
+  readonly fault?: WriteFault | readonly WriteFault[]
   /** Whether the table gets the retries and the batching of a backend over a network. @default false */
   readonly networked?: boolean
 }
 
-/** The settings of L1, one of them in each race. Tiny ones evict at any moment. */
+/** What a race is run in. */
+interface Setting {
+  readonly service: Service
+  readonly synchronous: boolean
+  /** Of each process. */
+  readonly faults: readonly Faults[]
+  readonly l1: readonly (L1Options | false)[]
+  readonly maxConcurrency: number
+  readonly retryBudget: number
+}
+
+/** The settings of L1, one of them in each process. Tiny ones evict at any moment. */
 const l1: fc.Arbitrary<L1Options | false> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<L1Options>({}) },
   { weight: 2, arbitrary: fc.constant<L1Options>({ maxEntries: 1 }) },
@@ -43,81 +56,148 @@ const faults: fc.Arbitrary<Faults> = fc.record({
     fc.array(fc.constantFrom<WriteFault[]>("pass", "pass", "pass", ...WRITE_FAULTS), { maxLength: 8 }),
     fc.constantFrom(...WRITE_FAULTS).map((fault) => Array<WriteFault>(4).fill(fault)),
   ),
-  reads: fc.array(fc.constantFrom<ReadFault[]>("pass", "pass", "pass", "fail"), { maxLength: 8 }),
+  reads: fc.array(fc.constantFrom<ReadFault[]>("pass", "pass", "pass", "pass", ...READ_FAULTS), {
+    maxLength: 8,
+  }),
 })
 
-/**
- * Threads of calls on one client, whose requests and replies, aborts and late writes come in any order; other processes
- * write to the same table. After each event the promises of the two tiers are checked; a broken one rejects.
- */
-export function race(open: Open, { calls, fault, networked = false }: Focus = {}) {
-  const steps = calls === undefined ? threads : threadsOf(calls, ["a"])
-  const befalls = fault === undefined ? faults : fc.constant({ writes: Array(4).fill(fault), reads: [] })
-  return fc.asyncProperty(fc.scheduler(), steps, l1, befalls, async (scheduler, threads, l1, faults) => {
-    const runtime = testRuntime(1_000_000)
-    const times = { ttlMs: TTL_MS, quarantineMs: QUARANTINE_MS }
-    const table = new RacingTable(scheduler, runtime, faults, times, networked)
-    const client = await open("race", {
-      backend: table.backend,
-      runtime,
-      quarantineMs: QUARANTINE_MS,
-      timeoutMs: TIMEOUT_MS,
-      l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
+function settings({ calls, fault, networked = false }: Focus): fc.Arbitrary<Setting> {
+  const writes = typeof fault === "string" ? Array<WriteFault>(4).fill(fault) : fault
+  const befalls = writes === undefined ? faults : fc.constant<Faults>({ writes, reads: [] })
+  return fc.constantFrom(1, ...(calls === undefined ? [1, 2, 3] : [])).chain((count) => {
+    const each = { minLength: count, maxLength: count }
+    return fc.record({
+      service: fc.record({
+        networked: fc.constant(networked),
+        ordered: networked ? fc.boolean() : fc.constantFrom(true, true, false),
+        clock: fc.boolean(),
+      }),
+      synchronous: networked ? fc.constant(false) : fc.nat(5).map((chance) => chance === 0),
+      faults: fc.array(befalls, each),
+      l1: fc.array(l1, each),
+      maxConcurrency: fc.constantFrom(256, 256, 2, 1),
+      retryBudget: fc.constantFrom(1, 0.1, 0),
     })
-    let texts = 0
-    const world: World = {
-      client,
-      table,
-      runtime,
-      pause: (label) => scheduler.schedule(Promise.resolve(), label),
-      texts: () => `v${++texts}`,
-      loads: new Map(),
-      acknowledged: new Map(),
-      moving: Promise.resolve(),
-      broken: undefined,
-    }
-    table.onPut = (key, text) => {
-      const since = world.loads.get(text)
-      if (since !== undefined && since < (world.acknowledged.get(key) ?? 0)) {
-        world.broken ??= new PromiseBroken(
-          `${key}=${text} was loaded, and is stored, though the key was written meanwhile`,
-        )
-      }
-    }
-    await settleRace(
-      scheduler,
-      world,
-      threads.map((steps) => runThread(world, steps)),
-    )
-    await rest(scheduler, world)
   })
 }
 
-async function runThread(world: World, steps: readonly Step[]): Promise<void> {
-  const caller = new Caller(world)
+/**
+ * Threads of calls on the clients of a few processes, whose requests and replies, aborts and late writes come in any order; another program
+ * writes to the same table. After each event the promises of the tiers are checked; a broken one rejects.
+ */
+export function race(open: Open, focus: Focus = {}) {
+  const steps = focus.calls === undefined ? threads : threadsOf(focus.calls, ["a"])
+  return fc.asyncProperty(fc.scheduler(), steps, settings(focus), async (scheduler, threads, setting) => {
+    const runtime = testRuntime(1_000_000)
+    const table = new Table(runtime, setting.service)
+    let texts = 0
+    const calls = threads.flat().map(({ call }) => call)
+    const isQuiet = setting.faults.every(({ writes }) => writes.every((fault) => fault === "pass"))
+    const world: World = {
+      table,
+      runtime,
+      pause: (label) => scheduler.schedule(Promise.resolve(), label),
+      // Every second one is more than ASCII.
+      texts: () => (++texts % 2 === 0 ? `v${texts}` : `ü${texts}☃𝕜`),
+      tokens: new Map(),
+      timeoutMs: setting.service.networked ? TIMEOUT_MS : undefined,
+      quarantineMs: setting.service.networked ? QUARANTINE_MS.networked : QUARANTINE_MS.bare,
+      onlyLoads: setting.l1.length === 1 && isQuiet && calls.every(isRead),
+      moving: Promise.resolve(),
+    }
+    const processes: Process[] = []
+    for (const [index, l1] of setting.l1.entries())
+      processes.push(await start(open, world, scheduler, setting, l1, setting.faults[index]))
+    const running = threads.map((steps, index) => {
+      const process = processes[index % processes.length]
+      if (process === undefined) throw new Error("there is no process")
+      return runThread(world, new Caller(world, process), steps)
+    })
+    await settleRace(scheduler, world, processes, running)
+    await rest(scheduler, world, processes)
+  })
+}
+
+async function start(
+  open: Open,
+  world: World,
+  scheduler: fc.Scheduler,
+  { service, synchronous, maxConcurrency, retryBudget }: Setting,
+  l1: L1Options | false,
+  faults: Faults = { writes: [], reads: [] },
+): Promise<Process> {
+  const { table, runtime, quarantineMs } = world
+  const link = new Link(table, {
+    ...service,
+    scheduler,
+    faults,
+    synchronous,
+    quarantineMs,
+    requestTimeoutMs: TIMEOUT_MS,
+    slowMs: SLOW_MS,
+  })
+  const client = await open("race", {
+    backend: link.backend,
+    runtime,
+    telemetry: false,
+    quarantineMs,
+    timeoutMs: TIMEOUT_MS,
+    maxConcurrency,
+    retryBudget,
+    l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
+  })
+  const seen = new Seen(table.history, l1 === false ? 0 : TTL_MS)
+  const process: Process = {
+    client,
+    link,
+    seen,
+    loads: new Map(),
+    ended: new Map(),
+    loading: new Map(),
+    closing: undefined,
+  }
+  link.onPut = (key, text) => {
+    const since = process.loads.get(text)
+    // A request that waits for its place is sent later than the load decided.
+    if (since === undefined || since >= (process.ended.get(key) ?? 0) || maxConcurrency < 256) return
+    table.ledger.breaks(
+      undefined,
+      `${key}=${text} was loaded, and is stored, though the key was written meanwhile`,
+    )
+  }
+  link.onSettled = (key, index) => seen.raise(key, index)
+  return process
+}
+
+async function runThread(world: World, caller: Caller, steps: readonly Step[]): Promise<void> {
   for (const step of steps) {
     await world.pause(step.call)
     await caller.run(step)
   }
 }
 
-/**
- * Runs one event after the other and checks L1 after each, until the threads and the calls that they abandoned have ended.
- */
-async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promise<void>[]): Promise<void> {
+/** Runs one event after the other and checks L1 after each, until the threads and the calls that they abandoned have ended. */
+async function settleRace(
+  scheduler: fc.Scheduler,
+  world: World,
+  processes: readonly Process[],
+  threads: readonly Promise<unknown>[],
+): Promise<void> {
   let failure: { error: unknown } | undefined
-  let running = threads.length
+  let running = 0
   let idleMs = 0
-  for (const thread of threads) {
-    thread.catch((error: unknown) => (failure ??= { error })).finally(() => running--)
+  const follow = (promise: Promise<unknown>) => {
+    running++
+    promise.catch((error: unknown) => (failure ??= { error })).finally(() => running--)
   }
+  for (const thread of threads) follow(thread)
   for (;;) {
     await turn()
     if (failure !== undefined) throw failure.error
-    if (world.broken !== undefined) throw world.broken
-    checkL1(world)
+    if (world.table.ledger.broken !== undefined) throw world.table.ledger.broken
+    for (const process of processes) checkL1(world, process)
     if (scheduler.count() > 0) await scheduler.waitNext(1)
-    else if (running === 0 && world.client.stats().inFlight === 0) return
+    else if (running === 0 && processes.every(({ client }) => client.stats().inFlight === 0)) break
     else if (idleMs > MAX_IDLE_MS) throw new PromiseBroken(`${running} calls never came to an end`)
     else {
       idleMs += IDLE_STEP_MS
@@ -125,82 +205,57 @@ async function settleRace(scheduler: fc.Scheduler, world: World, threads: Promis
     }
     await world.moving
   }
+  await Promise.all(processes.map(({ closing }) => closing))
 }
 
-function checkL1({ client, table }: World): void {
+function checkL1({ table }: World, { client, link, seen, closing }: Process): void {
+  if (closing !== undefined) return
   for (const key of KEYS) {
     const text = client.peekText(key)
     if (text === undefined) continue
-    if (table.isFenced(key))
+    if (link.isFenced(key))
       throw new PromiseBroken(`L1 holds ${key}=${text}, though a write of it may still land`)
-    table.history.held(key, text)
+    seen.held(key, text)
   }
+  if (table.ledger.broken !== undefined) throw table.ledger.broken
 }
 
 /** When all calls, quarantines and times to live have ended, the tiers agree and nothing is in flight. */
-async function rest(scheduler: fc.Scheduler, world: World): Promise<void> {
-  const { client, table, runtime } = world
-  table.calm()
-  await settleRace(scheduler, world, [Promise.all(KEYS.map((key) => client.getText(key))).then(() => {})])
-  await runtime.advance(QUARANTINE_MS + TTL_MS)
-  const values = Promise.all(KEYS.map((key) => client.getText(key)))
-  await settleRace(scheduler, world, [values.then(() => {})])
-  mustBe(
-    "values at rest",
-    await values,
-    KEYS.map((key) => table.history.live(key)),
-  )
-  const loaded = Promise.all(KEYS.map((key) => client.getOrSet(key, () => "loaded", { as: "text" })))
-  await settleRace(scheduler, world, [loaded.then(() => {})])
-  mustBe(
-    "values loaded at rest",
-    await loaded,
-    (await values).map((text) => text ?? "loaded"),
-  )
-  const { inFlight, quarantined } = client.stats()
-  mustBe("what is left", { inFlight, quarantined }, { inFlight: 0, quarantined: 0 })
-  await client.close()
+async function rest(scheduler: fc.Scheduler, world: World, processes: readonly Process[]): Promise<void> {
+  const { table, runtime, quarantineMs } = world
+  for (const { link } of processes) link.calm()
+  await settleRace(scheduler, world, processes, [])
+  // What failed before does not fail again.
+  const reading = processes
+    .filter(({ closing }) => closing === undefined)
+    .flatMap(({ client }) => KEYS.map((key) => client.getText(key)))
+  await settleRace(scheduler, world, processes, reading)
+  await runtime.advance(quarantineMs + TTL_MS)
+  for (const { client, closing } of processes) {
+    if (closing !== undefined) continue
+    const ask = async <T>(asking: Promise<T>): Promise<T> => {
+      await settleRace(scheduler, world, processes, [asking])
+      return asking
+    }
+    const values = await ask(Promise.all(KEYS.map((key) => client.getText(key))))
+    mustBe(
+      "values at rest",
+      values,
+      KEYS.map((key) => table.history.live(key)),
+    )
+    const loading = KEYS.map((key) => client.getOrSet(key, () => `loaded ${key}`, { as: "text" }))
+    mustBe(
+      "values loaded at rest",
+      await ask(Promise.all(loading)),
+      KEYS.map((key, index) => values[index] ?? `loaded ${key}`),
+    )
+    const { inFlight, quarantined } = client.stats()
+    mustBe("what is left", { inFlight, quarantined }, { inFlight: 0, quarantined: 0 })
+  }
+  await Promise.all(processes.map(({ client }) => client.close()))
 }
 
 /** Lets promises settle: nothing here waits for anything but promises and the scheduler. */
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-/**
- * One client over a backend whose reads may lag behind the writes that it acknowledged, as a replica does: what L1 holds
- * is never older than what this process wrote, and was told so.
- */
-export function lag(open: Open) {
-  const steps = fc.array(
-    fc.oneof(
-      fc.constant({ call: "set" as const }),
-      fc.record({ call: fc.constant("get" as const), behind: fc.nat(3) }),
-    ),
-    { maxLength: 20 },
-  )
-  return fc.asyncProperty(steps, async (steps) => {
-    const runtime = testRuntime(1_000_000)
-    const table = memory({ runtime })
-    const past: Awaited<ReturnType<typeof table.get>>[] = []
-    let behind = 0
-    const client = await open("lag", {
-      backend: { ...table, get: () => past.at(-1 - behind) },
-      runtime,
-    })
-    let written = 0
-    for (const step of steps) {
-      if (step.call === "set") {
-        await client.set("a", `${++written}`)
-        past.push(await table.get("a"))
-      } else {
-        behind = step.behind
-        await client.get("a")
-      }
-      const held = client.peekText("a")
-      if (held !== undefined && Number(held) < written)
-        throw new PromiseBroken(`L1 holds ${held}, not ${written}`)
-    }
-    await client.close()
-  })
 }

@@ -1,202 +1,157 @@
-import type { Scheduler } from "fast-check"
-import type { Backend, Removal, Write, WriteResult } from "../../tiers/backend.ts"
-import { KvError } from "../../tiers/errors.ts"
+import type { Backend, Condition, Removal, Write, WriteResult } from "../../tiers/backend.ts"
+import type { MemoryStore } from "../../tiers/memory.ts"
 import { memory, memoryStore } from "../../tiers/memory.ts"
-import { wasWrittenBy } from "../support/heads.ts"
+import { writeId } from "../../tiers/util/write-id.ts"
+import { remoteMemory } from "../support/remote-memory.ts"
 import type { TestRuntime } from "../support/runtime.ts"
-import { type Expectation, History, PromiseBroken } from "./history.ts"
+import { History } from "./history.ts"
+import { Ledger, type WriteCall, writing } from "./ledger.ts"
 
-/**
- * What happens to one write of the client: nothing; it fails; it is applied, and its reply is lost; its reply is lost, and
- * it is applied later; it is applied, and a copy of it arrives later.
- */
-export type WriteFault = "pass" | (typeof WRITE_FAULTS)[number]
-export const WRITE_FAULTS = ["fail", "loseReply", "landLate", "echo"] as const
-export type ReadFault = "pass" | "fail"
-
-export interface Faults {
-  readonly writes: readonly WriteFault[]
-  readonly reads: readonly ReadFault[]
+/** What the service of a table tells its clients. */
+export interface Service {
+  /** Whether it is reached over a network. */
+  readonly networked: boolean
+  /** Whether its versions have an order. If not, the version of a row is the identity of the attempt that wrote it. */
+  readonly ordered: boolean
+  /** Whether it tells when its rows were written. */
+  readonly clock: boolean
 }
 
-/**
- * A table whose every request and every reply waits until the scheduler lets it go on, and that keeps the history of what
- * was applied to it. Writes fail, lose their replies and land late as told.
- */
-export class RacingTable {
+/** One table that several processes share, with the history of what was applied to it. */
+export class Table {
   readonly history: History
-  readonly backend: Backend
-  /** Is called with every value when the client first sends it. */
-  onPut: (key: string, text: string) => void = () => {}
-  readonly #scheduler: Scheduler
-  readonly #runtime: TestRuntime
-  readonly #table: Backend
-  readonly #quarantineMs: number
-  readonly #faults: { writes: WriteFault[]; reads: ReadFault[] }
-  readonly #sent = new Set<string>()
-  readonly #writing = new Map<string, number>()
-  readonly #reading = new Map<string, number[]>()
-  readonly #doubtful = new Map<string, number>()
+  readonly ledger: Ledger
+  /** The table itself: answers at once, and never fails. */
+  readonly rows: Backend
+  readonly runtime: TestRuntime
+  /** Identities of attempts without an answer. */
+  readonly #unanswered = new Set<string>()
+  #applied: Promise<unknown> = Promise.resolve()
 
-  constructor(
-    scheduler: Scheduler,
-    runtime: TestRuntime,
-    faults: Faults,
-    times: { ttlMs: number; quarantineMs: number },
-    networked: boolean,
-  ) {
-    this.#scheduler = scheduler
-    this.#runtime = runtime
-    this.#faults = { writes: [...faults.writes], reads: [...faults.reads] }
-    this.#table = memory({ runtime, store: memoryStore() })
-    this.#quarantineMs = times.quarantineMs
-    this.history = new History(runtime.now, times.ttlMs)
-    this.backend = this.#racing(networked)
+  constructor(runtime: TestRuntime, { networked, ordered, clock }: Service) {
+    const store: MemoryStore = memoryStore()
+    const rows = networked ? remoteMemory({ runtime, store, clock }) : memory({ runtime, store })
+    this.rows = ordered ? rows : withoutOrder(rows)
+    this.runtime = runtime
+    this.history = new History(() => runtime.now())
+    this.ledger = new Ledger(this.history)
   }
 
-  /** Calls from now on have no faults. */
-  calm(): void {
-    this.#faults.writes.length = 0
-    this.#faults.reads.length = 0
-  }
-
-  /** Whether a write of the key is with the backend, or one that was given up may still land: L1 keeps away. */
-  isFenced(key: string): boolean {
-    return (this.#writing.get(key) ?? 0) > 0 || (this.#doubtful.get(key) ?? 0) > this.#runtime.monotonic()
-  }
-
-  /** What a read of the key that starts now may show. */
-  expect(key: string, strong: boolean): Expectation {
-    if (strong) return this.history.expectStrong(key)
-    return this.history.expectCached(key, this.#reading.get(key)?.[0], this.isFenced(key))
-  }
-
-  /** Another process writes. */
+  /** Another program writes. */
   async writeElsewhere(key: string, text: string, ttlMs: number | undefined): Promise<void> {
-    const expiry = ttlMs === undefined ? {} : { expiresAt: this.#runtime.now() + ttlMs }
-    await this.#put(key, { value: Buffer.from(text), id: this.#runtime.id(), ...expiry })
+    const expiry = ttlMs === undefined ? {} : { expiresAt: this.runtime.now() + ttlMs }
+    this.ledger.begin("put", key, text)
+    await this.put(key, { value: Buffer.from(text), id: writeId(this.runtime, false), ...expiry }, false)
   }
 
   async deleteElsewhere(key: string): Promise<void> {
-    await this.#delete(key, { id: this.#runtime.id() })
+    const call = this.ledger.begin("delete", key)
+    const removing = () => this.delete(key, { id: writeId(this.runtime, false) }, false)
+    await writing.run(new Map([[key, call]]), removing)
   }
 
-  #racing(networked: boolean): Backend {
-    const table = this.#table
-    const pause = (label: string) => this.#scheduler.schedule(Promise.resolve(), label)
-
-    const read = async <T>(
-      operation: string,
-      keys: readonly string[],
-      ask: () => T | Promise<T>,
-    ): Promise<T> => {
-      const fault = this.#faults.reads.shift() ?? "pass"
-      const since = this.#runtime.now()
-      for (const key of keys) this.#reading.set(key, [...(this.#reading.get(key) ?? []), since])
-      try {
-        await pause(`${operation} ${keys} sent`)
-        if (fault === "fail") throw new KvError("UNAVAILABLE", "down", { operation, backend: "memory" })
-        const answer = await ask()
-        await pause(`${operation} ${keys} answered`)
-        return answer
-      } finally {
-        for (const key of keys) this.#reading.get(key)?.shift()
-      }
-    }
-
-    const write = async <T>(
-      operation: string,
-      keys: readonly string[],
-      apply: () => Promise<T>,
-    ): Promise<T> => {
-      const fault = this.#faults.writes.shift() ?? "pass"
-      const unknown = new KvError("OUTCOME_UNKNOWN", "no reply", { operation, backend: "memory" })
-      this.#count(keys, 1)
-      try {
-        await pause(`${operation} ${keys} sent`)
-        if (fault === "fail") throw new KvError("UNAVAILABLE", "down", { operation, backend: "memory" })
-        if (fault === "landLate") {
-          this.#landLate(operation, keys, apply)
-          throw unknown
-        }
-        const result = await apply()
-        if (fault === "echo" && isApplied(result)) {
-          this.#landLate(operation, keys, apply)
-          return { ...result, mayLandLate: true }
-        }
-        await pause(`${operation} ${keys} answered`)
-        if (fault === "loseReply") throw unknown
-        return result
-      } finally {
-        this.#count(keys, -1)
-      }
-    }
-
-    return {
-      ...table,
-      traits: { ...table.traits, inProcess: !networked },
-      get: (key) => read("get", [key], () => table.get(key)),
-      getMany: (keys) => read("getMany", keys, () => table.getMany(keys)),
-      exists: (key) => read("exists", [key], () => table.exists(key)),
-      scan: (prefix, page) => read("scan", [], () => table.scan(prefix, page)),
-      put: (key, item) => {
-        if (!this.#sent.has(item.id)) this.onPut(key, Buffer.from(item.value).toString())
-        this.#sent.add(item.id)
-        return write("put", [key], () => this.#put(key, item))
-      },
-      delete: (key, item) => write("delete", [key], () => this.#delete(key, item)),
-      putMany: (items) =>
-        write("putMany", [...items.keys()], () => this.#each(items, (key, item) => this.#put(key, item))),
-      deleteMany: (items) =>
-        write("deleteMany", [...items.keys()], () =>
-          this.#each(items, (key, item) => this.#delete(key, item)),
-        ),
-    }
+  /** An attempt is sent: its identity is its own, or that of an attempt that certainly failed. */
+  sent(key: string, id: string, call: WriteCall | undefined): void {
+    if (this.#unanswered.has(id))
+      this.ledger.breaks(call, `the identity of an attempt of unknown outcome was sent again for ${key}`)
   }
 
-  /** Lets a write land when the scheduler says so, unless the quarantine is over by then. */
-  #landLate(operation: string, keys: readonly string[], apply: () => Promise<unknown>): void {
-    const until = this.#runtime.monotonic() + this.#quarantineMs
-    for (const key of keys) this.#doubtful.set(key, Math.max(until, this.#doubtful.get(key) ?? 0))
-    void this.#scheduler.schedule(Promise.resolve(), `${operation} ${keys} lands late`).then(async () => {
-      if (this.#runtime.monotonic() >= until) return
-      await apply()
-      // Once the quarantine is over, nothing older is shown.
-      const landed = keys.map((key) => [key, this.history.current(key)] as const)
-      this.#runtime.setTimer(() => {
-        for (const [key, index] of landed) this.history.raise(key, index)
-      }, until - this.#runtime.monotonic())
+  unanswered(id: string): void {
+    this.#unanswered.add(id)
+  }
+
+  put(key: string, write: Write, late: boolean): Promise<WriteResult> {
+    return this.#alone(() => this.#put(key, write, late))
+  }
+
+  delete(key: string, removal: Removal, late: boolean): Promise<WriteResult> {
+    return this.#alone(() => this.#delete(key, removal, late))
+  }
+
+  async #put(key: string, write: Write, late: boolean): Promise<WriteResult> {
+    const { condition, expiresAt, id } = write
+    const text = Buffer.from(write.value).toString()
+    const isThere = (await this.#idOf(key)) === id
+    const result = await this.rows.put(key, write)
+    if (!result.applied || isThere) return result
+    const { version } = result
+    const index = this.history.apply(key, {
+      text,
+      expiresAt,
+      version,
+      unconditional: condition === undefined,
     })
-  }
-
-  async #put(key: string, item: Write): Promise<WriteResult> {
-    const before = await wasWrittenBy(this.#table, key, item.id)
-    const result = await this.#table.put(key, item)
-    if (result.applied && !before) this.history.apply(key, Buffer.from(item.value).toString(), item.expiresAt)
+    this.ledger.took(this.ledger.callOf(key, text), { index, version, condition, late })
     return result
   }
 
-  async #delete(key: string, item: Removal): Promise<WriteResult> {
-    const result = await this.#table.delete(key, item)
-    if (result.applied) this.history.apply(key, undefined)
+  async #delete(key: string, removal: Removal, late: boolean): Promise<WriteResult> {
+    const { condition } = removal
+    const wasThere = this.history.live(key) !== undefined
+    const result = await this.rows.delete(key, removal)
+    if (!result.applied || !wasThere) return result
+    const isGone = (await this.rows.get(key)) === undefined
+    if (!isGone) return result
+    const state = { text: undefined, expiresAt: undefined, version: undefined, unconditional: false }
+    const index = this.history.apply(key, state)
+    const call = this.ledger.callOf(key, undefined)
+    this.ledger.took(call, { index, version: undefined, condition, late })
     return result
   }
 
-  async #each<In>(items: ReadonlyMap<string, In>, apply: (key: string, item: In) => Promise<WriteResult>) {
-    const results = new Map<string, WriteResult>()
-    for (const [key, item] of items) results.set(key, await apply(key, item))
-    return results
+  /** Applies one write after the other, so that the history has their order. */
+  #alone<T>(apply: () => Promise<T>): Promise<T> {
+    const applied = this.#applied.then(apply)
+    this.#applied = applied.catch(() => {})
+    return applied
   }
 
-  #count(keys: readonly string[], by: number): void {
-    for (const key of keys) {
-      const count = (this.#writing.get(key) ?? 0) + by
-      if (count < 0) throw new PromiseBroken(`${key} was written less often than never`)
-      this.#writing.set(key, count)
-    }
+  async #idOf(key: string): Promise<string | undefined> {
+    const head = (await this.rows.probe([key])).get(key)
+    if (head instanceof Error) throw head
+    return head?.id
   }
 }
 
-function isApplied(result: unknown): result is WriteResult {
-  return typeof result === "object" && result !== null && "applied" in result && result.applied === true
+/** The same rows, whose versions are the identities of the attempts that wrote them. */
+function withoutOrder({ compareVersions: _, ...rows }: Backend): Backend {
+  const versionOf = (version: string) => version.slice(-32)
+  const shown = <T extends { version?: string }>(one: T): T =>
+    one.version === undefined ? one : { ...one, version: versionOf(one.version) }
+  /** The condition on the row that has this version now, or one that does not hold. */
+  const meant = async <C extends Condition>(key: string, condition: C | undefined) => {
+    if (condition === undefined || !("version" in condition)) return condition
+    const entry = await rows.get(key)
+    if (entry === undefined || versionOf(entry.version) !== condition.version) return condition
+    return { version: entry.version }
+  }
+  return {
+    ...rows,
+    traits: { ...rows.traits, ordered: false },
+    async get(key) {
+      const entry = await rows.get(key)
+      return entry && shown(entry)
+    },
+    async getMany(keys) {
+      const found = await rows.getMany(keys)
+      return new Map(Array.from(found, ([key, one]) => [key, one instanceof Error ? one : shown(one)]))
+    },
+    async scan(prefix, page) {
+      const { entries, ...rest } = await rows.scan(prefix, page)
+      return { ...rest, entries: entries.map(shown) }
+    },
+    async probe(keys) {
+      const heads = await rows.probe(keys)
+      return new Map(Array.from(heads, ([key, head]) => [key, head instanceof Error ? head : shown(head)]))
+    },
+    async put(key, { condition, ...write }) {
+      const held = await meant(key, condition)
+      return shown(await rows.put(key, { ...write, ...(held === undefined ? {} : { condition: held }) }))
+    },
+    async delete(key, { condition, ...removal }) {
+      const held = await meant(key, condition)
+      const version = held !== undefined && "version" in held ? { condition: { version: held.version } } : {}
+      return rows.delete(key, { ...removal, ...version })
+    },
+  }
 }
