@@ -92,7 +92,7 @@ describe("races catch a mutant", () => {
       seed: SEED,
       numRuns: BUDGET_RUNS,
       endOnFailure: true,
-      interruptAfterTimeLimit: 60_000,
+      interruptAfterTimeLimit: 110_000,
     })
     expect(result.failed, `the mutant lived through ${result.numRuns} runs`).toBe(true)
     process.stdout.write(`${result.numRuns} runs: ${name} (${String(result.errorInstance).slice(0, 120)})\n`)
