@@ -1,6 +1,5 @@
 import type {
   Backend,
-  Callers,
   MaybePromise,
   RequestOptions,
   RowHead,
@@ -11,10 +10,10 @@ import type {
 } from "../../backend.ts"
 import { KvError } from "../../errors.ts"
 import { abortable } from "../../util/abort.ts"
-import { isObject } from "../../util/checks.ts"
 import { writeId } from "../../util/write-id.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
+import { callersIn, first, second } from "./arguments.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
 import { Call, type Method } from "./call.ts"
 import { READ, SCAN, WRITE } from "./kinds.ts"
@@ -266,29 +265,6 @@ async function found<T>(answer: Promise<T>): Promise<{ answer: T } | undefined> 
   } catch {
     return undefined
   }
-}
-
-/** The arguments of a request, where its options are the second. */
-function first<S>(
-  [subject]: [subject: S, request?: RequestOptions | undefined],
-  request: RequestOptions,
-): [S, RequestOptions] {
-  return [subject, request]
-}
-
-/** The arguments of a request, where its options are the third. */
-function second<S, I>(
-  [subject, item]: [subject: S, item: I, request?: RequestOptions | undefined],
-  request: RequestOptions,
-): [S, I, RequestOptions] {
-  return [subject, item, request]
-}
-
-/** The callers of a read: only its second argument is a {@link RequestOptions}. */
-function callersIn([, request]: [Subject, ...unknown[]]): Callers | undefined {
-  return isObject(request) && "callers" in request && Array.isArray(request.callers)
-    ? request.callers
-    : undefined
 }
 
 async function finishRead<A extends [Subject, ...unknown[]], T>(

@@ -1,0 +1,26 @@
+import type { Callers, RequestOptions } from "../../backend.ts"
+import { isObject } from "../../util/checks.ts"
+import type { Subject } from "./observer.ts"
+
+/** The arguments of a request, where its options are the second. */
+export function first<S>(
+  [subject]: [subject: S, request?: RequestOptions | undefined],
+  request: RequestOptions,
+): [S, RequestOptions] {
+  return [subject, request]
+}
+
+/** The arguments of a request, where its options are the third. */
+export function second<S, I>(
+  [subject, item]: [subject: S, item: I, request?: RequestOptions | undefined],
+  request: RequestOptions,
+): [S, I, RequestOptions] {
+  return [subject, item, request]
+}
+
+/** The callers of a read: only its second argument is a {@link RequestOptions}. */
+export function callersIn([, request]: [Subject, ...unknown[]]): Callers | undefined {
+  return isObject(request) && "callers" in request && Array.isArray(request.callers)
+    ? request.callers
+    : undefined
+}
