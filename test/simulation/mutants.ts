@@ -127,7 +127,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a quarantine that ends without dirtying": {
     caughtBy: ["get", "set", "wait"],
-    fault: "landLate",
+    fault: ["landLate"],
     edits: { quarantineEnds: "() => {}" },
   },
   "a failed read that leaves its flight behind": {
