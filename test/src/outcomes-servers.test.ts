@@ -133,6 +133,7 @@ for (const [kind, networked] of Object.entries(NETWORKED)) {
         expect(result).toEqual({
           applied: true,
           version: (await other.getEntry(key, { consistency: "strong" }))?.version,
+          mayLandLate: true,
         })
         expect(await stored()).toBe("new")
         expect(await behindProxy.set(key, "newer", { ifVersion: version })).toBe(false)
