@@ -7,8 +7,8 @@ import { NETWORKED } from "../support/networked.ts"
 
 /** Times of the store under test, ms. An attempt of a write has three quarters. */
 const TIMEOUT_MS = 2_000
-/** Longer than an attempt of a write, and than what is left for settling it. */
-const STALL_MS = 2_500
+/** Longer than an attempt of a write, and shorter than its call. */
+const STALL_MS = 1_700
 
 /** What a call ended with: its result, or the code of its error. */
 async function outcomeOf<T>(call: Promise<T>): Promise<T | string> {
