@@ -158,6 +158,15 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     return { answer: { applied: true, version: head.version, mayLandLate: true } as const }
   }
 
+  /** Whether a delete that is slow has left its tombstone, whose version is not that of an entry. */
+  async function lookForTombstone(
+    call: Call,
+    args: [key: string, removal: { id: string }, ...rest: unknown[]],
+  ) {
+    if ((await lookFor(call, args)) === undefined) return undefined
+    return { answer: { applied: true, mayLandLate: true } as const }
+  }
+
   /** Adds an identity for an attempt under a condition. */
   function newId(ids: Set<string>): string {
     const id = writeId(runtime, true)
@@ -227,7 +236,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
           sendUnder: removeUnder(key, call, ids),
         })
       },
-      lookFor,
+      lookForTombstone,
     ),
 
     putMany: calls(putMany, (call, one, [writes]) =>
