@@ -53,12 +53,14 @@ export const FIRESTORE_PROVISIONING_PERMISSIONS = [
 ] as const
 
 const POLL_MS = 1_000
-/** Fields that no query uses. Firestore indexes every field without an exemption. */
+const EXPIRY = "expires_at"
+const TTL = `TTL policy on \`${EXPIRY}\``
+/** The other fields, which no query uses either. Firestore indexes every field without an exemption. */
 const UNINDEXED = ["value", "version", "created_at"] as const
 
 /**
  * Creates the database of a store, in native mode and with deletion protection, if there is none. Sets a TTL policy on `expires_at` of the
- * collection, and exempts `value`, `version` and `created_at` from indexing. A setting that somebody has made otherwise is reported and
+ * collection, and exempts it, `value`, `version` and `created_at` from indexing. A setting that somebody has made otherwise is reported and
  * not changed.
  *
  * Rejects with `BINDING_INVALID` if the database is in Datastore mode, or if there is none and `location` is not given; with
@@ -78,7 +80,7 @@ export async function provisionFirestore(
     const admin = await openAdmin(settings, collection, Math.min(timeoutMs, MAX_REQUEST_TIMEOUT_MS))
     try {
       const steps = await ensureDatabase(admin, options, patience)
-      steps.push(...(await ensureTimeToLive(admin, patience)))
+      steps.push(...(await ensureExpiry(admin, patience)))
       for (const field of UNINDEXED) steps.push(...(await ensureUnindexed(admin, field, patience)))
       return { target: `collection ${target}`, steps }
     } finally {
@@ -104,7 +106,7 @@ function ensureDatabase(
 ): Promise<ProvisioningStep[]> {
   const { location, deletionProtection = true } = options
   const name = "database in native mode"
-  return orUnsupported(name, async () => {
+  return orUnsupported([name], async () => {
     const { found } = await eventually(patience, async () => ({ found: await orAbsent(admin.getDatabase()) }))
     if (found === undefined) await createDatabase(admin, options, patience)
     const database = found ?? (await eventually(patience, () => orAbsent(admin.getDatabase())))
@@ -167,18 +169,29 @@ function notNative({ type }: Database): KvError {
   )
 }
 
-function ensureTimeToLive(admin: FirestoreAdmin, patience: Patience): Promise<ProvisioningStep[]> {
-  const name = "TTL policy on `expires_at`"
-  return orUnsupported(name, async () => {
-    const { ttlConfig } = await eventually(patience, () => admin.getField("expires_at"))
-    if (ttlConfig?.state === "NEEDS_REPAIR") {
-      const detail = "Google could not set it up on every document; remove the policy, and provision again"
-      return [{ name, outcome: "differs", detail }]
+/**
+ * A TTL policy needs no index, and gives its field none. An index on times that rise, as expiries do, limits the writes of a collection to
+ * about 500 a second. One update sets both, because an operation on a field can refuse another that is sent before it has ended.
+ */
+function ensureExpiry(admin: FirestoreAdmin, patience: Patience): Promise<ProvisioningStep[]> {
+  return orUnsupported([TTL, unindexed(EXPIRY)], async () => {
+    const { ttlConfig, indexConfig } = await eventually(patience, () => admin.getField(EXPIRY))
+    const hasIndexes = isIndexedAsOthers(indexConfig)
+    const paths = [...(ttlConfig ? [] : ["ttl_config"]), ...(hasIndexes ? ["index_config"] : [])]
+    const config = {
+      ...(ttlConfig ? {} : { ttlConfig: {} }),
+      ...(hasIndexes ? { indexConfig: NO_INDEXES } : {}),
     }
-    if (ttlConfig) return [{ name, outcome: "verified" }]
-    await change(patience, () => admin.updateField("expires_at", { ttlConfig: {} }, ["ttl_config"]))
-    return [{ name, outcome: "created" }]
+    if (paths.length > 0) await change(patience, () => admin.updateField(EXPIRY, config, paths))
+    return [timeToLiveStep(ttlConfig), indexStep(EXPIRY, indexConfig)]
   })
+}
+
+function timeToLiveStep(found: Field["ttlConfig"]): ProvisioningStep {
+  if (!found) return { name: TTL, outcome: "created" }
+  if (found.state !== "NEEDS_REPAIR") return { name: TTL, outcome: "verified" }
+  const detail = "Google could not set it up on every document; remove the policy, and provision again"
+  return { name: TTL, outcome: "differs", detail }
 }
 
 function ensureUnindexed(
@@ -186,28 +199,50 @@ function ensureUnindexed(
   field: string,
   patience: Patience,
 ): Promise<ProvisioningStep[]> {
-  const name = `no index on \`${field}\``
-  return orUnsupported(name, async () => {
+  return orUnsupported([unindexed(field)], async () => {
     const { indexConfig } = await eventually(patience, () => admin.getField(field))
-    const indexes = indexConfig?.indexes?.length ?? 0
-    if (indexConfig && !indexConfig.usesAncestorConfig) {
-      if (indexes === 0) return [{ name, outcome: "verified" }]
-      const detail = `it has ${indexes} of its own, which every write pays for; remove them if nothing asks by them`
-      return [{ name, outcome: "differs", detail }]
+    if (isIndexedAsOthers(indexConfig)) {
+      await change(patience, () => admin.updateField(field, { indexConfig: NO_INDEXES }, ["index_config"]))
     }
-    await change(patience, () => admin.updateField(field, { indexConfig: { indexes: [] } }, ["index_config"]))
-    return [{ name, outcome: "created" }]
+    return [indexStep(field, indexConfig)]
   })
 }
 
+const NO_INDEXES = { indexes: [] }
+
+const unindexed = (field: string) => `no index on \`${field}\``
+
+/** Whether the field has the indexes that every field of the database has, and no setting of its own. */
+function isIndexedAsOthers(found: Field["indexConfig"]): boolean {
+  return !found || found.usesAncestorConfig === true
+}
+
+function indexStep(field: string, found: Field["indexConfig"]): ProvisioningStep {
+  const name = unindexed(field)
+  if (isIndexedAsOthers(found)) return { name, outcome: "created" }
+  const indexes = found?.indexes?.length ?? 0
+  if (indexes === 0) return { name, outcome: "verified" }
+  const cost =
+    field === EXPIRY
+      ? "which limit the collection to about 500 writes a second"
+      : "which every write pays for"
+  return {
+    name,
+    outcome: "differs",
+    detail: `it has ${indexes} of its own, ${cost}; remove them if nothing asks by them`,
+  }
+}
+
 async function orUnsupported(
-  name: string,
+  names: readonly string[],
   ensure: () => Promise<ProvisioningStep[]>,
 ): Promise<ProvisioningStep[]> {
   try {
     return await ensure()
   } catch (error) {
-    if (statusOf(error) === GRPC.UNIMPLEMENTED) return [{ name, outcome: "unsupported" }]
+    if (statusOf(error) === GRPC.UNIMPLEMENTED) {
+      return names.map((name) => ({ name, outcome: "unsupported" }))
+    }
     throw error
   }
 }

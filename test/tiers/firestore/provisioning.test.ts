@@ -58,12 +58,14 @@ async function adminServer(admin: Admin, failures: GrpcFailure[] = []): Promise<
       if (!isObject(field) || !isObject(updateMask)) throw new GrpcFailure(3, "no field")
       const name = String(field.name)
       const before = admin.fields.get(name) ?? { indexConfig: { usesAncestorConfig: true } }
-      const [path] = [updateMask.paths].flat()
-      if (path === "ttl_config" && isObject(field.ttlConfig)) {
-        admin.fields.set(name, { ...before, ttlConfig: { state: "CREATING" } })
-      } else if (path === "index_config" && isObject(field.indexConfig)) {
-        admin.fields.set(name, { ...before, indexConfig: { ...field.indexConfig } })
-      } else throw new GrpcFailure(3, `unexpected mask ${path}`)
+      const after = { ...before }
+      for (const path of [updateMask.paths].flat()) {
+        if (path === "ttl_config" && isObject(field.ttlConfig)) after.ttlConfig = { state: "CREATING" }
+        else if (path === "index_config" && isObject(field.indexConfig)) {
+          after.indexConfig = { ...field.indexConfig }
+        } else throw new GrpcFailure(3, `unexpected mask ${path}`)
+      }
+      admin.fields.set(name, after)
       return { name: `${DATABASE}/operations/2` }
     }),
   })
@@ -108,6 +110,7 @@ describe("provisionFirestore", () => {
       "location eur3": "created",
       "deletion protection on": "created",
       "TTL policy on `expires_at`": "created",
+      "no index on `expires_at`": "created",
       "no index on `value`": "created",
       "no index on `version`": "created",
       "no index on `created_at`": "created",
@@ -115,7 +118,7 @@ describe("provisionFirestore", () => {
     expect(admin.database).toMatchObject(NATIVE)
     const fieldOf = (name: string) => admin.fields.get(`${DATABASE}/collectionGroups/cache/fields/${name}`)
     expect(fieldOf("expires_at")?.ttlConfig?.state).toBe("CREATING")
-    for (const name of ["value", "version", "created_at"]) {
+    for (const name of ["expires_at", "value", "version", "created_at"]) {
       expect(fieldOf(name)?.indexConfig).toMatchObject({ indexes: [], usesAncestorConfig: false })
     }
 
@@ -127,7 +130,10 @@ describe("provisionFirestore", () => {
 
   test("reports what differs and leaves it alone", async () => {
     const fields = new Map<string, Field>([
-      [`${DATABASE}/collectionGroups/cache/fields/expires_at`, { ttlConfig: { state: "NEEDS_REPAIR" } }],
+      [
+        `${DATABASE}/collectionGroups/cache/fields/expires_at`,
+        { ttlConfig: { state: "NEEDS_REPAIR" }, indexConfig: { indexes: [{}] } },
+      ],
       [`${DATABASE}/collectionGroups/cache/fields/value`, { indexConfig: { indexes: [{}, {}] } }],
     ])
     const database = { ...NATIVE, deleteProtectionState: "DELETE_PROTECTION_DISABLED" }
@@ -138,11 +144,28 @@ describe("provisionFirestore", () => {
       "location nam5": "differs",
       "deletion protection on": "differs",
       "TTL policy on `expires_at`": "differs",
+      "no index on `expires_at`": "differs",
       "no index on `value`": "differs",
       "no index on `version`": "created",
       "no index on `created_at`": "created",
     })
     for (const step of report.steps) expect(step.detail !== undefined).toBe(step.outcome === "differs")
+  })
+
+  test("exempts `expires_at` from indexing where a TTL policy alone was set, and keeps the policy", async () => {
+    const name = `${DATABASE}/collectionGroups/cache/fields/expires_at`
+    const indexes = [{ fields: [{ fieldPath: "expires_at" }] }]
+    const field = { ttlConfig: { state: "ACTIVE" }, indexConfig: { usesAncestorConfig: true, indexes } }
+    const admin = { database: NATIVE, fields: new Map<string, Field>([[name, field]]), makingTakes: 0 }
+    const server = await adminServer(admin)
+    expect(outcomes(await provision(server))).toMatchObject({
+      "TTL policy on `expires_at`": "verified",
+      "no index on `expires_at`": "created",
+    })
+    expect(admin.fields.get(name)).toMatchObject({
+      ttlConfig: { state: "ACTIVE" },
+      indexConfig: { indexes: [], usesAncestorConfig: false },
+    })
   })
 
   test("keeps asking through failures that pass", async () => {
