@@ -86,7 +86,14 @@ const made: Record<string, [make: (options: never) => unknown, legal: object]> =
 const asked: Record<string, [ask: (options: never) => Promise<unknown>, legal: object]> = {
   "the options of provisionDynamodb()": [
     (options) => provisionDynamodb(DYNAMODB, options),
-    { table: "t", deletionProtection: true, tags: {}, timeoutMs: 1, runtime },
+    {
+      table: "t",
+      deletionProtection: true,
+      warmThroughput: { readUnitsPerSecond: 12_000, writeUnitsPerSecond: 4_000 },
+      tags: {},
+      timeoutMs: 1,
+      runtime,
+    },
   ],
   "the options of provisionFirestore()": [
     (options) => provisionFirestore(FIRESTORE, options),

@@ -5,6 +5,7 @@ import type {
   ServiceOutputTypes,
   TableDescription,
   TimeToLiveDescription,
+  WarmThroughput,
 } from "@aws-sdk/client-dynamodb"
 import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
@@ -24,13 +25,21 @@ export interface TableControl {
   enableTimeToLive(): Promise<boolean>
   recovery(): Promise<PointInTimeRecoveryStatus | undefined>
   enableRecovery(): Promise<void>
+  /** Raises the warm throughput. */
+  warm(throughput: WarmThroughputSettings): Promise<void>
   tag(tags: Readonly<Record<string, string>>): Promise<void>
   /** Calls `ask` at intervals until it resolves to a result. Rejects with `TIMEOUT` at the deadline. */
   eventually<T>(ask: () => Promise<T | undefined>): Promise<T>
 }
 
+export interface WarmThroughputSettings {
+  readUnitsPerSecond: number
+  writeUnitsPerSecond: number
+}
+
 export interface TableSettings {
   deletionProtection?: boolean
+  warmThroughput?: WarmThroughputSettings
   tags?: Readonly<Record<string, string>>
 }
 
@@ -96,7 +105,7 @@ export function tableControl(
       }
     },
 
-    async create({ deletionProtection = true, tags = {} }) {
+    async create({ deletionProtection = true, warmThroughput, tags = {} }) {
       const input: CreateTableCommandInput = {
         TableName,
         AttributeDefinitions: [
@@ -110,6 +119,7 @@ export function tableControl(
         BillingMode: "PAY_PER_REQUEST",
         SSESpecification: { Enabled: true },
         DeletionProtectionEnabled: deletionProtection,
+        ...(warmThroughput === undefined ? {} : { WarmThroughput: unitsOf(warmThroughput) }),
         ...(Object.keys(tags).length === 0 ? {} : { Tags: tagList(tags) }),
       }
       try {
@@ -151,11 +161,20 @@ export function tableControl(
       await send("UpdateContinuousBackups", (sdk) => new sdk.UpdateContinuousBackupsCommand(input))
     },
 
+    async warm(throughput) {
+      const input = { TableName, WarmThroughput: unitsOf(throughput) }
+      await send("UpdateTable", (sdk) => new sdk.UpdateTableCommand(input))
+    },
+
     async tag(tags) {
       const input = { ResourceArn: (await describeTable())?.TableArn, Tags: tagList(tags) }
       await send("TagResource", (sdk) => new sdk.TagResourceCommand(input))
     },
   }
+}
+
+function unitsOf({ readUnitsPerSecond, writeUnitsPerSecond }: WarmThroughputSettings): WarmThroughput {
+  return { ReadUnitsPerSecond: readUnitsPerSecond, WriteUnitsPerSecond: writeUnitsPerSecond }
 }
 
 function tagList(tags: Readonly<Record<string, string>>): { Key: string; Value: string }[] {

@@ -10,7 +10,7 @@ import {
   text,
   wholeNumber,
 } from "../util/checks.ts"
-import { type Database, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
+import { type Database, type Field, type FirestoreAdmin, openAdmin, PROVISION } from "./admin.ts"
 import { GRPC, KIND, statusOf, toKvError } from "./errors.ts"
 import { checkFirestoreSettings, DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
 

@@ -73,6 +73,15 @@ export function text(name: string, minLength = 1): Check {
   return rule(name, holds, minLength === 0 ? "a text" : `a text of at least ${minLength} character`)
 }
 
+/** An object of these options, all of which are checked. */
+export function group(name: string, checks: Checks): Check {
+  const isGroup = rule(name, isObject, `an object of ${Object.keys(checks).join(", ")}`)
+  return (value, operation) => {
+    isGroup(value, operation)
+    checkAllOptions(value, checks, operation)
+  }
+}
+
 /** An object with these methods, whatever else it has. */
 function withMethods(name: string, methods: readonly string[]): Check {
   const holds = (value: unknown) =>

@@ -160,6 +160,68 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     expect(outcomes(await provision(table))["point-in-time recovery"]).toBe("verified")
   })
 
+  test("provisionDynamodb makes a table with warm throughput, and raises that of one that has less, never lowering it", async () => {
+    const sent: string[] = []
+    proxy.observe((request) => {
+      const body = /"WarmThroughput":\{[^}]*\}/.exec(request.toString())?.[0]
+      if (body !== undefined) sent.push(`${actionOf(request)} ${body}`)
+    })
+    const warmThroughput = { readUnitsPerSecond: 20_000, writeUnitsPerSecond: 8_000 }
+    const units = (reads: number, writes: number) => ({
+      ReadUnitsPerSecond: reads,
+      WriteUnitsPerSecond: writes,
+    })
+    const text = (reads: number, writes: number) => `"WarmThroughput":${JSON.stringify(units(reads, writes))}`
+    await provision("warm", { warmThroughput })
+    expect(sent.shift()).toBe(`CreateTable ${text(20_000, 8_000)}`)
+    sent.length = 0
+
+    const step = "warm throughput of 20000 reads and 8000 writes a second"
+    const found = (reads: number, writes: number) =>
+      answer("DescribeTable", awsReply({ Table: { ...TABLE, WarmThroughput: units(reads, writes) } }), 2)
+    found(12_000, 10_000)
+    answer("UpdateTable", awsReply({}))
+    expect(outcomes(await provision("warm", { warmThroughput }))[step]).toBe("created")
+    expect(sent).toEqual([`UpdateTable ${text(20_000, 10_000)}`])
+
+    found(20_000, 8_000)
+    expect(outcomes(await provision("warm", { warmThroughput }))[step]).toBe("verified")
+    expect(sent).toHaveLength(1)
+    await expect(
+      provision("warm", { warmThroughput: { readUnitsPerSecond: 11_999, writeUnitsPerSecond: 8_000 } }),
+    ).rejects.toMatchObject({ code: "INVALID_OPTION" })
+  })
+
+  test("provisionDynamodb reports a global table whose conditions hold within one region alone", async () => {
+    await provision("global")
+    const found = (MultiRegionConsistency: string) =>
+      answer(
+        "DescribeTable",
+        awsReply({
+          Table: {
+            ...TABLE,
+            Replicas: [{ RegionName: "eu-west-1" }],
+            MultiRegionConsistency,
+          },
+        }),
+        2,
+      )
+    found("EVENTUAL")
+    const { steps } = await provision("global")
+    expect(steps.find(({ name }) => name === "conditions hold across regions")).toMatchObject({
+      outcome: "differs",
+      detail: expect.stringMatching(/eu-west-1.*two regions can hold one lock/),
+    })
+
+    called = []
+    found("STRONG")
+    expect(outcomes(await provision("global"))).toMatchObject({
+      "conditions hold across regions": "verified",
+      "TTL on `ttl`": "differs",
+    })
+    expect(called).not.toContain("UpdateTimeToLive")
+  })
+
   test("provisionDynamodb waits out a limit on changes of tables", async () => {
     answer("CreateTable", awsError("LimitExceededException"), 2)
     expect(outcomes(await provision("limited")).table).toBe("created")
@@ -201,11 +263,29 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     answer("DescribeContinuousBackups", awsReply(recovery("DISABLED")))
     answer("UpdateContinuousBackups", awsReply(recovery("ENABLED")))
     await provision("policy", { tags: { team: "a" } })
+    const WarmThroughput = { ReadUnitsPerSecond: 12_000, WriteUnitsPerSecond: 4_000 }
+    answer("DescribeTable", awsReply({ Table: { ...TABLE, WarmThroughput } }), 2)
+    answer("UpdateTable", awsReply({}))
+    const warmThroughput = { readUnitsPerSecond: 12_000, writeUnitsPerSecond: 5_000 }
+    await provision("policy", { warmThroughput })
     expect(new Set(called.map((action) => `dynamodb:${action}`))).toEqual(
       new Set(DYNAMODB_PROVISIONING_ACTIONS),
     )
   })
 })
+
+/** A table as `DescribeTable` describes it. */
+const TABLE = {
+  TableStatus: "ACTIVE",
+  KeySchema: [
+    { AttributeName: "pk", KeyType: "HASH" },
+    { AttributeName: "sk", KeyType: "RANGE" },
+  ],
+  AttributeDefinitions: [
+    { AttributeName: "pk", AttributeType: "S" },
+    { AttributeName: "sk", AttributeType: "S" },
+  ],
+}
 
 /** Longer than every wait between requests, and shorter than the limit of every request, ms. */
 const BETWEEN_MS = 1_000
