@@ -12,7 +12,7 @@ const imports = importsOf(tree)
 const BACKENDS = Object.keys(tree).flatMap((file) => /^tiers\/[\w-]+\/(?=binding\.ts$)/.exec(file) ?? [])
 
 /** Packages that a backend loads when it is opened. */
-const SDKS = ["lmdb", ...Object.keys(manifest.peerDependencies)]
+const SDKS = [...Object.keys(manifest.optionalDependencies), ...Object.keys(manifest.peerDependencies)]
 
 const CONTRACTS = ["backend", "binding", "errors", "limits", "provisioning", "runtime"].map(
   (name) => `tiers/${name}.ts`,
@@ -96,7 +96,7 @@ const ROOMS: readonly Room[] = [
   },
   {
     files: ["src/cli/"],
-    values: [...CONTRACTS, "src/", "tiers/util/", "commander", "cli-progress"],
+    values: [...CONTRACTS, "src/", "tiers/util/", "commander"],
   },
 
   // The page runs in a browser.

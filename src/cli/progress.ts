@@ -1,4 +1,3 @@
-import { SingleBar } from "cli-progress"
 import type { Io } from "./io.ts"
 
 export interface Progress {
@@ -7,25 +6,31 @@ export interface Progress {
   stop(): void
 }
 
+const BAR_WIDTH = 30
+/** Shortest time between two drawings, ms. */
+const REDRAW_MS = 100
+/** Erases from the cursor to the end of the line. */
+const ERASE = "\u001B[K"
+
 /** A progress bar on standard error, if that is a terminal. Without a total it shows only the note. */
-export function progressBar(io: Io, title: string, total: number | undefined): Progress {
-  if (!io.stderr.isTTY) return { update() {}, stop() {} }
-  const bar = new SingleBar({
-    format: total === undefined ? `${title}  {note}` : `${title}  {bar} {percentage} %  {note}`,
-    barCompleteChar: "█",
-    barIncompleteChar: "░",
-    barsize: 30,
-    stream: io.stderr,
-    clearOnComplete: true,
-    hideCursor: true,
-    fps: 10,
-  })
-  // The bar hides the cursor; a process that exits meanwhile has to show it again.
-  const stop = () => {
-    process.off("exit", stop)
-    bar.stop()
+export function progressBar({ stderr }: Io, title: string, total: number | undefined): Progress {
+  if (!stderr.isTTY) return { update() {}, stop() {} }
+  let drawnAt = Number.NEGATIVE_INFINITY
+  return {
+    update(done, note) {
+      const now = performance.now()
+      if (now - drawnAt < REDRAW_MS) return
+      drawnAt = now
+      const line = total === undefined ? `${title}  ${note}` : `${title}  ${barOf(done / total)}  ${note}`
+      // A longer line would wrap, and the next drawing would leave its beginning behind.
+      stderr.write(`\r${line.slice(0, (stderr.columns ?? 80) - 1)}${ERASE}`)
+    },
+    stop: () => void stderr.write(`\r${ERASE}`),
   }
-  process.once("exit", stop)
-  bar.start(total ?? 0, 0, { note: "" })
-  return { update: (done, note) => bar.update(done, { note }), stop }
+}
+
+function barOf(share: number): string {
+  const done = Math.min(Math.max(share, 0), 1)
+  const full = Math.round(done * BAR_WIDTH)
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)} ${Math.floor(done * 100)} %`
 }

@@ -12,7 +12,8 @@ import { startFirestoreEmulator } from "../servers/firestore.ts"
 import { startRedisServer } from "../servers/redis.ts"
 import { reportServer } from "../servers/report.ts"
 import { requireServer } from "../servers/require-server.ts"
-import { type Built, build, type Ended, shell } from "../support/built.ts"
+import { type Built, build, shell } from "../support/built.ts"
+import type { Ended } from "../support/ended.ts"
 
 /**
  * One program, written for the embedded store, runs unchanged over every backend. Only one environment variable differs

@@ -1,9 +1,10 @@
-import { execFile, spawn } from "node:child_process"
+import { execFile } from "node:child_process"
 import { copyFile, cp, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { type Ended, ended } from "./ended.ts"
 import { shared } from "./shared.ts"
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
@@ -55,24 +56,7 @@ async function copyManifest(folder: string): Promise<void> {
   await copyFile(join(ROOT, "package.json"), join(folder, "package.json"))
 }
 
-export interface Ended {
-  code: number | null
-  signal: NodeJS.Signals | null
-  stdout: string
-  stderr: string
-}
-
 /** Runs a shell command line to its end. */
 export function shell(commandLine: string, cwd: string, environment: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  const child = spawn("bash", ["-o", "pipefail", "-c", commandLine], {
-    cwd,
-    env: { ...process.env, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-  })
-  const ended: Ended = { code: null, signal: null, stdout: "", stderr: "" }
-  child.stdout.on("data", (chunk) => (ended.stdout += chunk))
-  child.stderr.on("data", (chunk) => (ended.stderr += chunk))
-  return new Promise((resolve, reject) => {
-    child.on("error", reject).on("close", (code, signal) => resolve({ ...ended, code, signal }))
-  })
+  return ended("bash", ["-o", "pipefail", "-c", commandLine], cwd, environment)
 }

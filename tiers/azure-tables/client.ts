@@ -8,7 +8,7 @@ import { type Runtime, systemRuntime } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
 import { KIND, toKvError } from "./errors.ts"
-import { checkTablesVersion, loadPackage, loadTablesSdk } from "./sdk.ts"
+import { checkTablesVersion, loadIdentity, loadTablesSdk } from "./sdk.ts"
 import {
   type AzureTablesSettings,
   checkTableName,
@@ -137,7 +137,7 @@ const credentials = new SharedResource<DefaultAzureCredential>(() => {})
 
 /** Gets a token when the backend opens, so that a missing sign-in fails `open`, and no request waits for a token. */
 async function signIn(runtime: Runtime): Promise<DefaultAzureCredential> {
-  const identity = await loadPackage("@azure/identity", () => import("@azure/identity"))
+  const identity = await loadIdentity()
   try {
     const credential = new identity.DefaultAzureCredential()
     await within(runtime, credential.getToken(STORAGE_SCOPE), SIGN_IN_TIMEOUT_MS, signInTooLong)

@@ -1,5 +1,5 @@
-import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
+import { dependencyMissing, installedVersion } from "../util/packages.ts"
 import { KIND } from "./errors.ts"
 
 export type TablesSdk = typeof import("@azure/data-tables")
@@ -10,41 +10,32 @@ const LOWEST_VERSION = "13.2.1"
 
 /** Loads the SDK. Rejects with `DEPENDENCY_MISSING` if it is not installed, or if its version is too low. */
 export async function loadTablesSdk(): Promise<TablesSdk> {
-  const sdk = await loadPackage(PACKAGE, () => import("@azure/data-tables"))
+  let sdk: TablesSdk
+  try {
+    sdk = await import("@azure/data-tables")
+  } catch (cause) {
+    throw dependencyMissing(KIND, "Azure Tables", PACKAGE, cause)
+  }
   checkTablesVersion()
   return sdk
 }
 
-/** Throws `DEPENDENCY_MISSING` if the installed SDK is too old. A version that is not known passes: a bundle has no `package.json`. */
+/** Throws `DEPENDENCY_MISSING` if the installed SDK is too old. A version that is not known passes. */
 export function checkTablesVersion(): void {
-  const version = installedVersion()
+  const version = installedVersion(PACKAGE)
   if (version === undefined || version.localeCompare(LOWEST_VERSION, "en", { numeric: true }) >= 0) return
-  throw missing(
+  throw new KvError(
+    "DEPENDENCY_MISSING",
     `${PACKAGE} ${version} is installed, and version ${LOWEST_VERSION} or later is needed: npm install ${PACKAGE}`,
+    { operation: "open", backend: KIND },
   )
 }
 
-function installedVersion(): string | undefined {
+/** Loads the package that signs in. Rejects with `DEPENDENCY_MISSING`. */
+export async function loadIdentity(): Promise<typeof import("@azure/identity")> {
   try {
-    const { version }: { version?: unknown } = createRequire(import.meta.url)(`${PACKAGE}/package.json`)
-    return typeof version === "string" ? version : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** Loads a package of the SDK. Rejects with `DEPENDENCY_MISSING`. */
-export async function loadPackage<Module>(
-  name: string,
-  importModule: () => Promise<Module>,
-): Promise<Module> {
-  try {
-    return await importModule()
+    return await import("@azure/identity")
   } catch (cause) {
-    throw missing(`Azure Tables needs the package ${name}: npm install ${name}`, cause)
+    throw dependencyMissing(KIND, "Signing in to Azure without a key", "@azure/identity", cause)
   }
-}
-
-function missing(message: string, cause?: unknown): KvError {
-  return new KvError("DEPENDENCY_MISSING", message, { operation: "open", backend: KIND, cause })
 }

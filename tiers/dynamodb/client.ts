@@ -3,6 +3,7 @@ import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import type { Runtime } from "../runtime.ts"
 import { type Checks, checkAllOptions, isObject, optional, text, withTexts } from "../util/checks.ts"
+import { dependencyMissing } from "../util/packages.ts"
 import { SharedResource } from "../util/shared-resource.ts"
 import { KIND } from "./errors.ts"
 import { addExchanges } from "./exchange.ts"
@@ -56,11 +57,7 @@ async function loadSdk(): Promise<DynamoDbSdk> {
   try {
     return await import("@aws-sdk/client-dynamodb")
   } catch (cause) {
-    throw new KvError(
-      "DEPENDENCY_MISSING",
-      "DynamoDB needs the package @aws-sdk/client-dynamodb, which could not be loaded: npm install @aws-sdk/client-dynamodb",
-      { operation: "open", backend: KIND, cause },
-    )
+    throw dependencyMissing(KIND, "DynamoDB", "@aws-sdk/client-dynamodb", cause)
   }
 }
 

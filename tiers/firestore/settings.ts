@@ -1,6 +1,6 @@
-import { createRequire } from "node:module"
 import { KvError } from "../errors.ts"
 import { type Checks, checkAllOptions, optional, text, wholeNumber, withTexts } from "../util/checks.ts"
+import { dependencyMissing, installedVersion } from "../util/packages.ts"
 import { KIND } from "./errors.ts"
 
 /** Location of a database, and credentials. */
@@ -63,42 +63,39 @@ const PACKAGE = "@google-cloud/firestore"
 /** Lowest supported version of the SDK: versions before it do not send the deletion protection of a new database. */
 const LOWEST = { major: 7, minor: 2 }
 
-interface Installed {
-  sdk: Sdk
-  gax: TransportOverGrpc
-  version: string
-}
-
 /** Loads the SDK. Rejects with `DEPENDENCY_MISSING` if it is not installed, or if its version is not supported. */
-export async function loadSdk(
-  load: () => Promise<Installed> = loadInstalled,
-): Promise<Pick<Installed, "sdk" | "gax">> {
-  const missing = (message: string, cause?: unknown) =>
-    new KvError("DEPENDENCY_MISSING", message, { operation: "open", backend: KIND, cause })
-  let installed: Installed
+export async function loadSdk(): Promise<{ sdk: Sdk; gax: TransportOverGrpc }> {
+  let sdk: Sdk
   try {
-    installed = await load()
+    sdk = (await import("@google-cloud/firestore")).default
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && /MODULE_NOT_FOUND/.test(String(cause.code))))
-      throw cause
-    throw missing(`the package ${PACKAGE} is not installed; run \`npm install ${PACKAGE}\``, cause)
+    throw dependencyMissing(KIND, "Firestore", PACKAGE, cause)
   }
-  const { sdk, gax, version } = installed
-  const [major = 0, minor = 0] = version.split(".").map(Number)
-  if (major < LOWEST.major || (major === LOWEST.major && minor < LOWEST.minor)) {
-    const needed = `version ${LOWEST.major}.${LOWEST.minor} or later is needed`
-    throw missing(`${PACKAGE} ${version} is installed, and ${needed}; run \`npm install ${PACKAGE}\``)
-  }
-  return { sdk, gax }
+  checkVersion(installedVersion(PACKAGE))
+  return { sdk, gax: gaxOf(sdk) }
 }
 
-async function loadInstalled(): Promise<Installed> {
-  const sdk = (await import("@google-cloud/firestore")).default
-  const require = createRequire(import.meta.url)
-  const { version }: { version: string } = require(`${PACKAGE}/package.json`)
-  // A dependency of the SDK, which is not necessarily installed where this file could find it.
-  const gax: TransportOverGrpc = createRequire(require.resolve(PACKAGE))("google-gax")
-  return { sdk, gax, version }
+/** Throws `DEPENDENCY_MISSING` if the version is too old. One that is not known passes. */
+export function checkVersion(version: string | undefined): void {
+  if (version === undefined) return
+  const [major = 0, minor = 0] = version.split(".").map(Number)
+  if (major > LOWEST.major || (major === LOWEST.major && minor >= LOWEST.minor)) return
+  throw new KvError(
+    "DEPENDENCY_MISSING",
+    `${PACKAGE} ${version} is installed, and version ${LOWEST.major}.${LOWEST.minor} or later is needed: npm install ${PACKAGE}`,
+    { operation: "open", backend: KIND },
+  )
+}
+
+/**
+ * The transport that the SDK has loaded. It is a dependency of the SDK, which is not necessarily installed where this file could find it. The
+ * client is used for nothing else; it makes no connection.
+ */
+function gaxOf(sdk: Sdk): TransportOverGrpc {
+  const { _gaxModule: gax }: { _gaxModule: TransportOverGrpc } = Object(
+    new sdk.v1.FirestoreClient({ fallback: false }),
+  )
+  return gax
 }
 
 /**

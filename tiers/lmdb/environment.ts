@@ -3,7 +3,9 @@ import { mkdir, realpath } from "node:fs/promises"
 import { join } from "node:path"
 import type { RootDatabase } from "lmdb"
 import { within } from "../util/deadline.ts"
+import { dependencyMissing } from "../util/packages.ts"
 import { type Lease, SharedResource } from "../util/shared-resource.ts"
+import { KIND } from "./errors.ts"
 import { checkFiles, checkFormat } from "./format.ts"
 import { checkProcessId, checkRoom } from "./hazards.ts"
 import { type Snapshot, snapshotOf } from "./snapshot.ts"
@@ -23,17 +25,32 @@ const MOST_READERS = 1_024
 /** LMDB lets a process open a file only once, so all backends over one directory share its environment. */
 const environments = new SharedResource<Environment>((environment) => environment.close())
 
-/** Opens the environment in `path`, and makes the directory if it does not exist. Rejects with the error of LMDB or Node. */
+type Lmdb = typeof import("lmdb")
+
+/**
+ * Opens the environment in `path`, and makes the directory if it does not exist. Rejects with `DEPENDENCY_MISSING`, or with the error of LMDB
+ * or Node.
+ */
 export async function leaseEnvironment(path: string, patience: Patience): Promise<Lease<Environment>> {
+  const module = await loadLmdb()
   await mkdir(path, { recursive: true })
   const directory = await realpath(path)
-  return environments.acquire(directory, patience.runtime, () => openEnvironment(directory, patience))
+  return environments.acquire(directory, patience.runtime, () => openEnvironment(module, directory, patience))
 }
 
-async function openEnvironment(directory: string, patience: Patience): Promise<Environment> {
+async function loadLmdb(): Promise<Lmdb> {
+  try {
+    return await import("lmdb")
+  } catch (cause) {
+    const advice =
+      ", on the platform that runs it, because it has a native part; a bundler has to leave it external. Or name another backend than LMDB"
+    throw dependencyMissing(KIND, "LMDB", "lmdb", cause, advice)
+  }
+}
+
+async function openEnvironment(module: Lmdb, directory: string, patience: Patience): Promise<Environment> {
   await checkFiles(directory)
   await checkRoom(directory)
-  const module = await import("lmdb")
   const db = module.open<Buffer, string>({
     path: directory,
     encoding: "binary",

@@ -97,9 +97,6 @@ export function toKvError(error: unknown, access: LmdbAccess): KvError {
       details,
     )
   }
-  if (hasCode(error, "ERR_MODULE_NOT_FOUND")) {
-    return new KvError("DEPENDENCY_MISSING", "the package lmdb is not installed: npm install lmdb", details)
-  }
   if (error instanceof CommitInDoubt) return new KvError("OUTCOME_UNKNOWN", IN_DOUBT[error.reason], details)
   if (error instanceof FileReplaced) return new KvError("STORE_NOT_FOUND", REPLACED, details)
   if (error instanceof NotBegun) return new KvError("TIMEOUT", LOCKED, details)
@@ -119,8 +116,4 @@ function numberOf(error: unknown): number {
   if (!(error instanceof Error)) return 0
   if ("errno" in error && typeof error.errno === "number") return Math.abs(error.errno)
   return "code" in error && typeof error.code === "number" ? error.code : 0
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code
 }

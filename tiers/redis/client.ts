@@ -1,6 +1,6 @@
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from "ioredis"
-import { KvError } from "../errors.ts"
 import { isObject } from "../util/checks.ts"
+import { dependencyMissing } from "../util/packages.ts"
 import { KIND } from "./errors.ts"
 import type { ClientTiming, RedisSettings } from "./settings.ts"
 
@@ -20,11 +20,7 @@ export async function loadIoRedis(): Promise<IoRedis> {
   try {
     return await import("ioredis")
   } catch (cause) {
-    throw new KvError("DEPENDENCY_MISSING", "Redis needs the package ioredis: npm install ioredis", {
-      operation: "open",
-      backend: KIND,
-      cause,
-    })
+    throw dependencyMissing(KIND, "Redis", "ioredis", cause)
   }
 }
 

@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { startRedisServer } from "../../servers/redis.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
-import { type Built, build, type Ended, shell } from "../../support/built.ts"
+import { type Built, build, shell } from "../../support/built.ts"
+import type { Ended } from "../../support/ended.ts"
 
 const PUT_AND_GET = `
   await backend.put("key", { value: new Uint8Array(3), id: "0".repeat(32) })

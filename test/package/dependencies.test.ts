@@ -1,0 +1,86 @@
+import { cp, readdir, readFile, realpath } from "node:fs/promises"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import manifest from "../../package.json" with { type: "json" }
+import { type Installed, install } from "../support/installed.ts"
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url))
+
+let project: Installed
+beforeAll(async () => {
+  project = await install(Object.keys(manifest.dependencies))
+})
+afterAll(() => project.remove())
+
+/** Opens the stores that are named, and reports how each ended. */
+const OPEN = `
+  import { kv } from "tiered-kv"
+  const report = []
+  for (const [name, options] of JSON.parse(process.env.STORES)) {
+    const opened = kv(name, options).then(
+      (store) => store.close().then(() => ({ code: "open" })),
+      ({ code, retryable, message, cause }) => ({ code, retryable, message, cause: cause?.message }),
+    )
+    report.push(await opened)
+  }
+  console.log(JSON.stringify(report))
+`
+
+interface Report {
+  code: string
+  retryable?: boolean
+  message?: string
+  cause?: string
+}
+
+async function open(stores: readonly [name: string, options?: object][]): Promise<Report[]> {
+  await project.write("open.js", OPEN)
+  const { code, stdout, stderr } = await project.run("open.js", { STORES: JSON.stringify(stores) })
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+  return JSON.parse(stdout)
+}
+
+test("no package that has to be installed has native code or a script: LMDB is optional", () => {
+  expect(Object.keys(manifest.dependencies)).not.toContain("lmdb")
+  expect(Object.keys(manifest.optionalDependencies)).toEqual(["lmdb"])
+})
+
+test("without the packages of the backends, opening names what to install; memory needs none", async () => {
+  const backends = [
+    ["dynamodb://eu-west-1/cache", "@aws-sdk/client-dynamodb"],
+    ["firestore://project/(default)/cache", "@google-cloud/firestore"],
+    ["azure-tables://account/cache", "@azure/data-tables"],
+    ["redis://127.0.0.1:1", "ioredis"],
+    ["lmdb:store", "lmdb"],
+  ] as const
+  const reports = await open([
+    ["memory", { backend: "memory:" }],
+    ...backends.map(([backend], at) => [`a${at}`, { backend }] as [string, object]),
+  ])
+  expect(reports[0]).toEqual({ code: "open" })
+  for (const [at, [, name]] of backends.entries()) {
+    const report = reports[at + 1]
+    expect(report, name).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
+    expect(report?.message).toContain(`the package ${name}, which could not be loaded: npm install ${name}`)
+  }
+})
+
+test("without lmdb, the default backend says what to install, and makes no directory", async () => {
+  const [report] = await open([["cache"]])
+  expect(report).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
+  expect(report?.message).toContain("npm install lmdb")
+  expect(await readdir(project.folder)).not.toContain(".kv")
+})
+
+test("with an lmdb that lacks its native part, opening says so and cannot be tried again", async () => {
+  // A copy, because a link would find the native part beside the original.
+  const original = await realpath(join(ROOT, "node_modules/lmdb"))
+  await cp(original, join(project.folder, "node_modules/lmdb"), { recursive: true })
+  const { dependencies } = JSON.parse(await readFile(join(original, "package.json"), "utf8"))
+  for (const name of Object.keys(dependencies)) await project.link(name)
+  const [report] = await open([["cache"]])
+  expect(report).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
+  expect(report?.message).toContain("npm install lmdb")
+  expect(report?.cause).toContain("No native build was found")
+})
