@@ -7,8 +7,16 @@ export interface Dashboard {
   title: string
   description: string
   schemaVersion: number
+  annotations: { list: Annotation[] }
   templating: { list: Variable[] }
   panels: Panel[]
+}
+
+interface Annotation {
+  name: string
+  datasource: DataSource
+  enable: boolean
+  expr: string
 }
 
 interface Variable {
@@ -30,7 +38,9 @@ interface Panel {
   description?: string
   datasource?: DataSource
   gridPos: { x: number; y: number; w: number; h: number }
-  fieldConfig?: { defaults: { unit?: string } }
+  fieldConfig?: {
+    defaults: { unit?: string; noValue?: string; thresholds?: { steps: { value: number | null }[] } }
+  }
   targets?: Target[]
 }
 
@@ -39,6 +49,7 @@ interface Target {
   datasource: DataSource
   expr: string
   legendFormat: string
+  format?: string
 }
 
 interface DataSource {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { describe, expect, test } from "vitest"
 import { ATTRIBUTE } from "../../telemetry/names.ts"
 import { dashboard, expressions, graphs, selectorsOf, variablesIn } from "../support/grafana.ts"
@@ -5,7 +6,13 @@ import { spellings } from "../support/spellings.ts"
 
 const CHOSEN_SOURCE = `\${datasource}`
 const variables = new Map(dashboard.templating.list.map((variable) => [variable.name, variable]))
-const selectors = expressions.flatMap(({ expression }) => selectorsOf(expression))
+/** What the expressions select, a histogram by its buckets. */
+const selectors = expressions.flatMap(({ expression }) =>
+  selectorsOf(expression).map(({ name, labels }) => ({
+    name: new RegExp(name.source.replace(/_count\b/, "_bucket")),
+    labels,
+  })),
+)
 
 describe("the panels", () => {
   test("each have an id and a title of their own", () => {
@@ -15,11 +22,12 @@ describe("the panels", () => {
   })
 
   test.each(graphs.map((panel) => [panel.title, panel] as const))(
-    "%s: says what it is and in which unit",
+    "%s: says what it is, in which unit, and what an empty one means",
     (_, panel) => {
       expect(panel.title).toMatch(/\S/)
       expect(panel.description).toMatch(/\S{3,}.*\.$/)
       expect(panel.fieldConfig?.defaults.unit).toMatch(/^\w+$/)
+      expect(panel.fieldConfig?.defaults.noValue).toMatch(/^no\w* \w/)
       expect(panel.targets).not.toHaveLength(0)
     },
   )
@@ -62,6 +70,34 @@ describe("the panels", () => {
   })
 })
 
+describe("what operators look for at a glance is there:", () => {
+  test("a heat map of the backend's latency, from buckets as they are", () => {
+    const [heat, ...others] = graphs.filter(({ type }) => type === "heatmap")
+    expect(others).toEqual([])
+    expect(heat?.targets).toMatchObject([{ format: "heatmap", legendFormat: "{{le}}" }])
+    expect(heat?.targets?.[0]?.expr).toMatch(/^sum by \(le\) \(rate\(.*_bucket"/)
+  })
+
+  test("the burn rate of the budget, with a line where each alert of the burn rate fires", async () => {
+    const burn = graphs.find(({ title }) => title.startsWith("Burn rate"))
+    const lines = burn?.fieldConfig?.defaults.thresholds?.steps.flatMap(({ value }) => value ?? [])
+    const rules = readFileSync(new URL("../../telemetry/prometheus-alerts.yaml", import.meta.url), "utf8")
+    const rates = [...rules.matchAll(/> ([\d.]+) \* 0\.001/g)].map(([, rate]) => Number(rate))
+    expect(lines).toEqual([...new Set(rates)].sort((a, b) => a - b))
+    const failed = /error_type=~"(\w+(?:\|\w+)+)"/
+    expect(failed.exec(burn?.targets?.[0]?.expr ?? "")?.[1]).toBe(failed.exec(rules)?.[1])
+  })
+
+  test("a mark where a process starts, of the chosen jobs and instances", () => {
+    const [restarts] = dashboard.annotations.list
+    expect(restarts).toMatchObject({ name: "Restarts", enable: true, datasource: { uid: CHOSEN_SOURCE } })
+    expect(variablesIn(restarts?.expr ?? "")).toEqual(expect.arrayContaining(["job", "instance"]))
+    for (const { name } of selectorsOf(restarts?.expr ?? "")) {
+      expect(spellings.filter(({ scraped }) => name.test(scraped))).toHaveLength(1)
+    }
+  })
+})
+
 describe("the variables", () => {
   test("are one data source, job, instance and store, and prices", () => {
     const kinds = [...variables.values()].map(({ name, type }) => `${name}: ${type}`)
@@ -73,6 +109,7 @@ describe("the variables", () => {
       "price_read: textbox",
       "price_write: textbox",
       "price_delete: textbox",
+      "objective: textbox",
     ])
   })
 
@@ -97,17 +134,19 @@ describe("the variables", () => {
       [...expressions.map(({ expression }) => expression), ...queries].flatMap(variablesIn),
     )
     used.delete("__rate_interval")
+    used.delete("__range")
     expect([...used, "datasource"].sort()).toEqual([...variables.keys()].sort())
   })
 })
 
 describe("the expressions", () => {
-  test("take rates over $__rate_interval alone", () => {
+  test("take rates over $__rate_interval alone, and sums over the time shown", () => {
     for (const { title, expression } of expressions) {
       const ranges = [...expression.matchAll(/\[([^\]]*)\]/g)].map(([, range]) => range)
       expect(new Set(ranges).size, title).toBeLessThanOrEqual(1)
-      for (const range of ranges) expect(range, title).toBe("$__rate_interval")
-      expect(expression.split("rate(").length - 1, title).toBe(ranges.length)
+      for (const range of ranges) expect(["$__rate_interval", "$__range"], title).toContain(range)
+      const taken = expression.includes("$__range") ? "increase(" : "rate("
+      expect(expression.split(taken).length - 1, title).toBe(ranges.length)
     }
   })
 

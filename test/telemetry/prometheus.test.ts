@@ -26,7 +26,14 @@ const prices = Object.fromEntries(
 
 /** An expression as Grafana would send it, with everything of one job selected. */
 const sent = (expression: string, job: string) =>
-  substitute(expression, { ...prices, job, instance: ".*", cache: ".*", __rate_interval: "1m" })
+  substitute(expression, {
+    ...prices,
+    job,
+    instance: ".*",
+    cache: ".*",
+    __rate_interval: "1m",
+    __range: "1h",
+  })
 
 /** The same over what was counted since the process began, instead of a rate: Prometheus extrapolates rates. */
 const counted = (expression: string, job: string) =>
@@ -81,6 +88,12 @@ await requireServer("prometheus", startServers, ({ dynamodbLocal, ...prometheus 
     test.each(expressions)("the panel $title shows $legend", async ({ expression }) => {
       const samples = await prometheus.query(sent(expression, job))
       expect(samples.filter(({ value }) => Number.isFinite(value))).not.toHaveLength(0)
+    })
+
+    test("the start of the process is marked", async () => {
+      const [restarts] = dashboard.annotations.list
+      const started = await prometheus.query(sent(restarts?.expr ?? "", job))
+      expect(started.map(({ labels }) => labels.job)).toEqual([job])
     })
 
     test("every metric arrives, under a name that the dashboard shows", async () => {
