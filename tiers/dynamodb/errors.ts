@@ -1,6 +1,7 @@
 import type { ConditionalCheckFailedException } from "@aws-sdk/client-dynamodb"
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { RequestTimedOut } from "../util/limited-request.ts"
+import { hadExpired, lackedCredentials, mayComeBack } from "./credentials.ts"
 
 export const KIND = "dynamodb"
 
@@ -14,6 +15,10 @@ export interface FailedRequest {
   action?: string | undefined
   /** Whether the request may have changed something if it got no answer. */
   effect: "read" | "write"
+  /** Whether an earlier request was signed. */
+  hadCredentials?: boolean
+  /** Whether the credentials that signed the request were renewed since. */
+  renewed?: boolean
 }
 
 /**
@@ -47,9 +52,6 @@ const DENIED = new Set([
   "UnrecognizedClientException",
 ])
 
-/** Names of errors of the SDK's credential providers. They occur before anything is sent. */
-const NO_CREDENTIALS = new Set(["CredentialsProviderError", "TokenProviderError", "ProviderError"])
-
 /** DynamoDB rejects a write with these because another write of the item is under way. The rejected write is not applied. */
 const CONFLICT = new Set(["TransactionConflictException", "ReplicatedWriteConflictException"])
 
@@ -77,7 +79,8 @@ export function isConditionFailure(
   return causedBy(error, "ConditionalCheckFailedException")
 }
 
-function classify(error: unknown, { table, effect, action }: FailedRequest): [KvErrorCode, string] {
+function classify(error: unknown, request: FailedRequest): [KvErrorCode, string] {
+  const { table, effect, action, hadCredentials = false, renewed = false } = request
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
   const permission = action === undefined ? "the call" : `dynamodb:${action}`
@@ -91,11 +94,20 @@ function classify(error: unknown, { table, effect, action }: FailedRequest): [Kv
       `could not connect to DynamoDB (${describe(error)}); check the region, the endpoint and the network`,
     ]
   }
-  if (NO_CREDENTIALS.has(name)) {
+  if (lackedCredentials(error)) {
+    if (mayComeBack(error, hadCredentials)) {
+      return [
+        "UNAVAILABLE",
+        `the source of the AWS credentials gave none now (${describe(error)}); nothing was sent`,
+      ]
+    }
     return [
       "ACCESS_DENIED",
       "found no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached",
     ]
+  }
+  if (renewed && hadExpired(error)) {
+    return ["UNAVAILABLE", `AWS refused expired credentials (${name}), which were renewed since; try again`]
   }
   if (isClockSkew(error)) {
     return [

@@ -10,11 +10,12 @@ import { AnswerClock } from "../util/answer-clock.ts"
 import { LimitedRequest } from "../util/limited-request.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
+import { hadExpired, renewCredentials } from "./credentials.ts"
 import { type FailedRequest, KIND, toKvError } from "./errors.ts"
 import { beginExchange } from "./exchange.ts"
 
 /** One request, with what its errors say of it. */
-export interface Request extends Omit<FailedRequest, "table"> {
+export interface Request extends Omit<FailedRequest, "table" | "hadCredentials" | "renewed"> {
   /** Longest time of the request with its whole answer, ms. @default `requestTimeoutMs` of the backend */
   limitMs?: number | undefined
   /** Cancels the request. */
@@ -46,6 +47,7 @@ export function dynamodbRequests(
   checkTarget(target)
   const connection = new OpenOnce(KIND, () => connectDynamodb(target, runtime))
   const clock = new AnswerClock(runtime)
+  let hadCredentials = false
 
   return {
     clock,
@@ -54,14 +56,22 @@ export function dynamodbRequests(
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       const { sdk, client, optionsOf } = connection.use(request.operation, request.key)
+      let signedBy: string | undefined
       try {
         const limited = new LimitedRequest(runtime, limitMs, signal)
         const toSend = command(sdk)
-        beginExchange(toSend, limited.cancel, clock)
-        return await limited.bound(client.send(toSend, optionsOf(limited.cancel)))
+        const exchange = beginExchange(toSend, limited.cancel, clock)
+        try {
+          return await limited.bound(client.send(toSend, optionsOf(limited.cancel)))
+        } finally {
+          signedBy = exchange.signedBy
+          hadCredentials ||= signedBy !== undefined
+        }
       } catch (error) {
         signal?.throwIfAborted()
-        throw toKvError(error, { table, ...request })
+        const renewed =
+          signedBy !== undefined && hadExpired(error) && (await renewCredentials(client, signedBy, runtime))
+        throw toKvError(error, { table, hadCredentials, renewed, ...request })
       }
     },
   }

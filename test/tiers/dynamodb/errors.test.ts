@@ -66,6 +66,24 @@ describe("what the SDK throws without an answer", () => {
     ["the end of its time", new RequestTimedOut(10), "TIMEOUT", "OUTCOME_UNKNOWN"],
     ["the end of its time before it was sent", new RequestTimedOut(0), "TIMEOUT", "UNAVAILABLE"],
     ["no credentials", error("CredentialsProviderError"), "ACCESS_DENIED", "ACCESS_DENIED"],
+    [
+      "a metadata endpoint that does not answer",
+      error("ProviderError", { message: "TimeoutError from instance metadata service" }),
+      "UNAVAILABLE",
+      "UNAVAILABLE",
+    ],
+    [
+      "a metadata endpoint that is overloaded",
+      error("CredentialsProviderError", { statusCode: 503 }),
+      "UNAVAILABLE",
+      "UNAVAILABLE",
+    ],
+    [
+      "a metadata endpoint that denies",
+      error("ProviderError", { statusCode: 401 }),
+      "ACCESS_DENIED",
+      "ACCESS_DENIED",
+    ],
     ["something else", "a string", "UNAVAILABLE", "OUTCOME_UNKNOWN"],
   ])("%s", (_, cause, read, write) => {
     const call = { operation: "any", table: "t", key: "k" }
@@ -181,6 +199,61 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       proxy.inject({ kind: "respond", response })
       expect(await codeOf(() => skewed.get("key"))).toBe("UNAVAILABLE")
       await skewed.close()
+    })
+  })
+
+  describe("temporary credentials", () => {
+    let asked = 0
+    let fails = false
+    /** As a metadata endpoint gives them: new ones, each time that it is asked. */
+    const source = async () => {
+      if (fails) throw Object.assign(new Error("of the SDK"), { name: "CredentialsProviderError" })
+      return {
+        accessKeyId: `KEY${++asked}`,
+        secretAccessKey: "secret",
+        expiration: new Date(Date.now() + 3_600_000),
+      }
+    }
+    const using = async (credentials: object, use: (backend: Backend) => Promise<void>) => {
+      const client = new DynamoDBClient({ ...localSettings(proxy.port), ...credentials })
+      const backend = dynamodb(client, { table })
+      await backend.open()
+      await use(backend)
+      await backend.close()
+      client.destroy()
+    }
+    const expired = (times = 1) =>
+      proxy.inject({ kind: "respond", response: awsError("ExpiredTokenException"), times })
+
+    test("that AWS calls expired are renewed, and the call may be tried again; fixed ones are ACCESS_DENIED", async () => {
+      await using({ credentials: source }, async (backend) => {
+        expired(2)
+        const calls = [backend.get("key"), backend.put("key", { value: bytes, id: newId() })]
+        for (const call of calls) {
+          await expect(Promise.resolve(call)).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true })
+        }
+        const signatures: string[] = []
+        proxy.observe((request) => signatures.push(/Credential=(\w+)/.exec(request.toString())?.[1] ?? ""))
+        expect(await codeOf(() => backend.get("key"))).toBe("answered")
+        expect(signatures).toEqual([`KEY${asked}`])
+        expect(asked).toBeGreaterThan(1)
+      })
+      await using({}, async (backend) => {
+        expired()
+        expect(await codeOf(() => backend.get("key"))).toBe("ACCESS_DENIED")
+      })
+    })
+
+    test("that cannot be renewed are UNAVAILABLE, where there were some before", async () => {
+      await using({ credentials: source }, async (backend) => {
+        fails = true
+        expect(await codeOf(() => backend.get("key"))).toBe("ACCESS_DENIED")
+        fails = false
+        expect(await codeOf(() => backend.get("key"))).toBe("answered")
+        fails = true
+        expired()
+        expect(await codeOf(() => backend.get("key"))).toBe("UNAVAILABLE")
+      })
     })
   })
 
