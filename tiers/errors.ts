@@ -48,6 +48,8 @@ export interface KvErrorDetails {
   actual?: number | undefined
   /** Whether the queue of calls that wait for a request was full. */
   queueFull?: boolean | undefined
+  /** Time after which the service wants to be asked again, ms. */
+  retryAfterMs?: number | undefined
   /** The error of the SDK, unchanged. */
   cause?: unknown
 }
@@ -64,6 +66,8 @@ export class KvError extends Error {
   declare readonly actual?: number
   /** `true`: nothing was sent, because too many calls of the store already wait for the backend. */
   declare readonly queueFull?: true
+  /** Time after which the service wants to be asked again, ms; absent if it does not say. */
+  declare readonly retryAfterMs?: number
 
   constructor(code: KvErrorCode, message: string, details: KvErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -75,6 +79,7 @@ export class KvError extends Error {
     if (details.limit !== undefined) this.limit = details.limit
     if (details.actual !== undefined) this.actual = details.actual
     if (details.queueFull) this.queueFull = true
+    if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs
   }
 
   override get name(): string {

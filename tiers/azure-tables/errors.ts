@@ -1,6 +1,7 @@
 import { KvError, type KvErrorCode } from "../errors.ts"
 import { CorruptRow } from "../util/binary-row.ts"
 import { RequestTimedOut } from "../util/limited-request.ts"
+import { isCredentialError, mayComeBack, TOKEN_IS_OVER } from "./credentials.ts"
 
 export const KIND = "azure-tables"
 
@@ -11,6 +12,8 @@ export interface Request {
   readonly key?: string
   /** Whether the request may have changed something if it got no answer. */
   readonly effect: "read" | "write"
+  /** Whether the service has answered an earlier request of this backend. */
+  readonly wasAnswered?: boolean
 }
 
 /**
@@ -33,11 +36,18 @@ export function refusalOf(error: unknown): Refusal | undefined {
 }
 
 /** Maps the errors of the service, of the network and of the credential. */
-export function toKvError(error: unknown, { operation, key, effect }: Request): KvError {
+export function toKvError(error: unknown, request: Request): KvError {
   if (error instanceof KvError) return error
-  const { code, message } = reading(error, effect)
+  const { code, message } = reading(error, request)
   if (isRestError(error)) redact(error)
-  return new KvError(code, message, { operation, backend: KIND, key, cause: error })
+  const { operation, key } = request
+  return new KvError(code, message, {
+    operation,
+    backend: KIND,
+    key,
+    retryAfterMs: retryAfterMs(error),
+    cause: error,
+  })
 }
 
 /** The result of `decode`, whose `CorruptRow` becomes `CORRUPT_ENTRY`. */
@@ -54,13 +64,19 @@ interface Reading {
   message: string
 }
 
-function reading(error: unknown, effect: Request["effect"]): Reading {
+function reading(error: unknown, { effect, wasAnswered = false }: Request): Reading {
   if (error instanceof CorruptRow) return { code: "CORRUPT_ENTRY", message: error.message }
   if (error instanceof RequestTimedOut) {
     if (effect === "write" && !error.sent) return { code: "UNAVAILABLE", message: error.message }
     return unanswered(effect, "TIMEOUT", error.message)
   }
-  if (error instanceof Error && CREDENTIAL_ERRORS.has(error.name)) {
+  if (isCredentialError(error)) {
+    if (mayComeBack(error, wasAnswered)) {
+      return {
+        code: "UNAVAILABLE",
+        message: "the source of the Azure credentials gave none now; nothing was sent",
+      }
+    }
     return {
       code: "ACCESS_DENIED",
       message:
@@ -70,16 +86,14 @@ function reading(error: unknown, effect: Request["effect"]): Reading {
   }
   if (!isRestError(error)) return unanswered(effect, "UNAVAILABLE", "the request to Azure Tables failed")
   if (error.statusCode === undefined) return networkFailure(error, effect)
+  if (error.statusCode === 401 && TOKEN_IS_OVER.test(error.message)) {
+    return {
+      code: "UNAVAILABLE",
+      message: "the access token had expired when it arrived; the next one is new",
+    }
+  }
   return refusal(error.statusCode, serviceCode(error), effect)
 }
-
-/** The errors of `@azure/identity`, recognised by name, so that the package need not be installed. */
-const CREDENTIAL_ERRORS: ReadonlySet<string> = new Set([
-  "CredentialUnavailableError",
-  "AuthenticationError",
-  "AuthenticationRequiredError",
-  "AggregateAuthenticationError",
-])
 
 /** Codes of Node that mean that no connection was made, so that the request was not sent. */
 const NOT_CONNECTED =
@@ -145,6 +159,24 @@ interface RestErrorLike extends Error {
   details?: unknown
   request?: { url: string; body?: unknown; agent?: unknown; headers: { delete(name: string): void } }
   response?: { headers: { get(name: string): string | undefined } }
+}
+
+/**
+ * How long the service wants not to be asked, ms: from the headers that the SDK's own retries read, of the answers for which they read
+ * them. A date is compared with the date of the answer.
+ */
+function retryAfterMs(error: unknown): number | undefined {
+  if (!isRestError(error) || (error.statusCode !== 429 && error.statusCode !== 503)) return undefined
+  const header = (name: string) => error.response?.headers.get(name)
+  const text = header("retry-after")
+  const ms = header("retry-after-ms") ?? header("x-ms-retry-after-ms")
+  const found =
+    ms !== undefined
+      ? Number(ms)
+      : text === undefined || /^\d+$/.test(text)
+        ? Number(text) * 1_000
+        : Date.parse(text) - Date.parse(header("date") ?? "")
+  return found >= 0 ? found : undefined
 }
 
 /** Removes the value and the signature of the request from an error that becomes a `cause`, because loggers print it. */

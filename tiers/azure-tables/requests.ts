@@ -80,19 +80,24 @@ export function tableRequests(
   clientFor: (request: Request) => TableClient,
   { runtime, requestTimeoutMs, times }: TableRequestOptions,
 ): TableRequests {
+  let wasAnswered = false
+  const failure = (error: unknown, request: Request) => toKvError(error, { ...request, wasAnswered })
+
   /** The time and the options of a request. Its caller calls the SDK itself: no frame is between a method and the SDK. */
   function begin(limitMs = requestTimeoutMs, signal?: AbortSignal) {
     const limited = new LimitedRequest(runtime, limitMs, signal)
     const sent = times.moment()
-    const onResponse = (response: { headers: { get(name: string): string | undefined } }) =>
+    const onResponse = (response: { headers: { get(name: string): string | undefined } }) => {
+      wasAnswered = true
       times.answered(sent, response.headers.get("date"))
+    }
     return { limited, sent, options: { abortSignal: limited.cancel, onResponse } }
   }
 
   /** Throws the `KvError` of a request, unless its answer is one of the refusals. */
   function unless(refusals: readonly Refusal[], error: unknown, request: Request): undefined {
     const refusal = refusalOf(error)
-    if (refusal === undefined || !refusals.includes(refusal)) throw toKvError(error, request)
+    if (refusal === undefined || !refusals.includes(refusal)) throw failure(error, request)
   }
 
   return {
@@ -147,7 +152,7 @@ export function tableRequests(
         times.written(entity.rowKey, sent, written.etag)
         return written
       } catch (error) {
-        throw toKvError(error, request)
+        throw failure(error, request)
       }
     },
 
@@ -193,7 +198,7 @@ export function tableRequests(
         return done ? [] : value
       } catch (error) {
         signal?.throwIfAborted()
-        throw toKvError(error, request)
+        throw failure(error, request)
       }
     },
   }

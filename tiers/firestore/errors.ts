@@ -188,7 +188,7 @@ function lackedToken(error: unknown): boolean {
 }
 
 function isPassing(error: unknown): boolean {
-  return /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|socket hang up|status code 5\d\d/.test(
+  return /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|socket hang up|timed? ?out|status code (429|5\d\d)/i.test(
     detailsOf(error),
   )
 }

@@ -131,8 +131,9 @@ class PageQueries {
   async #beforeRetry(error: unknown, attempt: number): Promise<void> {
     const { runtime } = this.#scan
     const { backoffBaseMs, backoffMaxMs } = DEFAULTS
-    const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (attempt - 1))
     const isRetryable = error instanceof KvError && error.retryable
+    const askedMs = (isRetryable && error.retryAfterMs) || 0
+    const delayMs = askedMs + runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (attempt - 1))
     if (!isRetryable || this.#retriesLeft <= 0 || delayMs >= this.#leftMs()) throw error
     this.#retriesLeft--
     const wait = new Promise<void>((resolve) => void runtime.setTimer(resolve, delayMs))

@@ -64,6 +64,43 @@ await requireServer(
       },
     )
 
+    test.each([
+      ["retry-after: 2", { "retry-after": "2" }, 2_000],
+      ["x-ms-retry-after-ms: 300", { "x-ms-retry-after-ms": "300", "retry-after": "9" }, 300],
+      [
+        "a retry-after with a date",
+        { "retry-after": "Tue, 24 Nov 2026 10:00:05 GMT", date: "Tue, 24 Nov 2026 10:00:01 GMT" },
+        4_000,
+      ],
+      ["no such header", {}, undefined],
+      ["a retry-after that is no time", { "retry-after": "soon" }, undefined],
+    ])(
+      "a throttled call says when the service wants to be asked again: %s",
+      async (_, headers, retryAfterMs) => {
+        const type = { "content-type": "application/json;odata=minimalmetadata" }
+        const json = JSON.stringify({ "odata.error": { code: "ServerBusy", message: { value: "No." } } })
+        const response = httpResponse(503, { ...type, ...headers }, json)
+        proxy.inject({ kind: "respond", response, times: 2 })
+        for (const call of [() => backend.get(key), () => backend.put(key, write())]) {
+          const error = await Promise.resolve(call()).catch((error: unknown) => error)
+          expect(error).toMatchObject({ code: "THROTTLED" })
+          expect(Reflect.get(Object(error), "retryAfterMs")).toBe(retryAfterMs)
+        }
+      },
+    )
+
+    test("an access token that had expired when it arrived is UNAVAILABLE", async () => {
+      const type = { "content-type": "application/json;odata=minimalmetadata" }
+      const value =
+        "Server failed to authenticate the request. Lifetime validation failed. The token is expired."
+      const json = JSON.stringify({
+        "odata.error": { code: "InvalidAuthenticationInfo", message: { value } },
+      })
+      proxy.inject({ kind: "respond", response: httpResponse(401, type, json), times: 2 })
+      await expect(Promise.resolve(backend.get(key))).rejects.toMatchObject({ code: "UNAVAILABLE" })
+      await expect(backend.put(key, write())).rejects.toMatchObject({ code: "UNAVAILABLE" })
+    })
+
     test("the service answers null for a property that was asked for and that the row does not have", async () => {
       const etag = `W/"datetime'2021-06-09T01%3A17%3A34.17015Z'"`
       const row = { "odata.etag": etag, RowKey: key, Value: ENCODED, ExpiresAt: null, Version: null }

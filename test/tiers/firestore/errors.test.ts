@@ -253,6 +253,9 @@ describe("an error that the service did not send", () => {
     expect(failed("invalid_grant: account not found").code).toBe("ACCESS_DENIED")
     expect(failed("request to https://oauth2… failed, reason: connect ECONNREFUSED").code).toBe("UNAVAILABLE")
     expect(failed("Request failed with status code 503").code).toBe("UNAVAILABLE")
+    expect(failed("Request failed with status code 429").code).toBe("UNAVAILABLE")
+    expect(failed("network timeout at: http://metadata.google.internal").code).toBe("UNAVAILABLE")
+    expect(failed("Request failed with status code 403").code).toBe("ACCESS_DENIED")
   })
 
   test("before there was a connection leaves no doubt, unless an earlier attempt may have been sent", () => {

@@ -196,12 +196,13 @@ export class Call {
 
   /**
    * Waits for the next request, with full jitter: the wait is uniform up to a bound that doubles from request to request, so that callers
-   * that failed together do not try again together. Returns `false` if no attempt, no time or no budget is left. `free`: it is not
-   * taken from the budget.
+   * that failed together do not try again together. It begins after the time that the service asks for. Returns `false` if no attempt, no
+   * time or no budget is left. `free`: it is not taken from the budget.
    */
   async again(error: KvError, { keys = 1, free = false } = {}): Promise<boolean> {
     const { runtime, maxAttempts, backoffBaseMs, backoffMaxMs } = this.#policy
-    const delayMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempts - 1))
+    const backoffMs = runtime.random() * Math.min(backoffMaxMs, backoffBaseMs * 2 ** (this.attempts - 1))
+    const delayMs = (error.retryAfterMs ?? 0) + backoffMs
     if (this.attempts >= maxAttempts || delayMs >= this.#leftMs()) return false
     if (!free && !this.spend()) return false
     this.#retried(error, delayMs, keys)
@@ -234,6 +235,7 @@ export class Call {
     const { operation } = this.#kind
     return this.#error(error.code, `${operation} failed ${this.#effort()}; last: ${error.message}`, {
       key,
+      retryAfterMs: error.retryAfterMs,
       cause: error,
     })
   }

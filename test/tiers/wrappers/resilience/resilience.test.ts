@@ -99,6 +99,32 @@ const OPERATIONS = Object.keys(CALLS) as GatedOperation[]
 const READS: readonly GatedOperation[] = ["get", "getMany", "exists", "scan", "probe"]
 const BATCHED_WRITES: readonly GatedOperation[] = ["putMany", "deleteMany"]
 
+describe("the time after which the service wants to be asked again", () => {
+  test("passes before the next attempt, besides the jitter", async () => {
+    const { runtime, gate, retries, backend } = setUp({ backoffBaseMs: 100 })
+    runtime.random = () => 0.5
+    gate.script("get", { fail: error("THROTTLED", { retryAfterMs: 700 }) })
+    const call = backend.get("a")
+    await settle()
+    await runtime.advance(749)
+    expect(gate.calls).toHaveLength(1)
+    await runtime.advance(1)
+    expect(await call).toBeUndefined()
+    expect(retries.map(({ delayMs }) => delayMs)).toEqual([750])
+  })
+
+  test("ends the call at once if it is longer than what is left, and is told to the caller", async () => {
+    const { runtime, gate, backend } = setUp({ timeoutMs: 1_000 })
+    gate.always("get", { fail: error("THROTTLED", { retryAfterMs: 60_000 }) })
+    const started = runtime.monotonic()
+    expect(await failure(Promise.resolve(backend.get("a")))).toMatchObject({
+      code: "THROTTLED",
+      retryAfterMs: 60_000,
+    })
+    expect(runtime.monotonic()).toBe(started)
+  })
+})
+
 describe("the deadline", () => {
   test.each(OPERATIONS)("%s ends within it though the backend hangs", async (operation) => {
     const { runtime, gate, backend } = setUp({ timeoutMs: 1_000 })
