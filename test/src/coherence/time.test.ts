@@ -55,7 +55,7 @@ describe("expiry is exact to the millisecond", () => {
         expect(client.peekText("a")).toBeUndefined()
         expect(await client.getText("a")).toBeUndefined()
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 

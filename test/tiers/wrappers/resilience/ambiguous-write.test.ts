@@ -311,7 +311,7 @@ test("a write takes effect once, and what its caller is told is so, whatever bef
         endings[ending] = (endings[ending] ?? 0) + 1
       },
     ),
-    { numRuns: 1_500 },
+    { numRuns: 800 },
   )
   expect(Object.keys(endings).sort()).toEqual(["OUTCOME_UNKNOWN", "applied: false", "applied: true"])
 })

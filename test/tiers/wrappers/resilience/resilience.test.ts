@@ -214,11 +214,13 @@ describe("the deadline", () => {
     const gate = gatedBackend()
     const backend = resilient(gate)
     gate.hold("get")
-    void backend.get("a")
+    const reading = backend.get("a")
     gate.script("exists", { fail: THROTTLED })
-    void backend.exists("a")
+    const asking = backend.exists("a")
     await settle()
     expect(timers()).toBe(before)
+    gate.releaseAll()
+    await Promise.all([reading, asking])
 
     let live = 0
     const counted = resilient(gatedBackend(), {
