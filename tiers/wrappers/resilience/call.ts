@@ -36,6 +36,8 @@ export class Call {
   readonly #startedAt: number
   readonly #observed: ObservedCall | undefined
   #budgetIsSpent = false
+  /** The error of an attempt that was not sent, because its time was over in the queue. */
+  #refused: KvError | undefined
 
   constructor(policy: CallPolicy, kind: CallKind, subject: Subject, callers: Callers | undefined) {
     this.#policy = policy
@@ -86,10 +88,11 @@ export class Call {
     }
     const leftMs = this.#leftMs()
     if (leftMs > 0 && (await limiter.enter(runtime, leftMs))) return
-    throw this.#error(
+    this.#refused = this.#error(
       "TIMEOUT",
       `it waited ${Math.round(this.#limits.timeoutMs)} ms for other requests of this store to end, and was not sent`,
     )
+    throw this.#refused
   }
 
   /**
@@ -231,7 +234,8 @@ export class Call {
    */
   ending(error: KvError, inDoubt: boolean, key = this.#key): KvError {
     if (inDoubt || error.code === "OUTCOME_UNKNOWN") return this.unsettled(error.message, error, key)
-    if (!error.retryable || error.queueFull) return error
+    const wasNeverSent = this.attempts === 1 && error === this.#refused
+    if (!error.retryable || error.queueFull || wasNeverSent) return error
     const { operation } = this.#kind
     return this.#error(error.code, `${operation} failed ${this.#effort()}; last: ${error.message}`, {
       key,

@@ -325,7 +325,12 @@ describe("the limit of open requests", () => {
     watched(backend.get("a"))
     const put = watched(backend.put("b", write("1")))
     await runtime.advance(200)
-    expect(put.error).toMatchObject({ code: "TIMEOUT", message: expect.stringContaining("was not sent") })
+    expect(put.error).toMatchObject({
+      code: "TIMEOUT",
+      message: expect.stringMatching(/^it waited 200 ms .* was not sent$/),
+    })
+    // One error a call: a queue that runs out of time ends thousands of them at once.
+    expect(put.error).not.toHaveProperty("cause")
     gate.releaseAll()
     await runtime.advance(1_000)
     expect(gate.count("put")).toBe(0)
