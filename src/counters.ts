@@ -5,8 +5,10 @@
  *
  * The keys of {@link STATS} are paths in `stats()` and in a store of the report: `"l2.readErrors"`. {@link PATHS} lists all,
  * {@link pathsOf} those of one kind, {@link numberAt} reads the number under a path, and {@link record} makes an object
- * with a value for each. This module imports nothing, so that a page in a browser can import it.
+ * with a value for each. This module imports only types, so that a page in a browser can import it.
  */
+
+import type { ErrorStats } from "./failures.ts"
 
 /** A snapshot of one store in one process, since it was opened. Plain data. */
 export interface StoreStats {
@@ -23,7 +25,7 @@ export interface StoreStats {
     hits: number
     /** Reads of keys that L1 knew to be absent. */
     negativeHits: number
-    /** Reads that L1 could not answer. */
+    /** Reads that L1 could not answer, those of `peek` included. */
     misses: number
     /** Reads that bypassed L1, as the caller asked. */
     bypasses: number
@@ -65,9 +67,9 @@ export interface StoreStats {
     hits: number
     /** Keys that were not found in the backend. */
     misses: number
-    /** Keys that could not be read from the backend. */
+    /** Reads of a key that failed, those that waited for another read included. */
     readErrors: number
-    /** Reads that waited for a read under way instead of asking again. */
+    /** Reads that were answered by a read under way, so that they asked nothing. */
     coalesced: number
     /** Keys written or deleted. */
     writes: number
@@ -75,11 +77,15 @@ export interface StoreStats {
     refused: number
     /** Keys whose write or delete failed. */
     writeErrors: number
+    /** Requests that were sent again, or beside a slow one. */
+    retries: number
+    /** Requests that the service throttled, in whole or in part. */
+    throttles: number
     /** Bytes of the values read. */
     bytesRead: number
     /** Bytes of the values sent to be written. */
     bytesWritten: number
-    /** Time of reads: of each on a networked backend, of one in 16 on an embedded one. */
+    /** Time of reads, of `exists` and of failed ones too: of each on a networked backend, of one in 16 on an embedded one. */
     readLatency: LatencyStats
     /** Time of writes and deletes, key by key: each of a batch took the time of the batch. */
     writeLatency: LatencyStats
@@ -93,13 +99,17 @@ export interface StoreStats {
     misses: number
     /** Loads that failed. */
     errors: number
-    /** Callers that waited for a load under way. */
+    /** Callers that were answered by a load under way. */
     coalesced: number
     /** Loads begun in the background, before their entry expired. */
     refreshes: number
-    /** Time of loads. */
+    /** Time of loaders alone, without the write of what they returned; failed ones included. */
     latency: LatencyStats
   }
+  /** Operations that their signal ended. They are not among the errors. */
+  aborted: number
+  /** Operations that failed for their caller, and refreshes that failed, in the order of the first failure of each kind. */
+  errors: ErrorStats[]
   /** Reads, writes and loads under way. */
   inFlight: number
   /** Keys that L1 does not hold because an unanswered write may still take effect. */
@@ -138,6 +148,7 @@ export const LATENCY: Readonly<Record<keyof LatencyStats, (durations: Durations)
 }
 
 type TextPath = Paths<StoreStats, string>
+type ErrorsPath = Paths<StoreStats, readonly ErrorStats[]>
 type LatencyPath = Paths<StoreStats, LatencyStats>
 type NumberPath = Exclude<Paths<StoreStats, number | LatencyStats>, LatencyPath>
 
@@ -145,9 +156,11 @@ type NumberPath = Exclude<Paths<StoreStats, number | LatencyStats>, LatencyPath>
 export type Paths<Tree, Leaf> = {
   [Name in keyof Tree & string]: Tree[Name] extends Leaf
     ? Name
-    : Tree[Name] extends object
-      ? `${Name}.${Paths<Tree[Name], Leaf>}`
-      : never
+    : Tree[Name] extends readonly unknown[]
+      ? never
+      : Tree[Name] extends object
+        ? `${Name}.${Paths<Tree[Name], Leaf>}`
+        : never
 }[keyof Tree & string]
 
 /**
@@ -156,12 +169,12 @@ export type Paths<Tree, Leaf> = {
  */
 type Series = readonly [] | readonly [metric: string, attributes: Readonly<Record<string, string>>]
 
-/** Grows only. `field` is its name in the object that the tiers increment; what L1 counts by itself has none. */
+/** Grows only. `field` is its name in the object that the tiers increment; what is counted elsewhere has none. */
 function counter<const Field extends string, const Of extends Series>(field: Field, ...series: Of) {
   return { kind: "counter", field, series } as const
 }
 
-function l1Counter<const Of extends Series>(...series: Of) {
+function givenCounter<const Of extends Series>(...series: Of) {
   return { kind: "counter", series } as const
 }
 
@@ -179,27 +192,32 @@ function latency<const Field extends string>(field: Field) {
   return { kind: "latency", field } as const
 }
 
+/** Counts by kind of failure. */
+function failures() {
+  return { kind: "errors" } as const
+}
+
 export const STATS = {
   name: text(),
   "backend.kind": text(),
   "backend.target": text(),
 
-  "l1.hits": l1Counter("requests", { tier: "l1", result: "hit" }),
-  "l1.negativeHits": l1Counter("requests", { tier: "l1", result: "negative" }),
+  "l1.hits": givenCounter("requests", { tier: "l1", result: "hit" }),
+  "l1.negativeHits": givenCounter("requests", { tier: "l1", result: "negative" }),
   "l1.misses": counter("l1Misses", "requests", { tier: "l1", result: "miss" }),
   "l1.bypasses": counter("l1Bypasses", "requests", { tier: "l1", result: "bypass" }),
   "l1.hitRatio": level(),
-  "l1.fills": l1Counter(),
-  "l1.refusedFills": counter("refusedFills"),
-  "l1.evictions.entries": l1Counter("evictions", { evictionReason: "entries" }),
-  "l1.evictions.bytes": l1Counter("evictions", { evictionReason: "bytes" }),
-  "l1.evictions.oversize": l1Counter("evictions", { evictionReason: "oversize" }),
-  "l1.evictions.negatives": l1Counter("evictions", { evictionReason: "negatives" }),
-  "l1.expirations": l1Counter("evictions", { evictionReason: "expired" }),
-  "l1.invalidations": l1Counter("invalidations", {}),
-  "l1.entries": level("entries", { tier: "l1" }),
-  "l1.negatives": level(),
-  "l1.maxEntries": level("entriesLimit", { tier: "l1" }),
+  "l1.fills": givenCounter("fills", { outcome: "applied" }),
+  "l1.refusedFills": counter("refusedFills", "fills", { outcome: "refused" }),
+  "l1.evictions.entries": givenCounter("evictions", { evictionReason: "entries" }),
+  "l1.evictions.bytes": givenCounter("evictions", { evictionReason: "bytes" }),
+  "l1.evictions.oversize": givenCounter("evictions", { evictionReason: "oversize" }),
+  "l1.evictions.negatives": givenCounter("evictions", { evictionReason: "negatives" }),
+  "l1.expirations": givenCounter("evictions", { evictionReason: "expired" }),
+  "l1.invalidations": givenCounter("invalidations", {}),
+  "l1.entries": level("entryCount", { tier: "l1" }),
+  "l1.negatives": level("negativeCount", { tier: "l1" }),
+  "l1.maxEntries": level("entryLimit", { tier: "l1" }),
   "l1.bytes": level("memoryUsage", { tier: "l1" }),
   "l1.maxBytes": level("memoryLimit", { tier: "l1" }),
   "l1.latency": latency("l1Latency"),
@@ -208,9 +226,11 @@ export const STATS = {
   "l2.misses": counter("l2Misses", "requests", { tier: "l2", result: "miss" }),
   "l2.readErrors": counter("readErrors", "requests", { tier: "l2", result: "error" }),
   "l2.coalesced": counter("coalesced", "coalesced", { tier: "l2" }),
-  "l2.writes": counter("writes"),
-  "l2.refused": counter("refused"),
-  "l2.writeErrors": counter("writeErrors"),
+  "l2.writes": counter("writes", "writes", { outcome: "applied" }),
+  "l2.refused": counter("refused", "writes", { outcome: "refused" }),
+  "l2.writeErrors": counter("writeErrors", "writes", { outcome: "error" }),
+  "l2.retries": counter("retries", "retries", {}),
+  "l2.throttles": counter("throttles", "throttles", {}),
   "l2.bytesRead": counter("bytesRead", "io", { ioDirection: "read" }),
   "l2.bytesWritten": counter("bytesWritten", "io", { ioDirection: "write" }),
   "l2.readLatency": latency("readLatency"),
@@ -221,12 +241,15 @@ export const STATS = {
   "loader.misses": counter("loadMisses", "requests", { tier: "loader", result: "miss" }),
   "loader.errors": counter("loadErrors", "requests", { tier: "loader", result: "error" }),
   "loader.coalesced": counter("loadsCoalesced", "coalesced", { tier: "loader" }),
-  "loader.refreshes": counter("refreshes"),
+  "loader.refreshes": counter("refreshes", "refreshes", {}),
   "loader.latency": latency("loadLatency"),
 
+  aborted: givenCounter("aborted", {}),
+  errors: failures(),
   inFlight: level("inFlight", {}),
-  quarantined: level(),
+  quarantined: level("quarantined", {}),
 } satisfies Record<TextPath, { kind: "text" }> &
+  Record<ErrorsPath, { kind: "errors" }> &
   Record<LatencyPath, { kind: "latency" }> &
   Record<NumberPath, { kind: "counter" | "level" }>
 

@@ -7,7 +7,9 @@ import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
 import { parseUrl } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
-import { silent } from "./listener.ts"
+import { counting } from "./counting.ts"
+import type { Failures } from "./failures.ts"
+import { HitTimes } from "./hit-times.ts"
 import type { OpenStore } from "./open-store.ts"
 import { register, sharedStores } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
@@ -60,16 +62,14 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
   const { runtime, resilience, quarantineMs } = settings
   await backend.open()
-  const telemetry = await telemetryOf(name, backend, settings)
-  const listener = telemetry ?? silent
+  const counters = newCounters(() => runtime.now())
+  const telemetry = await telemetryOf(name, backend, settings, counters.failures)
+  const listener = telemetry ?? counting(counters.failures)
   const composed = backend.traits.inProcess
     ? backend
-    : await overNetwork(backend, { ...resilience, runtime, observer: telemetry?.calls })
-  const counters = newCounters()
-  const l1 = new L1(settings.l1, runtime, (ms) => {
-    counters.l1Latency.record(ms)
-    listener.sampled(ms)
-  })
+    : await overNetwork(backend, { ...resilience, runtime, counters, observer: telemetry?.calls })
+  const l1 = new L1(settings.l1, runtime, () => hitTimes.begin())
+  const hitTimes = new HitTimes(runtime, counters, listener, () => l1.lookUps)
   const tiers = new TwoTier({ l1, backend: composed, runtime, counters, listener, quarantineMs })
   const stats = () => snapshot(name, composed, l1, counters, tiers)
   const unregister = register({ stats })
@@ -95,8 +95,9 @@ async function telemetryOf(
   name: string,
   backend: Backend,
   { telemetry, runtime }: KvSettings,
+  failures: Failures,
 ): Promise<Telemetry | undefined> {
   if (telemetry === false) return undefined
   const { Telemetry } = await import("../telemetry/store-telemetry.ts")
-  return new Telemetry(name, backend, runtime, telemetry)
+  return new Telemetry(name, backend, runtime, failures, telemetry)
 }

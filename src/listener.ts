@@ -16,7 +16,7 @@ export type OperationName =
 export interface Outcome {
   /** The tier that answered last. */
   tier: "l1" | "l2" | "loader"
-  /** Of a read. `bypass`: the caller bypassed L1; then `hit` says whether an entry was found. */
+  /** Of a read: what that tier answered. `bypass`: the caller bypassed L1; then `hit` says whether an entry was found. */
   result?: "hit" | "stale" | "negative" | "miss" | "bypass"
   /** Of a read: whether L1 or L2 held the value. */
   hit?: boolean
@@ -59,19 +59,22 @@ export interface BegunOperation {
  * changes a value that is passed through it.
  */
 export interface Listener {
-  /** `undefined` while no consumer is registered, so that a hit then costs one read of this field. */
-  readonly onHit: HitListener | undefined
+  /** `undefined` while no consumer is registered, so that a hit then costs one read of this field. {@link HitTimes} replaces it for one hit in 256. */
+  onHit: HitListener | undefined
+  /** Is called for a hit of `peek`; set only by {@link HitTimes}. */
+  onPeek: (() => void) | undefined
   /**
    * Begins an operation that L1 cannot answer. {@link Listener.operation} does the same around a callback; the read of one key, the
-   * most frequent operation, uses this method, which adds no stack frame.
+   * most frequent operation, uses this method, which adds no stack frame. `signal` is that of the caller.
    */
-  begin(name: OperationName, key: string | undefined): BegunOperation
+  begin(name: OperationName, key: string | undefined, signal: AbortSignal | undefined): BegunOperation
   /** Runs an operation that L1 cannot answer, in the context of its span. */
   operation<T>(
     name: OperationName,
     key: string | undefined,
     run: (caller: Caller) => MaybePromise<T>,
     describe: (value: T) => Outcome,
+    signal: AbortSignal | undefined,
   ): MaybePromise<T>
   /** Runs a load, in the context of its span. A load in the background is not part of an operation. */
   load<T>(
@@ -82,18 +85,13 @@ export interface Listener {
   ): Promise<T>
   /** `caller` joins the read or the load that `other` started. */
   joined(caller: Caller, other: Caller): void
-  /** Receives the duration of one L1 hit in 256, ms. */
-  sampled(ms: number): void
+  /** A loader has ended, after `ms`. */
+  loaded(ms: number, end: LoaderEnd): void
+  /** Receives the duration of one L1 hit in 256, from its look-up to its answer, ms. */
+  sampled(ms: number, operation: HitOperation): void
 }
 
-const UNHEARD: BegunOperation = { caller: undefined, ends: (answer) => answer }
+/** What a loader brought: a value, nothing, or an error. */
+export type LoaderEnd = { result: "hit" | "miss" } | { error: unknown }
 
-/** The listener that does nothing. */
-export const silent: Listener = {
-  onHit: undefined,
-  begin: () => UNHEARD,
-  operation: (_name, _key, run) => run(undefined),
-  load: (_key, _background, run) => run(undefined),
-  joined() {},
-  sampled() {},
-}
+export type HitOperation = OperationName | "peek"

@@ -15,6 +15,7 @@ import {
   type StoreStats,
   valueAt,
 } from "./counters.ts"
+import { type ErrorStats, Failures } from "./failures.ts"
 
 const LONGEST_NS = 600e9
 
@@ -43,15 +44,18 @@ type GivenPath = {
 }[StatPath]
 
 /** The counters that the tiers increment. Plain fields; `stats()` and the metrics read them on demand. */
-export type Counters = Record<CounterField, number> & Readonly<Record<LatencyField, Latency>>
+export type Counters = Record<CounterField, number> &
+  Readonly<Record<LatencyField, Latency>> & { readonly failures: Failures }
 
-export function newCounters(): Counters {
+/** @param now wall clock, Unix ms */
+export function newCounters(now = () => Date.now()): Counters {
   const fields = pathsOf("counter").flatMap((path) => {
     const stat = STATS[path]
     return "field" in stat ? [stat.field] : []
   })
   const latencies = pathsOf("latency").map((path) => STATS[path].field)
-  return { ...record(fields, () => 0), ...record(latencies, () => new Latency()) }
+  const failures = new Failures(now)
+  return { ...record(fields, () => 0), ...record(latencies, () => new Latency()), failures }
 }
 
 export function snapshot(
@@ -76,15 +80,19 @@ export function snapshot(
       bytes: l1.bytes,
       maxBytes: l1.settings.maxBytes,
     },
+    aborted: counters.failures.aborted,
+    errors: counters.failures.list(),
     inFlight,
     quarantined,
   }
   return assemble((path) => {
-    if (isGiven(path)) return valueAt(given, path satisfies Paths<typeof given, number | string>)
+    if (isGiven(path)) return valueAt(given, path satisfies GivenPaths<typeof given>)
     const stat = STATS[path]
     return stat.kind === "counter" ? counters[stat.field] : counters[stat.field].snapshot()
   })
 }
+
+type GivenPaths<Given> = Paths<Given, number | string | readonly ErrorStats[]>
 
 function isGiven(path: StatPath): path is GivenPath {
   return !("field" in STATS[path])

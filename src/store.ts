@@ -135,19 +135,25 @@ export class Store implements Kv {
   peek(key: string): Uint8Array | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peek", key)
-    return this.#l1.copyBytesAt(slot)
+    const answer = this.#l1.copyBytesAt(slot)
+    this.#listener.onPeek?.()
+    return answer
   }
 
   peekText(key: string): string | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekText", key)
-    return this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "peekText", key)
+    const answer = this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "peekText", key)
+    this.#listener.onPeek?.()
+    return answer
   }
 
   peekJson<T = unknown>(key: string): T | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekJson", key)
-    return (this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "peekJson", key)) as T
+    const answer = this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "peekJson", key)
+    this.#listener.onPeek?.()
+    return answer as T
   }
 
   async exists(key: string, options?: ReadOptions): Promise<boolean> {
@@ -166,7 +172,7 @@ export class Store implements Kv {
     }
     const ask = (caller: Caller) =>
       abortable(this.#tiers.direct.exists(key, !strong, caller), options?.signal)
-    return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists)
+    return this.#listener.operation("exists", key, ask, strong ? ofStrongExists : ofExists, options?.signal)
   }
 
   async set(key: string, value: KvValue, options?: PutOptions): Promise<boolean> {
@@ -253,7 +259,7 @@ export class Store implements Kv {
         return undefined
       }
     }
-    const operation = this.#listener.begin("get", key)
+    const operation = this.#listener.begin("get", key, options?.signal)
     const { caller } = operation
     const read = strong ? this.#tiers.direct.readStrong(key, caller) : this.#tiers.read(key, true, caller)
     const answer = read instanceof Promise ? abortable(read, options?.signal) : read
@@ -274,10 +280,11 @@ export class Store implements Kv {
     return this.#hit(name, key, slot, form)
   }
 
-  /** The answer of a `peek` that found nothing. Throws if the call is not legal. */
+  /** Counts a `peek` that found nothing, as other reads are. Throws if the call is not legal. */
   #notHeld(operation: string, key: string): undefined {
     this.#checkOpen(operation)
     checkKey(key, operation)
+    this.#tiers.lookUpAbsent(key)
   }
 
   #check(operation: string, key: string, options: CallOptions | undefined, checks: Checks): void {

@@ -1,4 +1,5 @@
-import type { OperationName } from "../src/listener.ts"
+import type { FailedOperation } from "../src/failures.ts"
+import type { HitOperation } from "../src/listener.ts"
 
 /** The instrumentation scope of every span and metric. */
 export const SCOPE = "tiered-kv"
@@ -9,9 +10,9 @@ export const ATTRIBUTE = {
   name: "cache.name",
   /** Tier that answered: `l1`, `l2`, `loader`. */
   tier: "cache.tier",
-  /** `get`, `get_many`, `exists`, `get_or_set`, `set`, `set_many`, `delete`, `delete_many`, `scan`; of loads also `load`, `refresh`. */
+  /** `get`, `get_many`, `exists`, `get_or_set`, `set`, `set_many`, `delete`, `delete_many`, `scan`; of loads also `load`, `refresh`; of L1 hits also `peek`. */
   operation: "cache.operation",
-  /** `hit`, `stale`, `negative` (known to be absent), `miss`, `bypass` (the caller bypassed L1), `error`. */
+  /** `hit`, `stale`, `negative` (known to be absent), `miss`, `bypass` (the caller bypassed L1), `error`, `aborted` (by the caller's signal). */
   result: "cache.result",
   /** Whether a tier held the value. */
   hit: "cache.hit",
@@ -35,6 +36,8 @@ export const ATTRIBUTE = {
   l1Hits: "tiered_kv.l1.hits",
   /** Why L1 removed an entry: `entries`, `bytes`, `oversize`, `negatives`, `expired`. */
   evictionReason: "tiered_kv.eviction.reason",
+  /** What became of a write or a fill: `applied`, `refused`, `error`. */
+  outcome: "tiered_kv.outcome",
   /** `read`, `write`. */
   ioDirection: "tiered_kv.io.direction",
   /** What the service bills: `read`, `write`, `delete`. */
@@ -61,7 +64,9 @@ export const OPERATION = {
   delete: "delete",
   deleteMany: "delete_many",
   scan: "scan",
-} satisfies Record<OperationName, string>
+  peek: "peek",
+  refresh: "refresh",
+} satisfies Record<FailedOperation | HitOperation, string>
 
 export interface Metric {
   readonly name: string
@@ -81,7 +86,13 @@ export const COUNTERS = {
   coalesced: {
     name: "tiered_kv.coalesced",
     unit: "{request}",
-    description: "Reads that waited for a read or a load under way instead of asking again",
+    description: "Reads that a read or a load under way answered, so that they asked nothing",
+  },
+  fills: {
+    name: "tiered_kv.fills",
+    unit: "{entry}",
+    description:
+      "Values read from the backend, by whether L1 took them: refused if a write or an invalidation came between",
   },
   evictions: {
     name: "tiered_kv.evictions",
@@ -97,7 +108,32 @@ export const COUNTERS = {
     name: "tiered_kv.errors",
     unit: "{error}",
     description: "Operations that failed for their caller, and refreshes that failed, by type",
-    attributes: [ATTRIBUTE.operation, ATTRIBUTE.errorType],
+    attributes: [ATTRIBUTE.operation, ATTRIBUTE.tier, ATTRIBUTE.errorType],
+  },
+  aborted: {
+    name: "tiered_kv.aborts",
+    unit: "{operation}",
+    description: "Operations that their caller's signal ended. They are not among the errors",
+  },
+  writes: {
+    name: "tiered_kv.writes",
+    unit: "{entry}",
+    description: "Keys written or deleted, by outcome: refused if the condition did not hold",
+  },
+  retries: {
+    name: "tiered_kv.retries",
+    unit: "{request}",
+    description: "Requests to the backend that were sent again, or beside a slow one",
+  },
+  throttles: {
+    name: "tiered_kv.throttles",
+    unit: "{request}",
+    description: "Requests that the service throttled, in whole or in part",
+  },
+  refreshes: {
+    name: "tiered_kv.refreshes",
+    unit: "{load}",
+    description: "Loads begun in the background, before their entry expired",
   },
   io: {
     name: "tiered_kv.io",
@@ -113,12 +149,17 @@ export const COUNTERS = {
 
 /** Metrics that go up and down, read at each collection. */
 export const LEVELS = {
-  entries: {
-    name: "tiered_kv.entries",
+  entryCount: {
+    name: "tiered_kv.entry.count",
     unit: "{entry}",
     description: "Entries in L1, absent keys not counted",
   },
-  entriesLimit: { name: "tiered_kv.entries.limit", unit: "{entry}", description: "Entries that L1 may hold" },
+  entryLimit: { name: "tiered_kv.entry.limit", unit: "{entry}", description: "Entries that L1 may hold" },
+  negativeCount: {
+    name: "tiered_kv.negative_entry.count",
+    unit: "{entry}",
+    description: "Absent keys in L1",
+  },
   memoryUsage: {
     name: "tiered_kv.memory.usage",
     unit: "By",
@@ -130,7 +171,17 @@ export const LEVELS = {
     unit: "{operation}",
     description: "Reads, writes and loads under way",
   },
+  quarantined: {
+    name: "tiered_kv.quarantine.count",
+    unit: "{entry}",
+    description: "Keys that L1 does not hold because an unanswered write may still take effect",
+  },
 } satisfies Record<string, Metric>
+
+/** They begin at 0.1 ms. Those that are advised for databases begin at 1 ms, too coarse for a cache. */
+const DURATIONS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+]
 
 /** Durations, recorded as they end, s. */
 export const HISTOGRAMS = {
@@ -139,14 +190,20 @@ export const HISTOGRAMS = {
     unit: "s",
     description: "Operations that L1 could not answer, and refreshes in the background",
     attributes: [ATTRIBUTE.operation, ATTRIBUTE.tier, ATTRIBUTE.result, ATTRIBUTE.errorType],
-    boundaries: [
-      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-    ],
+    boundaries: DURATIONS,
+  },
+  loader: {
+    name: "tiered_kv.loader.duration",
+    unit: "s",
+    description: "Loaders alone, without the write of what they returned",
+    attributes: [ATTRIBUTE.result, ATTRIBUTE.errorType],
+    boundaries: DURATIONS,
   },
   l1: {
     name: "tiered_kv.l1.operation.duration",
     unit: "s",
-    description: "One L1 hit in 256, and of many between two collections the last 1,024",
+    description:
+      "One L1 hit in 256, from its look-up to its answer, and of many between two collections the last 1,024",
     attributes: [ATTRIBUTE.operation],
     boundaries: [1e-7, 2.5e-7, 5e-7, 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 1e-4, 1e-3],
   },

@@ -12,8 +12,8 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api"
+import { errorType, isKvError } from "../src/failures.ts"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
-import { errorType, isKvError } from "./error-type.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
@@ -187,6 +187,11 @@ export interface SpanStart {
 export function end({ span }: Spanned, attributes?: Attributes): void {
   if (attributes !== undefined && span.isRecording()) span.setAttributes(attributes)
   span.end()
+}
+
+/** Ends a span whose caller aborted the operation, which is no error. */
+export function endAborted(started: Spanned, error: unknown): void {
+  end(started, { [ATTRIBUTE.result]: "aborted", [ATTRIBUTE.errorType]: errorType(error) })
 }
 
 /** Ends a span whose caller gets an error. The message of a loader's error may hold private data, so only a `KvError`'s message is recorded. */

@@ -1,22 +1,33 @@
 import { createRequire } from "node:module"
 import type { StoreStats } from "../src/counters.ts"
-import type { Caller, HitListener, Listener, OperationName, Outcome } from "../src/listener.ts"
+import { counting } from "../src/counting.ts"
+import type { FailedOperation, Failures } from "../src/failures.ts"
+import type {
+  BegunOperation,
+  Caller,
+  HitListener,
+  HitOperation,
+  Listener,
+  LoaderEnd,
+  OperationName,
+  Outcome,
+} from "../src/listener.ts"
 import type { Backend, MaybePromise } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import { BackendCalls } from "./calls.ts"
 import { capacityOf } from "./capacity.ts"
-import { isKvError } from "./error-type.ts"
 import { StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE, OPERATION } from "./names.ts"
 import { Observation } from "./observation.ts"
 import type { TelemetryOptions } from "./options.ts"
 import { Registration } from "./providers.ts"
 import { safely } from "./safely.ts"
-import { end, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
+import { end, endAborted, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
 /** The telemetry of one store: receives its events, and reports them to OpenTelemetry if an SDK is registered. */
 export class Telemetry implements Listener {
   onHit: HitListener | undefined = undefined
+  onPeek: (() => void) | undefined = undefined
   readonly calls: BackendCalls
   readonly #runtime: Runtime
   readonly #spans: Spans | undefined
@@ -24,14 +35,23 @@ export class Telemetry implements Listener {
   readonly #registration = new Registration()
   /** Whether an SDK traces or collects metrics. */
   #heard = false
-  /** The observation of each operation while no SDK traces or collects. */
-  readonly #unheard = new Map<string, Observation>()
+  readonly #failures: Failures
+  /** What listens while no SDK traces or collects. */
+  readonly #unheard: Listener
 
-  constructor(store: string, backend: Backend, runtime: Runtime, options: TelemetryOptions) {
+  constructor(
+    store: string,
+    backend: Backend,
+    runtime: Runtime,
+    failures: Failures,
+    options: TelemetryOptions,
+  ) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
     const version = packageVersion()
     const capacity = metrics ? capacityOf(backend.traits.tariff) : undefined
     this.#runtime = runtime
+    this.#failures = failures
+    this.#unheard = counting(failures)
     this.#spans = spans === false ? undefined : new Spans(store, spans, tracerProvider, version)
     this.#metrics = metrics ? new StoreMetrics(store, meterProvider, version, capacity) : undefined
     this.calls = new BackendCalls(backend.traits, this.#spans, this.#metrics, runtime, capacity)
@@ -47,13 +67,9 @@ export class Telemetry implements Listener {
     this.#metrics?.close()
   }
 
-  begin(name: OperationName, key: string | undefined): Observation {
+  begin(name: OperationName, key: string | undefined, signal: AbortSignal | undefined): BegunOperation {
     this.#sync()
-    const operation = OPERATION[name]
-    const loads = name === "getOrSet"
-    return this.#heard
-      ? this.#observe(operation, loads, this.#spans?.operation(name, key))
-      : this.#uncollected(operation)
+    return this.#heard ? this.#started(name, key, signal) : this.#unheard.begin(name, key, signal)
   }
 
   operation<T>(
@@ -61,8 +77,11 @@ export class Telemetry implements Listener {
     key: string | undefined,
     run: (caller: Caller) => MaybePromise<T>,
     describe: (value: T) => Outcome,
+    signal: AbortSignal | undefined,
   ): MaybePromise<T> {
-    return this.begin(name, key).run(run, describe)
+    this.#sync()
+    if (!this.#heard) return this.#unheard.operation(name, key, run, describe, signal)
+    return this.#started(name, key, signal).run(run, describe)
   }
 
   async load<T>(
@@ -72,7 +91,7 @@ export class Telemetry implements Listener {
     describe: (value: T) => Outcome,
   ): Promise<T> {
     this.#sync()
-    if (background) return this.#observe("refresh", true, this.#spans?.refresh(key)).run(run, describe)
+    if (background) return this.#observe("refresh", this.#spans?.refresh(key), undefined).run(run, describe)
     const started = this.#spans?.load(key)
     if (started === undefined) return run(this.#spans?.capture())
     // The operations that wait for the load record its time and its failure in their metrics.
@@ -83,12 +102,16 @@ export class Telemetry implements Listener {
     return new Observation(started.context, started.context, ends).run(run, describe)
   }
 
+  loaded(ms: number, end: LoaderEnd): void {
+    this.#metrics?.recordLoader(ms, end)
+  }
+
   joined(caller: Caller, other: Caller): void {
     if (caller !== undefined && other !== undefined) safely(() => waitFor(caller, other))
   }
 
-  sampled(ms: number): void {
-    this.#metrics?.sample(ms)
+  sampled(ms: number, operation: HitOperation): void {
+    this.#metrics?.sample(ms, operation)
     this.#sync()
   }
 
@@ -101,9 +124,18 @@ export class Telemetry implements Listener {
     this.#heard = this.#spans?.tracer !== undefined || this.#metrics?.instruments !== undefined
   }
 
+  #started(name: OperationName, key: string | undefined, signal: AbortSignal | undefined): Observation {
+    return this.#observe(name, this.#spans?.operation(name, key), signal)
+  }
+
   /** Records the time, the outcome and the span of an operation. */
-  #observe(operation: string, loads: boolean, started: Spanned | undefined): Observation {
+  #observe(
+    name: FailedOperation,
+    started: Spanned | undefined,
+    signal: AbortSignal | undefined,
+  ): Observation {
     const metrics = this.#metrics
+    const operation = OPERATION[name]
     const startedAt = metrics?.instruments === undefined ? undefined : this.#runtime.monotonic()
     const elapsed = () => (startedAt === undefined ? undefined : this.#runtime.monotonic() - startedAt)
     return new Observation(started?.context ?? this.#spans?.capture(), started?.context, {
@@ -111,23 +143,19 @@ export class Telemetry implements Listener {
         metrics?.recordOperation(elapsed(), operation, outcome)
         if (started !== undefined) end(started, outcomeAttributes(outcome))
       },
-      failed(error) {
-        const tier = loads && !isKvError(error) ? "loader" : "l2"
-        metrics?.recordFailure(elapsed(), operation, tier, error)
+      failed: (error) => {
+        const failure = this.#failures.add(name, error, signal)
+        if (failure === undefined) {
+          metrics?.recordOperation(elapsed(), operation, { tier: "l2", result: "aborted" })
+          if (started !== undefined) endAborted(started, error)
+          return
+        }
+        const { tier, type } = failure
+        metrics?.recordFailure(elapsed(), operation, tier, type)
         if (started !== undefined)
           endFailed(started, error, { [ATTRIBUTE.tier]: tier, [ATTRIBUTE.result]: "error" })
       },
     })
-  }
-
-  /** Counts only errors. They are counted even while no SDK collects metrics. */
-  #uncollected(operation: string): Observation {
-    const known = this.#unheard.get(operation)
-    if (known !== undefined) return known
-    const failed = (error: unknown) => void this.#metrics?.countError(operation, error)
-    const observation = new Observation(undefined, undefined, { done() {}, failed })
-    this.#unheard.set(operation, observation)
-    return observation
   }
 }
 

@@ -19,9 +19,18 @@ const CONTRACTS = ["backend", "binding", "errors", "limits", "provisioning", "ru
 )
 
 /** What the algorithm, the operations and the store may all import. */
-const CORE = ["api", "counters", "listener", "open-store", "open-stores", "options", "stats"].map(
-  (name) => `src/${name}.ts`,
-)
+const CORE = [
+  "api",
+  "counters",
+  "counting",
+  "failures",
+  "hit-times",
+  "listener",
+  "open-store",
+  "open-stores",
+  "options",
+  "stats",
+].map((name) => `src/${name}.ts`)
 
 const ROOMS: readonly Room[] = [
   { files: CONTRACTS, values: CONTRACTS },
@@ -117,6 +126,8 @@ const ROOMS: readonly Room[] = [
       "@opentelemetry/api",
       "src/open-stores.ts",
       "src/counters.ts",
+      "src/counting.ts",
+      "src/failures.ts",
       "tiers/errors.ts",
       "tiers/runtime.ts",
     ],

@@ -44,14 +44,16 @@ export class BackendReads {
   }
 
   /** Asks the backend whether `key` has a live row. */
-  async askWhether(key: string): Promise<boolean> {
+  async askWhether(key: string, caller: Caller): Promise<boolean> {
+    const startedAt = this.start()
     try {
-      const there = await this.#backend.exists(key)
+      const there = await this.#backend.exists(key, caller === undefined ? undefined : { callers: [caller] })
       if (there) this.#counters.l2Hits++
       else this.#counters.l2Misses++
+      this.#time(startedAt)
       return there
     } catch (error) {
-      this.failed()
+      this.failed(startedAt)
       throw error
     }
   }
@@ -63,12 +65,18 @@ export class BackendReads {
       this.#counters.l2Hits++
       this.#counters.bytesRead += stored.value.length
     }
-    if (startedAt !== UNTIMED) this.#counters.readLatency.record(this.#runtime.monotonic() - startedAt)
+    this.#time(startedAt)
     return this.toEntry(stored)
   }
 
-  failed(): void {
-    this.#counters.readErrors++
+  /** Counts a read that failed. An outage shows in the times of reads, too, because a backend that hangs fails by its limit. */
+  failed(startedAt: number, callers = 1): void {
+    this.#counters.readErrors += callers
+    this.#time(startedAt)
+  }
+
+  #time(startedAt: number): void {
+    if (startedAt !== UNTIMED) this.#counters.readLatency.record(this.#runtime.monotonic() - startedAt)
   }
 
   /** The entry of a row, or `undefined` if the row has expired. Copies the bytes. */

@@ -53,7 +53,7 @@ export class DirectReads {
       this.shown(key, entry)
       return entry
     } catch (error) {
-      reads.failed()
+      reads.failed(startedAt)
       throw error
     } finally {
       inFlight.end()
@@ -70,7 +70,7 @@ export class DirectReads {
     if (!cached) counters.l1Bypasses++
     inFlight.begin()
     try {
-      const there = await reads.askWhether(key)
+      const there = await reads.askWhether(key, caller)
       this.#supersede(key, there ? (l1.versionOf(key) ?? UNKNOWN) : null)
       return there
     } finally {

@@ -8,6 +8,8 @@ export interface Flight {
   readonly askedAt: number
   /** Whether the entry enters L1, unless the flight is dirty. */
   fill: boolean
+  /** Reads that wait for it, beside the one that began it. */
+  joined: number
   /** Since this read began, the key was written or invalidated, or another read returned it. The entry may be older than that. */
   dirty: boolean
   readonly caller: Caller

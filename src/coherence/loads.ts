@@ -4,7 +4,8 @@ import { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { Loader } from "../api.ts"
-import type { Caller, Listener, Outcome } from "../listener.ts"
+import { blameLoader } from "../failures.ts"
+import type { Caller, Listener, LoaderEnd, Outcome } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import type { InFlight } from "./in-flight.ts"
 import { type ChainedLoad, callingLoad, runInChain, waitsFor } from "./load-chains.ts"
@@ -80,12 +81,13 @@ export class Loads {
       const load = underWay ?? this.#start(request, false, calling)
       if (underWay !== undefined) {
         if (calling !== undefined && waitsFor(load, calling)) throw waitsForItself(request.key)
-        counters.loadsCoalesced++
         listener.joined(caller, underWay.caller)
       }
       const { aborted } = load.signal
       const loaded = await this.#wait(load, calling, signal)
-      if (loaded !== undefined || !aborted || this.#closing) return loaded
+      if (loaded === undefined && aborted && !this.#closing) continue
+      if (underWay !== undefined) counters.loadsCoalesced++
+      return loaded
     }
   }
 
@@ -207,7 +209,7 @@ export class Loads {
     const value = await runInChain(load, () => this.#callLoader(request, load.signal))
     const abandoned = load.waiters === 0 && !load.background
     if (value === undefined || abandoned) return undefined
-    const write = request.encode(value)
+    const write = encoded(request, value)
     return (await this.#store(request, write, load, caller)) ?? new L1Entry(write.value, "", write.expiresAt)
   }
 
@@ -228,25 +230,46 @@ export class Loads {
   }
 
   async #callLoader({ key, loader }: LoadRequest, signal: AbortSignal): Promise<unknown> {
-    const { counters, runtime } = this.#options
+    const { counters, listener, runtime } = this.#options
     const startedAt = runtime.monotonic()
+    const ended = (end: LoaderEnd) => {
+      const ms = runtime.monotonic() - startedAt
+      counters.loadLatency.record(ms)
+      listener.loaded(ms, end)
+    }
     counters.loads++
     try {
       const value = await loader({ key, signal })
       if (value === undefined) counters.loadMisses++
       else counters.loadHits++
+      ended({ result: value === undefined ? "miss" : "hit" })
       return value
     } catch (error) {
       counters.loadErrors++
+      ended({ error })
+      blameLoader(error)
       throw error
-    } finally {
-      counters.loadLatency.record(runtime.monotonic() - startedAt)
     }
   }
 }
 
+/** The write of a loaded value. An error is the loader's, whose value does not fit. */
+function encoded({ encode }: LoadRequest, value: unknown): ReturnType<LoadRequest["encode"]> {
+  try {
+    return encode(value)
+  } catch (error) {
+    blameLoader(error)
+    throw error
+  }
+}
+
 export function ofLoad(entry: L1Entry | undefined): Outcome {
-  return { tier: "loader", result: "miss", hit: false, size: entry?.bytes.length }
+  return {
+    tier: "loader",
+    result: entry === undefined ? "miss" : "hit",
+    hit: false,
+    size: entry?.bytes.length,
+  }
 }
 
 function stop(load: Load): void {

@@ -128,7 +128,7 @@ export class TwoTier {
   }
 
   #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
-    this.#counters.coalesced++
+    flight.joined++
     this.#listener.joined(caller, flight.caller)
     flight.fill ||= fill
     return flight.promise
@@ -145,7 +145,7 @@ export class TwoTier {
     this.#inFlight.begin()
     // The time to live in L1 starts with the request: the value may have been replaced right after the backend read it.
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
-    const flight: Flight = { askedAt, fill, dirty: false, caller, promise: PENDING }
+    const flight: Flight = { askedAt, fill, joined: 0, dirty: false, caller, promise: PENDING }
     const land = () => {
       this.#inFlight.end()
       this.#flights.end(key, flight)
@@ -153,6 +153,7 @@ export class TwoTier {
     flight.promise = answer.then(
       (stored) => {
         land()
+        this.#counters.coalesced += flight.joined
         const entry = this.#reads.arrived(stored, startedAt)
         if (flight.dirty) {
           if (flight.fill) this.#counters.refusedFills++
@@ -166,7 +167,7 @@ export class TwoTier {
       },
       (error: unknown) => {
         land()
-        this.#reads.failed()
+        this.#reads.failed(startedAt, 1 + flight.joined)
         throw error
       },
     )
@@ -203,10 +204,15 @@ export class TwoTier {
 
   /** Drops everything from L1, and keeps reads under way from filling it. */
   invalidateAll(): void {
+    this.#letGo()
+    this.#l1.clear()
+  }
+
+  /** Keeps everything under way from filling L1. */
+  #letGo(): void {
     this.#flights.dirtyAll()
     this.#pageFills.dirtyAll()
     this.#loads.dirtyAll()
-    this.#l1.clear()
   }
 
   #dirty(key: string, own?: Load): void {
@@ -234,7 +240,7 @@ export class TwoTier {
     this.#loads.close()
     await this.#inFlight.idle(CLOSE_TIMEOUT_MS)
     this.#loads.giveUp()
-    this.invalidateAll()
+    this.#letGo()
     this.#barriers.close()
     this.#inFlight.close()
     this.#l1.close()

@@ -102,7 +102,7 @@ export async function getOrSet(
       entryOrLoaded(store, load, await abortable(read, signal), options, caller),
     )
   }
-  const { entry } = await listener.operation(OPERATION, key, answer, ofResult)
+  const { entry } = await listener.operation(OPERATION, key, answer, ofResult, signal)
   return entry && codec.form.of(l1, entry, OPERATION, key)
 }
 

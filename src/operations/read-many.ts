@@ -43,12 +43,13 @@ export async function readMany<T>(
       strong ? tiers.direct.readStrong(key, caller) : tiers.read(key, fill, caller)
     return abortable(readEach(unheld, read), options?.signal)
   }
-  const entries = await listener.operation("getMany", undefined, readAll, (entries): Outcome => {
+  const describe = (entries: Map<string, L1Entry>): Outcome => {
     const found = held + entries.size
     const hit = found === distinct.size
     const keys = { l1: held, l2: entries.size, absent: distinct.size - found }
     return { tier: "l2", result: strong ? "bypass" : hit ? "hit" : "miss", hit, keys }
-  })
+  }
+  const entries = await listener.operation("getMany", undefined, readAll, describe, options?.signal)
   for (const [key, entry] of entries) present.set(key, form.of(l1, entry, operation, key))
   return present
 }

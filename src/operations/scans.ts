@@ -1,6 +1,8 @@
+import type { ScanPage } from "../../tiers/backend.ts"
 import { DEFAULTS } from "../../tiers/limits.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { Entry, ScanOptions, ScanPageResult } from "../api.ts"
+import type { Outcome } from "../listener.ts"
 import type { OpenStore } from "../open-store.ts"
 import { entryOf } from "./forms.ts"
 import { checkPrefix } from "./keys.ts"
@@ -43,10 +45,8 @@ export async function scanPage(
     ...(signal === undefined ? {} : { signal }),
   }
   const read = () => abortable(tiers.direct.readPage(prefix, request, fill), signal)
-  const page = await listener.operation("scan", undefined, read, ({ entries }) => ({
-    tier: "l2",
-    keys: { l2: entries.length },
-  }))
+  const describe = ({ entries }: ScanPage): Outcome => ({ tier: "l2", keys: { l2: entries.length } })
+  const page = await listener.operation("scan", undefined, read, describe, signal)
   return {
     entries: page.entries.map(({ key, value, version, expiresAt }) =>
       entryOf(key, value, version, expiresAt),

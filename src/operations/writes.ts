@@ -3,6 +3,7 @@ import { KvError, KvPartialError } from "../../tiers/errors.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { CallOptions, DeleteOptions, KvValue, PutOptions, PutResult, WriteOptions } from "../api.ts"
 import type { NewWrite, WriteResults } from "../coherence/write-through.ts"
+import type { Outcome } from "../listener.ts"
 import type { OpenStore } from "../open-store.ts"
 import { expiryOf } from "../options.ts"
 import { checkIterable, checkKey } from "./keys.ts"
@@ -26,7 +27,13 @@ export async function put(
     ...(condition === undefined ? {} : { condition }),
   }
   const send = () => abortable(store.tiers.writes.put(key, write), options?.signal)
-  const { applied, version, mayLandLate } = await store.listener.operation("set", key, send, ofWrite)
+  const { applied, version, mayLandLate } = await store.listener.operation(
+    "set",
+    key,
+    send,
+    ofWrite,
+    options?.signal,
+  )
   return {
     applied,
     ...(applied && version !== undefined ? { version: versionToken(key, version) } : {}),
@@ -62,7 +69,7 @@ export async function deleteOne(
   const version = options?.ifVersion === undefined ? undefined : versionFrom(options.ifVersion, key, "delete")
   const removal = version === undefined ? {} : { condition: { version } }
   const send = () => abortable(store.tiers.writes.delete(key, removal), options?.signal)
-  return (await store.listener.operation("delete", key, send, ofWrite)).applied
+  return (await store.listener.operation("delete", key, send, ofWrite, options?.signal)).applied
 }
 
 /** Deletes many entries. */
@@ -93,7 +100,8 @@ async function writeMany(
     const results = await abortable(write(), options?.signal)
     throwIfAnyFailed(results, keys, operation, tiers.traits.kind)
   }
-  await listener.operation(operation, undefined, send, () => ({ tier: "l2", keys: { l2: keys.size } }))
+  const describe = (): Outcome => ({ tier: "l2", keys: { l2: keys.size } })
+  await listener.operation(operation, undefined, send, describe, options?.signal)
 }
 
 /** Throws one error that names the failed and the applied keys, if any key failed. */

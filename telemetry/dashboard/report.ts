@@ -37,9 +37,11 @@ export const REPORT_VERSION = 1
 const LOCAL = ["hitRatio", "minMs"] as const
 
 type Reported<Stats> = {
-  [Name in Exclude<keyof Stats, (typeof LOCAL)[number]>]: Stats[Name] extends object
-    ? Reported<Stats[Name]>
-    : Stats[Name]
+  [Name in Exclude<keyof Stats, (typeof LOCAL)[number]>]: Stats[Name] extends readonly unknown[]
+    ? Stats[Name]
+    : Stats[Name] extends object
+      ? Reported<Stats[Name]>
+      : Stats[Name]
 }
 
 /** A store as the report has it; every number is finite and at least 0. */
@@ -55,6 +57,9 @@ const NUMBERS = reported([
   ...pathsOf("level"),
   ...pathsOf("latency").flatMap((path) => keysOf(LATENCY).map((name) => `${path}.${name}`)),
 ])
+
+const LISTS = reported(pathsOf("errors"))
+const ERROR = { operation: "", tier: "", type: "", count: 0, lastAt: 0 }
 
 const PROCESS = { id: "", name: "", uptimeMs: 0 }
 
@@ -90,8 +95,13 @@ function isProcess(value: unknown): value is AnsweringProcess {
 function isStore(store: unknown): store is StoreReport {
   return (
     TEXTS.every((path) => typeof valueAt(store, path) === "string") &&
-    NUMBERS.every((path) => isNumber(valueAt(store, path)))
+    NUMBERS.every((path) => isNumber(valueAt(store, path))) &&
+    LISTS.every((path) => isListOf(valueAt(store, path), ERROR))
   )
+}
+
+function isListOf(value: unknown, item: object): boolean {
+  return Array.isArray(value) && value.every((one) => conforms(one, item))
 }
 
 function isNumber(value: unknown): value is number {
@@ -112,7 +122,8 @@ function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
 const CREDENTIALS = /\/\/[^/@\s"\\]*@/g
 
 const NAMES = [
-  ...[...TEXTS, ...NUMBERS].flatMap((path) => path.split(".")),
+  ...[...TEXTS, ...NUMBERS, ...LISTS].flatMap((path) => path.split(".")),
+  ...Object.keys(ERROR),
   ...Object.keys(PROCESS),
   "version",
   "processes",

@@ -7,7 +7,7 @@ import {
   type MeterProvider,
   type Observable,
 } from "@opentelemetry/api"
-import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, SCOPE } from "../names.ts"
+import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, OPERATION, SCOPE } from "../names.ts"
 import { safely } from "../safely.ts"
 import { Account } from "./account.ts"
 import { COUNTED, CURRENT, sum } from "./series.ts"
@@ -18,6 +18,7 @@ import { COUNTED, CURRENT, sum } from "./series.ts"
  */
 export class Instruments {
   readonly operationDuration: Histogram
+  readonly loaderDuration: Histogram
   readonly l1Duration: Histogram
   readonly dbDuration: Histogram
   readonly #accounts = new Map<string, Account>()
@@ -31,6 +32,7 @@ export class Instruments {
     }: (typeof HISTOGRAMS)[keyof typeof HISTOGRAMS]) =>
       meter.createHistogram(name, { unit, description, advice: { explicitBucketBoundaries: boundaries } })
     this.operationDuration = histogram(HISTOGRAMS.operation)
+    this.loaderDuration = histogram(HISTOGRAMS.loader)
     this.l1Duration = histogram(HISTOGRAMS.l1)
     this.dbDuration = histogram(HISTOGRAMS.db)
 
@@ -52,6 +54,8 @@ export class Instruments {
         }
         safely(() => observeAll(account, observe))
         safely(() => this.#drain(name, account))
+        // The closed stores were observed for the last time. If one of the name is opened again, its counters begin at 0.
+        if (account.isEmpty) this.#accounts.delete(name)
       }
     }
     meter.addBatchObservableCallback(collect, [...observables.values()])
@@ -64,9 +68,10 @@ export class Instruments {
   }
 
   #drain(name: string, account: Account): void {
-    const attributes = { [ATTRIBUTE.name]: name, [ATTRIBUTE.operation]: "get" }
     for (const source of account.sources) {
-      for (const seconds of source.takeSamples()) this.l1Duration.record(seconds, attributes)
+      for (const { seconds, operation } of source.takeSamples()) {
+        this.l1Duration.record(seconds, { [ATTRIBUTE.name]: name, [ATTRIBUTE.operation]: operation })
+      }
     }
   }
 }
@@ -80,9 +85,12 @@ function observeAll(account: Account, observe: Observe): void {
     const total = totals[i]
     if (total !== undefined) observe(metric, total, attributes)
   }
-  for (const { kind, count } of account.errors()) {
-    const attributes = { [ATTRIBUTE.operation]: kind.operation, [ATTRIBUTE.errorType]: kind.type }
-    observe(COUNTERS.errors, count, attributes)
+  for (const { operation, tier, type, count } of account.errors(readings)) {
+    observe(COUNTERS.errors, count, {
+      [ATTRIBUTE.operation]: OPERATION[operation],
+      [ATTRIBUTE.tier]: tier,
+      [ATTRIBUTE.errorType]: type,
+    })
   }
   for (const series of CURRENT) {
     // 0 once the last store is closed: a level that is not observed keeps its last value.

@@ -1,14 +1,17 @@
 import type { Attributes, Histogram, MeterProvider } from "@opentelemetry/api"
 import type { StoreStats } from "../../src/counters.ts"
-import type { Outcome } from "../../src/listener.ts"
+import { errorType } from "../../src/failures.ts"
+import type { HitOperation, LoaderEnd, Outcome } from "../../src/listener.ts"
 import type { Capacity } from "../capacity.ts"
-import { errorType } from "../error-type.ts"
-import { ATTRIBUTE } from "../names.ts"
+import { ATTRIBUTE, OPERATION } from "../names.ts"
 import { registeredMeterProvider } from "../providers.ts"
 import { safely } from "../safely.ts"
-import { type Account, ErrorCounts, type Source } from "./account.ts"
+import type { Account, Sample, Source } from "./account.ts"
 import { type Instruments, instrumentsOf } from "./instruments.ts"
 import type { Reading } from "./series.ts"
+
+/** The outcome of an operation that did not fail; `aborted` by the signal of its caller. */
+type Ended = Pick<Outcome, "tier"> & { result?: Outcome["result"] | "aborted" }
 
 /** L1 durations kept between two collections; a power of two. */
 const MAX_SAMPLES = 1_024
@@ -17,17 +20,18 @@ const MAX_SAMPLES = 1_024
 export class StoreMetrics implements Source {
   /** The instruments that record durations; `undefined` if no SDK collects metrics. */
   instruments: Instruments | undefined
-  readonly errors = new ErrorCounts()
   readonly #store: string
   readonly #given: MeterProvider | undefined
   readonly #version: string | undefined
   readonly #capacity: Capacity | undefined
-  /** The latest durations of L1 hits, ms, in a ring. */
-  readonly #samples = new Float64Array(MAX_SAMPLES)
+  /** The latest durations of L1 hits, in a ring. */
+  readonly #samples: Sample[] = []
   #sampled = 0
   #stats: (() => StoreStats) | undefined
   #provider: MeterProvider | undefined
   #account: Account | undefined
+  /** The accounts that it has left, and may enter again. */
+  readonly #left = new Set<Account>()
 
   constructor(
     store: string,
@@ -47,9 +51,11 @@ export class StoreMetrics implements Source {
     this.sync()
   }
 
-  /** Ends the reports; the account keeps the final counts. */
+  /** Ends the reports; the accounts keep the final counts. */
   close(): void {
     this.#move(undefined)
+    for (const account of this.#left) account.closed(this)
+    this.#left.clear()
     this.#stats = undefined
   }
 
@@ -62,8 +68,9 @@ export class StoreMetrics implements Source {
     this.#move(instrumentsOf(provider, this.#version))
   }
 
-  sample(ms: number): void {
-    this.#samples[this.#sampled++ & (MAX_SAMPLES - 1)] = ms
+  sample(ms: number, operation: HitOperation): void {
+    const sample = { seconds: seconds(ms), operation: OPERATION[operation] }
+    this.#samples[this.#sampled++ & (MAX_SAMPLES - 1)] = sample
   }
 
   read(): Reading {
@@ -71,33 +78,34 @@ export class StoreMetrics implements Source {
     return { stats: this.#stats(), capacity: this.#capacity }
   }
 
-  takeSamples(): number[] {
-    const taken = this.#samples.subarray(0, Math.min(this.#sampled, MAX_SAMPLES))
+  takeSamples(): Sample[] {
     this.#sampled = 0
-    return Array.from(taken, seconds)
+    return this.#samples.splice(0)
   }
 
   /** Records the duration of an operation, ms, by its outcome. */
-  recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
+  recordOperation(ms: number | undefined, operation: string, { tier, result }: Ended): void {
     if (ms === undefined) return
     const attributes = this.#attributes(operation, tier)
     if (result !== undefined) attributes[ATTRIBUTE.result] = result
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
-  /** Counts the error of an operation that failed, and records its duration, ms. */
-  recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], error: unknown): void {
-    const type = this.countError(operation, error)
+  /** Records the duration of an operation that failed with an error of this type, ms. */
+  recordFailure(ms: number | undefined, operation: string, tier: Outcome["tier"], type: string): void {
     if (ms === undefined) return
     const attributes = { ...this.#attributes(operation, tier), [ATTRIBUTE.errorType]: type }
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 
-  /** Counts an error, also while no SDK collects metrics; returns its type. */
-  countError(operation: string, error: unknown): string {
-    const type = errorType(error)
-    this.errors.add({ operation, type })
-    return type
+  /** Records the duration of a loader alone, ms. */
+  recordLoader(ms: number, end: LoaderEnd): void {
+    recordDuration(this.instruments?.loaderDuration, ms, {
+      [ATTRIBUTE.name]: this.#store,
+      ...("error" in end
+        ? { [ATTRIBUTE.errorType]: errorType(end.error) }
+        : { [ATTRIBUTE.result]: end.result }),
+    })
   }
 
   #attributes(operation: string, tier: Outcome["tier"]): Attributes {
@@ -105,10 +113,16 @@ export class StoreMetrics implements Source {
   }
 
   #move(instruments: Instruments | undefined): void {
-    safely(() => this.#account?.leave(this))
+    const account = this.#account
+    if (account !== undefined) {
+      safely(() => account.leave(this))
+      this.#left.add(account)
+    }
     this.instruments = instruments
     this.#account = instruments?.account(this.#store)
-    this.#account?.enter(this)
+    if (this.#account === undefined) return
+    this.#left.delete(this.#account)
+    this.#account.enter(this)
   }
 }
 

@@ -31,11 +31,11 @@ const FIELDS = pathsOf("counter").flatMap((path) => {
   return "field" in stat ? [{ path, field: stat.field }] : []
 })
 
-/** The paths of all that is in `value`, latencies as a whole. */
+/** The paths of all that is in `value`, latencies and lists as a whole. */
 function pathsIn(value: object, prefix = ""): string[] {
   return Object.entries(value).flatMap(([name, part]) => {
     const path = `${prefix}${name}`
-    const isGroup = typeof part === "object" && !("count" in part)
+    const isGroup = typeof part === "object" && !Array.isArray(part) && !("count" in part)
     return isGroup ? pathsIn(part, `${path}.`) : [path]
   })
 }
@@ -52,6 +52,7 @@ describe("stats()", () => {
       const found = valueAt(stats, path)
       if (kind === "text") expect(found, path).toMatch(/\S/)
       else if (kind === "latency") expect(Object.keys(found ?? {}), path).toEqual(keysOf(LATENCY))
+      else if (kind === "errors") expect(found, path).toEqual([])
       else expect(found, path).toEqual(expect.any(Number))
     }
   })

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest"
 import { pathsOf, valueAt } from "../../src/counters.ts"
-import { KvError } from "../../src/index.ts"
+import { KvError, kv } from "../../src/index.ts"
+import { memory } from "../../tiers/memory.ts"
 import { gatedStore } from "../support/gated-store.ts"
+import { testRuntime } from "../support/runtime.ts"
 
 const strong = { consistency: "strong" } as const
 
@@ -80,11 +82,11 @@ describe("stats()", () => {
     const { client, gate, runtime } = await gatedStore()
     gate.hold("get")
     const reads = ["a", "a", "a"].map((key) => client.get(key))
-    expect(client.stats()).toMatchObject({ inFlight: 1, l2: { coalesced: 2 } })
+    expect(client.stats()).toMatchObject({ inFlight: 1, l2: { coalesced: 0 } })
     await runtime.advance(20)
     gate.releaseAll()
     await Promise.all(reads)
-    expect(client.stats().inFlight).toBe(0)
+    expect(client.stats()).toMatchObject({ inFlight: 0, l2: { coalesced: 2 } })
 
     const slow = async () => {
       await runtime.advance(40)
@@ -106,6 +108,46 @@ describe("stats()", () => {
     for (let hit = 0; hit < 1_024; hit++) client.peek("a")
     expect(client.stats().l1.latency.count).toBe(4)
     expect(client.stats().l1.hits).toBe(1_024)
+  })
+
+  test("time a hit from its look-up to its answer, and no look-up that a batch or a stale entry made", async () => {
+    const runtime = testRuntime()
+    let steps = 0
+    const client = await kv("test", {
+      backend: memory({ runtime }),
+      // Each reading is 1 ms after the last.
+      runtime: { ...runtime, monotonic: () => steps++ },
+      l1: { ttlMs: 1_000_000, jitter: 0 },
+    })
+    await client.set("a", "1")
+    await client.set("b", "1")
+    await client.getMany(["a", "b"], { fill: true })
+    for (let hit = 0; hit < 511; hit++) await client.getMany(["a", "b"])
+    expect(client.stats().l1.latency.count).toBe(0)
+    for (let hit = 0; hit < 512; hit++) await client.get("a")
+    const { count, minMs } = client.stats().l1.latency
+    expect(count).toBe(2)
+    // Answering a hit reads the clock on the way: L1 does, to see whether the entry is fresh.
+    expect(minMs).toBeGreaterThan(1)
+    await client.close()
+  })
+
+  test("count peeks that find nothing as misses, and as reads of absent keys", async () => {
+    const { client } = await gatedStore()
+    client.peek("a")
+    client.peekText("a")
+    await client.get("a")
+    client.peekJson("a")
+    expect(client.stats().l1).toMatchObject({ hits: 0, misses: 3, negativeHits: 1 })
+  })
+
+  test("count no invalidation when the store is closed", async () => {
+    const { client } = await gatedStore()
+    for (const key of ["a", "b"]) await client.getMany([key], { fill: true })
+    await client.set("c", "1")
+    await client.get("c")
+    await client.close()
+    expect(client.stats().l1).toMatchObject({ invalidations: 0, entries: 0, negatives: 0 })
   })
 
   test("count refused fills, invalidations and quarantines", async () => {

@@ -1,5 +1,6 @@
 import { trace } from "@opentelemetry/api"
 import { afterEach, expect, test } from "vitest"
+import { Failures } from "../../src/failures.ts"
 import { Telemetry } from "../../telemetry/store-telemetry.ts"
 import type { Backend } from "../../tiers/backend.ts"
 import { coalescing } from "../../tiers/wrappers/coalescing.ts"
@@ -31,7 +32,7 @@ test("a call belongs to its first caller and links to the others, though a wrapp
   const tracing = registerTracing()
   const runtime = testRuntime()
   const remote = remoteMemory({ runtime })
-  const telemetry = new Telemetry("test", remote, runtime, {})
+  const telemetry = new Telemetry("test", remote, runtime, new Failures(() => 0), {})
   const { backend, go } = postponed(resilient(remote, { runtime, observer: telemetry.calls }))
   const coalesced = coalescing(backend)
   const get = (key: string) =>
@@ -40,6 +41,7 @@ test("a call belongs to its first caller and links to the others, though a wrapp
       key,
       (caller) => coalesced.get(key, { callers: [caller] }),
       () => ({ tier: "l2" }),
+      undefined,
     )
 
   const lone = inRequest("lone", () => get("a"))

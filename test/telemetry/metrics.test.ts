@@ -135,14 +135,15 @@ describe("metrics tell", () => {
     const errors = (await collect()).filter(({ metric }) => metric === "tiered_kv.errors")
     const found = errors.map(({ attributes, value }) => [
       attributes["cache.operation"],
+      attributes["cache.tier"],
       attributes["error.type"],
       value,
     ])
     expect(found).toEqual([
-      ["get", "ACCESS_DENIED", 2],
-      ["get_many", "ACCESS_DENIED", 1],
-      ["get_or_set", "RangeError", 1],
-      ["get_or_set", "_OTHER", 2],
+      ["get", "l2", "ACCESS_DENIED", 2],
+      ["get_many", "l2", "ACCESS_DENIED", 1],
+      ["get_or_set", "loader", "RangeError", 1],
+      ["get_or_set", "loader", "_OTHER", 2],
     ])
   })
 
@@ -197,11 +198,8 @@ describe("metrics tell", () => {
     const dynamodb = { read: 7 + 2 + 1 + 1 + 1 + 7, write: 1 + 25 + 1 + 1 + 2 }
     expect(await units()).toEqual(dynamodb)
     await store(firestoreTariff)
-    expect(await units()).toEqual({
-      read: dynamodb.read + 1 + 2 + 1 + 1 + 1 + 3,
-      write: dynamodb.write + 3,
-      delete: 3,
-    })
+    // The first store was closed and its counts were collected, so that those of the name begin anew.
+    expect(await units()).toEqual({ read: 1 + 2 + 1 + 1 + 1 + 3, write: 3, delete: 3 })
   })
 
   test("the entries, the bytes and their limits, and what is under way", async () => {
@@ -217,8 +215,8 @@ describe("metrics tell", () => {
     gate.releaseAll()
     await reading
     const { bytes } = client.stats().l1
-    expect(numberOf(points, "tiered_kv.entries", { "cache.tier": "l1" })).toBe(2)
-    expect(numberOf(points, "tiered_kv.entries.limit", { "cache.tier": "l1" })).toBe(100)
+    expect(numberOf(points, "tiered_kv.entry.count", { "cache.tier": "l1" })).toBe(2)
+    expect(numberOf(points, "tiered_kv.entry.limit", { "cache.tier": "l1" })).toBe(100)
     expect(numberOf(points, "tiered_kv.memory.usage", { "cache.tier": "l1" })).toBe(bytes)
     expect(numberOf(points, "tiered_kv.memory.limit", { "cache.tier": "l1" })).toBe(5_000)
     expect(numberOf(points, "tiered_kv.inflight")).toBe(1)
@@ -235,8 +233,16 @@ describe("metrics tell", () => {
       "tiered_kv.evictions": "{entry}",
       "tiered_kv.invalidations": "{entry}",
       "tiered_kv.io": "By",
-      "tiered_kv.entries": "{entry}",
-      "tiered_kv.entries.limit": "{entry}",
+      "tiered_kv.fills": "{entry}",
+      "tiered_kv.writes": "{entry}",
+      "tiered_kv.retries": "{request}",
+      "tiered_kv.throttles": "{request}",
+      "tiered_kv.refreshes": "{load}",
+      "tiered_kv.aborts": "{operation}",
+      "tiered_kv.quarantine.count": "{entry}",
+      "tiered_kv.negative_entry.count": "{entry}",
+      "tiered_kv.entry.count": "{entry}",
+      "tiered_kv.entry.limit": "{entry}",
       "tiered_kv.memory.usage": "By",
       "tiered_kv.memory.limit": "By",
       "tiered_kv.inflight": "{operation}",
@@ -271,7 +277,7 @@ describe("metrics have durations", () => {
         "cache.name": "test",
         "cache.tier": "loader",
         "cache.operation": "get_or_set",
-        "cache.result": "miss",
+        "cache.result": "hit",
       },
       { "cache.name": "test", "cache.tier": "l2", "cache.operation": "get", "error.type": "ACCESS_DENIED" },
       {
@@ -312,7 +318,7 @@ describe("metrics have durations", () => {
     const points = await collect()
     const refreshes = { "cache.operation": "refresh", "cache.tier": "loader" }
     expect(
-      histogramOf(points, "tiered_kv.operation.duration", { ...refreshes, "cache.result": "miss" })?.count,
+      histogramOf(points, "tiered_kv.operation.duration", { ...refreshes, "cache.result": "hit" })?.count,
     ).toBe(1)
     expect(
       histogramOf(points, "tiered_kv.operation.duration", { ...refreshes, "error.type": "RangeError" })
@@ -333,7 +339,7 @@ describe("metrics have durations", () => {
     await client.get("a")
     await hits(10)
     const metric = "tiered_kv.l1.operation.duration"
-    const of = { "cache.name": "test", "cache.operation": "get" }
+    const of = { "cache.name": "test", "cache.operation": "peek" }
     expect(histogramOf(await collect(), metric, of)?.count).toBe(10)
     expect(histogramOf(await delta.collect(), metric, of)?.count).toBe(10)
     await hits(5)
@@ -440,7 +446,7 @@ describe("metrics are collected", () => {
     }
   })
 
-  test("in one series for all stores of a name, open or closed, and in another for another name", async () => {
+  test("in one series for all stores of a name, and in another for another name; the last one closed, it begins anew", async () => {
     const { collect } = registered()
     const open = async (name: string, hits: number) => {
       const store = await kv(name, { backend: memory(), l1: { maxEntries: 10 } })
@@ -457,8 +463,8 @@ describe("metrics are collected", () => {
       expect(requests(points, "other")["l1 hit"]).toBe(5)
       expect(numberOf(points, "tiered_kv.errors", errors)).toBe(2)
       return [
-        numberOf(points, "tiered_kv.entries", { "cache.name": "same" }),
-        numberOf(points, "tiered_kv.entries.limit", { "cache.name": "same" }),
+        numberOf(points, "tiered_kv.entry.count", { "cache.name": "same" }),
+        numberOf(points, "tiered_kv.entry.limit", { "cache.name": "same" }),
       ]
     }
     expect(await check()).toEqual([2, 20])
@@ -467,7 +473,7 @@ describe("metrics are collected", () => {
     await two?.close()
     expect(await check()).toEqual([0, 0])
     const again = await open("same", 2)
-    expect(requests(await collect(), "same")["l1 hit"]).toBe(9)
+    expect(requests(await collect(), "same")["l1 hit"]).toBe(2)
     await again.close()
     await other?.close()
   })
@@ -495,6 +501,32 @@ describe("metrics are collected", () => {
     await client.get("b")
     expect(requests(await next.collect())).toEqual({ "l1 hit": 1, "l1 miss": 2, "l2 hit": 1, "l2 miss": 1 })
     expect(requests(await collect())).toEqual({ "l1 hit": 1, "l1 miss": 2, "l2 hit": 1 })
+  })
+
+  test("once by an SDK that is removed and registered again", async () => {
+    const { collect, provider } = registered()
+    const { client } = await gatedStore()
+    await client.get("a")
+    for (let round = 0; round < 2; round++) {
+      metrics.disable()
+      await client.get("b")
+      metrics.setGlobalMeterProvider(provider)
+      await client.get("c")
+    }
+    expect(requests(await collect())).toEqual({ "l1 miss": 3, "l2 miss": 3, "l1 negative": 2 })
+    await client.close()
+    expect(requests(await collect())).toEqual({ "l1 miss": 3, "l2 miss": 3, "l1 negative": 2 })
+  })
+
+  test("once more after the last store of a name was closed, and then no more", async () => {
+    const { collect } = registered(DELTA)
+    const { client } = await gatedStore()
+    await client.get("a")
+    await collect()
+    await client.get("b")
+    await client.close()
+    expect(requests(await collect())).toEqual({ "l1 miss": 1, "l2 miss": 1 })
+    expect((await collect()).filter(({ attributes }) => attributes["cache.name"] === "test")).toEqual([])
   })
 
   test("by a meter provider that was passed in, registered or not, beside a store that follows the registered one", async () => {

@@ -110,7 +110,7 @@ test("metrics arrive with their kinds, units, attributes and buckets", async () 
     return name === "test" && tier === "l1" && result === "hit"
   })
   expect(hits).toMatchObject([{ asDouble: 9 }])
-  expect(metric("tiered_kv.entries")).toMatchObject({ unit: "{entry}", sum: { isMonotonic: false } })
+  expect(metric("tiered_kv.entry.count")).toMatchObject({ unit: "{entry}", sum: { isMonotonic: false } })
   const durations = metric("tiered_kv.operation.duration")
   expect(durations).toMatchObject({ unit: "s", histogram: { aggregationTemporality: 2 } })
   expect(durations?.histogram?.dataPoints[0]?.explicitBounds).toHaveLength(16)

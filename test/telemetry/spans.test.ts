@@ -234,7 +234,7 @@ describe("an operation that leaves L1", () => {
     expect(Object.fromEntries(retries)).toEqual({ a: 1, b: 0, c: 1 })
   })
 
-  test("ends its span with an error when its caller gives up", async () => {
+  test("ends its span as aborted, and not as failed, when its caller gives up", async () => {
     const { tracing, client, gate } = await traced()
     gate.hold("get")
     const controller = new AbortController()
@@ -242,7 +242,9 @@ describe("an operation that leaves L1", () => {
     await settle()
     controller.abort()
     await expect(reading).rejects.toThrow()
-    expect(tracing.span("cache.get test").attributes["error.type"]).toBe("AbortError")
+    const span = tracing.span("cache.get test")
+    expect(span.attributes).toMatchObject({ "cache.result": "aborted", "error.type": "AbortError" })
+    expect(span.status.code).toBe(SpanStatusCode.UNSET)
     gate.releaseAll()
     await settle()
     expect(tracing.span("get memory").status.code).toBe(SpanStatusCode.UNSET)
@@ -461,7 +463,7 @@ describe("reads and loads that are shared", () => {
       "cache.operation": "load",
       "tiered_kv.load.reason": "absent",
       "cache.tier": "loader",
-      "cache.result": "miss",
+      "cache.result": "hit",
       "cache.hit": false,
       "cache.item_size": '"loaded"'.length,
     })
@@ -478,7 +480,7 @@ describe("reads and loads that are shared", () => {
     ])
     expect(callers.map(({ attributes }) => attributes["tiered_kv.coalesced"])).toEqual([undefined, true])
     for (const { attributes } of callers) {
-      expect(attributes).toMatchObject({ "cache.tier": "loader", "cache.result": "miss", "cache.hit": false })
+      expect(attributes).toMatchObject({ "cache.tier": "loader", "cache.result": "hit", "cache.hit": false })
     }
   })
 
@@ -511,7 +513,7 @@ describe("reads and loads that are shared", () => {
         "cache.operation": "refresh",
         "tiered_kv.load.reason": "refresh_ahead",
         "cache.tier": "loader",
-        "cache.result": "miss",
+        "cache.result": "hit",
         "cache.hit": false,
         "cache.item_size": 1,
       })

@@ -28,7 +28,7 @@ export class L1 {
   readonly #negatives: Negatives
   readonly #clock: CoarseClock
   readonly #runtime: Runtime
-  readonly #onSample: ((ms: number) => void) | undefined
+  readonly #onSample: (() => void) | undefined
   #fills = 0
   #invalidations = 0
   /** Full rounds of {@link LOOK_UPS_PER_GLANCE} look-ups. */
@@ -39,9 +39,9 @@ export class L1 {
 
   /**
    * @param settings `undefined` makes an L1 that holds nothing
-   * @param onSample receives the duration of one hit in 256, ms
+   * @param onSample is called just before one look-up in 256, if that finds an entry
    */
-  constructor(settings: L1Settings | undefined, runtime: Runtime, onSample?: (ms: number) => void) {
+  constructor(settings: L1Settings | undefined, runtime: Runtime, onSample?: () => void) {
     this.#off = settings === undefined
     settings ??= NOTHING
     this.settings = settings
@@ -130,11 +130,7 @@ export class L1 {
       return undefined
     }
     this.#slots.touch(slot)
-    return {
-      entry: this.#entries.entry(slot),
-      ageMs: this.#entries.age(slot, now),
-      stale,
-    }
+    return { entry: this.#entries.entry(slot), ageMs: this.#entries.age(slot, now), stale }
   }
 
   /** Whether `key` is known to be absent. Asked after {@link L1.find}, whose look-up counts for both. */
@@ -218,9 +214,16 @@ export class L1 {
     this.#negatives.clear()
   }
 
+  /** What it held counts as no invalidation. */
   close(): void {
-    this.clear()
+    this.#entries.clear()
+    this.#negatives.clear()
     this.#clock.stop()
+  }
+
+  /** Look-ups so far. */
+  get lookUps(): number {
+    return this.#rounds * LOOK_UPS_PER_GLANCE + (LOOK_UPS_PER_GLANCE - this.#lookUpsLeft)
   }
 
   get entries(): number {
@@ -238,9 +241,8 @@ export class L1 {
 
   counters(): L1Counters {
     const { evictions, expirations } = this.#entries
-    const lookUps = this.#rounds * LOOK_UPS_PER_GLANCE + (LOOK_UPS_PER_GLANCE - this.#lookUpsLeft)
     return {
-      hits: lookUps - this.#misses,
+      hits: this.lookUps - this.#misses,
       negativeHits: this.#negatives.hits,
       fills: this.#fills,
       evictions: { ...evictions, negatives: this.#negatives.evictions },
@@ -253,10 +255,7 @@ export class L1 {
     this.#lookUpsLeft = LOOK_UPS_PER_GLANCE
     this.#rounds++
     this.#clock.glance()
-    if (this.#onSample !== undefined && this.#rounds % GLANCES_PER_SAMPLE === 0) {
-      const start = this.#runtime.monotonic()
-      if (this.#slots.find(key) !== NONE) this.#onSample(this.#runtime.monotonic() - start)
-    }
+    if (this.#rounds % GLANCES_PER_SAMPLE === 0 && this.#slots.find(key) !== NONE) this.#onSample?.()
   }
 
   /** As {@link L1.find}, where only a new reading of the clock can decide. */

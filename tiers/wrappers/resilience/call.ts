@@ -106,7 +106,7 @@ export class Call {
     limitMs: number,
     beside?: () => Found<T>,
   ): MaybePromise<T> {
-    const { limiter, runtime } = this.#policy
+    const { limiter, runtime, counters } = this.#policy
     const { answered } = method
     if (!(answer instanceof Promise)) {
       limiter.leave()
@@ -146,11 +146,13 @@ export class Call {
         (value) => {
           end()
           timer.cancel()
+          if (isThrottled(value)) counters.throttles++
           answered?.(args, value)
           resolve(value)
         },
         (error: unknown) => {
           end()
+          if (isThrottled(error)) counters.throttles++
           if (looking && error instanceof KvError && this.mayRetry(error)) {
             failure = error
             return
@@ -225,6 +227,7 @@ export class Call {
 
   #retried(error: KvError, delayMs: number, keys: number): void {
     const { operation } = this.#kind
+    this.#policy.counters.retries++
     this.#observed?.retried({ operation, attempt: this.attempts, delayMs, error, keys })
   }
 
@@ -279,4 +282,15 @@ export class Call {
   #leftMs(): number {
     return this.#startedAt + this.#limits.timeoutMs - this.#policy.runtime.monotonic()
   }
+}
+
+/** Whether the service throttled a request: as a whole, or the first failed key of a batch. */
+function isThrottled(answer: unknown): boolean {
+  const error = answer instanceof Map ? errorIn(answer) : answer
+  return error instanceof KvError && error.code === "THROTTLED"
+}
+
+function errorIn(answers: ReadonlyMap<string, unknown>): unknown {
+  for (const answer of answers.values()) if (answer instanceof KvError) return answer
+  return undefined
 }

@@ -19,6 +19,14 @@ export type Timeouts =
   | number
   | { read?: number | undefined; write?: number | undefined; scan?: number | undefined }
 
+/** Counts of requests. */
+export interface RequestCounters {
+  /** Requests that were sent again, or beside a slow one. */
+  retries: number
+  /** Requests that the service throttled, in whole or in part. */
+  throttles: number
+}
+
 /** The options of a store that concern its calls to a backend over a network. */
 export interface StoreResilience {
   /**
@@ -45,6 +53,8 @@ export interface StoreResilience {
 }
 
 export interface ResilienceOptions extends StoreResilience {
+  /** Is incremented for each request of these kinds. */
+  counters?: RequestCounters
   /** Maximum number of attempts of a call. @default 6 */
   maxAttempts?: number
   /** The wait before the second attempt is uniform in [0, this), ms; the bound doubles with every further attempt. @default 50 */
@@ -94,6 +104,7 @@ export const RESILIENCE_OPTIONS: Checks = {
   backoffBaseMs: optional(wholeNumber("backoffBaseMs", 0)),
   backoffMaxMs: optional(wholeNumber("backoffMaxMs", 0)),
   observer: optional(rule("observer", isObject, "an observer")),
+  counters: optional(rule("counters", isObject, "an object that counts")),
   runtime: runtimeOption,
 }
 

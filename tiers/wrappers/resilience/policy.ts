@@ -4,7 +4,7 @@ import { type Runtime, systemRuntime } from "../../runtime.ts"
 import { checkOptions } from "../../util/checks.ts"
 import { Limiter } from "./limiter.ts"
 import type { CallObserver } from "./observer.ts"
-import { RESILIENCE_OPTIONS, type ResilienceOptions, timeoutsOf } from "./options.ts"
+import { RESILIENCE_OPTIONS, type RequestCounters, type ResilienceOptions, timeoutsOf } from "./options.ts"
 import { RetryBudget } from "./retry-budget.ts"
 
 /** The times of a kind of call, ms. */
@@ -31,6 +31,7 @@ export interface CallPolicy {
   readonly budget: RetryBudget
   readonly limiter: Limiter
   readonly observer: CallObserver | undefined
+  readonly counters: RequestCounters
 }
 
 /** Throws `INVALID_OPTION`. */
@@ -48,6 +49,7 @@ export function policyOf(backend: Backend, options: ResilienceOptions): CallPoli
       options.maxQueue ?? DEFAULTS.maxQueue,
     ),
     observer: options.observer,
+    counters: options.counters ?? { retries: 0, throttles: 0 },
     runtime: options.runtime ?? systemRuntime,
   }
 }
