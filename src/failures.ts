@@ -48,7 +48,7 @@ export function blameLoader(error: unknown): void {
 }
 
 /** What failed with `error`. A primitive can only come from a loader. */
-export function failedTier(error: unknown): ErrorStats["tier"] {
+function failedTier(error: unknown): ErrorStats["tier"] {
   return typeof error !== "object" || error === null || ofLoaders.has(error) ? "loader" : "l2"
 }
 

@@ -146,7 +146,7 @@ export class Telemetry implements Listener {
       failed: (error) => {
         const failure = this.#failures.add(name, error, signal)
         if (failure === undefined) {
-          metrics?.recordOperation(elapsed(), operation, { tier: "l2", result: "aborted" })
+          metrics?.recordAborted(elapsed(), operation, error)
           if (started !== undefined) endAborted(started, error)
           return
         }

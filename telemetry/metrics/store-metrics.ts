@@ -10,9 +10,6 @@ import type { Account, Sample, Source } from "./account.ts"
 import { type Instruments, instrumentsOf } from "./instruments.ts"
 import type { Reading } from "./series.ts"
 
-/** The outcome of an operation that did not fail; `aborted` by the signal of its caller. */
-type Ended = Pick<Outcome, "tier"> & { result?: Outcome["result"] | "aborted" }
-
 /** L1 durations kept between two collections; a power of two. */
 const MAX_SAMPLES = 1_024
 
@@ -84,10 +81,19 @@ export class StoreMetrics implements Source {
   }
 
   /** Records the duration of an operation, ms, by its outcome. */
-  recordOperation(ms: number | undefined, operation: string, { tier, result }: Ended): void {
+  recordOperation(ms: number | undefined, operation: string, { tier, result }: Outcome): void {
     if (ms === undefined) return
     const attributes = this.#attributes(operation, tier)
     if (result !== undefined) attributes[ATTRIBUTE.result] = result
+    recordDuration(this.instruments?.operationDuration, ms, attributes)
+  }
+
+  /** Records the duration of an operation that its caller aborted for this reason, ms. */
+  recordAborted(ms: number | undefined, operation: string, reason: unknown): void {
+    if (ms === undefined) return
+    const attributes = this.#attributes(operation, "l2")
+    attributes[ATTRIBUTE.result] = "aborted"
+    attributes[ATTRIBUTE.errorType] = errorType(reason)
     recordDuration(this.instruments?.operationDuration, ms, attributes)
   }
 

@@ -9,7 +9,7 @@ const variables = new Map(dashboard.templating.list.map((variable) => [variable.
 /** What the expressions select, a histogram by its buckets. */
 const selectors = expressions.flatMap(({ expression }) =>
   selectorsOf(expression).map(({ name, labels }) => ({
-    name: new RegExp(name.source.replace(/_count\b/, "_bucket")),
+    name: new RegExp(name.source.replace(/(?<=duration.*)_count\b/, "_bucket")),
     labels,
   })),
 )
