@@ -1,4 +1,4 @@
-import { createRequire } from "node:module"
+import nodeModule from "node:module"
 import type { StoreStats } from "../src/counters.ts"
 import { counting } from "../src/counting.ts"
 import type { FailedOperation, Failures } from "../src/failures.ts"
@@ -162,7 +162,7 @@ export class Telemetry implements Listener {
 /** The version of this package, for the scope; `undefined` if a bundler has merged the files. */
 function packageVersion(): string | undefined {
   return safely(() => {
-    const found: unknown = createRequire(import.meta.url)("tiered-kv/package.json")
+    const found: unknown = nodeModule.createRequire(import.meta.url)("tiered-kv/package.json")
     return typeof found === "object" && found !== null && "version" in found
       ? String(found.version)
       : undefined

@@ -7,18 +7,22 @@ export interface Ended {
   stderr: string
 }
 
-/** Runs a program to its end. One that is still running after 25 s is killed: its `signal` is then "SIGKILL". */
+/** Less than the time that a test may take, ms. */
+const PATIENCE_MS = 25_000
+
+/** Runs a program to its end. One that is still running after `patienceMs` is killed: its `signal` is then "SIGKILL". */
 export function ended(
   program: string,
   args: readonly string[],
   cwd: string,
   environment: NodeJS.ProcessEnv = {},
+  patienceMs = PATIENCE_MS,
 ): Promise<Ended> {
   const child = spawn(program, args, {
     cwd,
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: PATIENCE_MS,
+    timeout: patienceMs,
     killSignal: "SIGKILL",
   })
   const ended: Ended = { code: null, signal: null, stdout: "", stderr: "" }
@@ -28,6 +32,3 @@ export function ended(
     child.on("error", reject).on("close", (code, signal) => resolve({ ...ended, code, signal }))
   })
 }
-
-/** Less than the time that a test may take. */
-const PATIENCE_MS = 25_000

@@ -14,12 +14,12 @@ export interface Installed {
   readonly folder: string
   /** The files of the tarball, from the root of the package. */
   readonly files: readonly string[]
-  /** Installs a package, as a link to that of this checkout. */
-  link(name: string): Promise<void>
+  /** Installs a package, as a link to that of another project, or of this checkout. */
+  link(name: string, project?: string): Promise<void>
   /** Writes `code` into a file of the project. Resolves to its path. */
   write(name: string, code: string): Promise<string>
-  /** Runs a file of the project to its end. */
-  run(name: string, environment?: NodeJS.ProcessEnv): Promise<Ended>
+  /** Runs a file of the project to its end, at most for `patienceMs`. */
+  run(name: string, environment?: NodeJS.ProcessEnv, patienceMs?: number): Promise<Ended>
   remove(): Promise<void>
 }
 
@@ -34,27 +34,29 @@ export async function install(packages: readonly string[]): Promise<Installed> {
   const installed = join(folder, "node_modules", "tiered-kv")
   for (const file of files) await cp(join(checkout, file), join(installed, file))
   await rm(checkout, { recursive: true })
-  for (const name of packages) await link(name, folder)
+  for (const name of packages) await link(name, folder, ROOT)
   await writeFile(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
   return {
     folder,
     files,
-    link: (name) => link(name, folder),
+    link: (name, project = ROOT) => link(name, folder, project),
     async write(name, code) {
       const file = join(folder, name)
       await mkdir(dirname(file), { recursive: true })
       await writeFile(file, code)
       return file
     },
-    run: (name, environment) => ended(process.execPath, [join(folder, name)], folder, environment),
+    run: (name, environment, patienceMs) =>
+      ended(process.execPath, [join(folder, name)], folder, environment, patienceMs),
     remove: () => rm(folder, { recursive: true, force: true }),
   }
 }
 
-async function link(name: string, folder: string): Promise<void> {
+async function link(name: string, folder: string, project: string): Promise<void> {
   const target = join(folder, "node_modules", name)
+  await rm(target, { recursive: true, force: true })
   await mkdir(dirname(target), { recursive: true })
-  await symlink(await realpath(join(ROOT, "node_modules", name)), target)
+  await symlink(await realpath(join(project, "node_modules", name)), target)
 }
 
 /** What npm puts into the tarball of a checkout. */

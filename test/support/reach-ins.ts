@@ -34,7 +34,8 @@ function reachInsOfFile(file: string, text: string): ReachIn[] {
   new Visitor({
     CallExpression(call) {
       const name = text.slice(call.callee.start, call.callee.end)
-      if (name === "createRequire") add(call.callee)
+      const called = call.callee.type === "MemberExpression" ? call.callee.property : call.callee
+      if (/(^|\.)createRequire$/.test(name)) add(called)
       else if (FUNCTIONS.includes(name)) add(call)
     },
     MemberExpression(member) {

@@ -42,8 +42,7 @@ async function loadLmdb(): Promise<Lmdb> {
   try {
     return await import("lmdb")
   } catch (cause) {
-    const advice =
-      ", on the platform that runs it, because it has a native part; a bundler has to leave it external. Or name another backend than LMDB"
+    const advice = " on the platform that runs it (it has a native part), and leave it external in a bundle"
     throw dependencyMissing(KIND, "LMDB", "lmdb", cause, advice)
   }
 }

@@ -1,15 +1,16 @@
-import { cp, readdir, readFile, realpath } from "node:fs/promises"
+import { cp, readdir, readFile, realpath, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { afterAll, beforeAll, expect, test } from "vitest"
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import manifest from "../../package.json" with { type: "json" }
+import { bundle, FIRESTORE, type Format } from "../bundlers/bundle.ts"
 import { type Installed, install } from "../support/installed.ts"
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 
 let project: Installed
 beforeAll(async () => {
-  project = await install(Object.keys(manifest.dependencies))
+  project = await install([...Object.keys(manifest.dependencies), "esbuild"])
 })
 afterAll(() => project.remove())
 
@@ -62,7 +63,7 @@ test("without the packages of the backends, opening names what to install; memor
   for (const [at, [, name]] of backends.entries()) {
     const report = reports[at + 1]
     expect(report, name).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
-    expect(report?.message).toContain(`the package ${name}, which could not be loaded: npm install ${name}`)
+    expect(report?.message).toContain(`needs the package ${name}: npm install ${name}`)
   }
 })
 
@@ -83,4 +84,40 @@ test("with an lmdb that lacks its native part, opening says so and cannot be tri
   expect(report).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
   expect(report?.message).toContain("npm install lmdb")
   expect(report?.cause).toContain("No native build was found")
+})
+
+/** The short form of `npm run bundlers`, which runs every bundler. */
+describe("an application that esbuild bundles with the configuration of the docs", () => {
+  const BUNDLING_MS = 120_000
+  const missing = (name: string) =>
+    expect.stringMatching(`^DEPENDENCY_MISSING .* the package ${name}: npm install ${name}`)
+
+  test("needs no package of a backend, and names the one that a store lacks", {
+    timeout: BUNDLING_MS,
+  }, async () => {
+    await rm(join(project.folder, "node_modules/lmdb"), { recursive: true })
+    const use = await bundle(project, "esbuild", "esm")
+    expect(await use("memory:", "redis://127.0.0.1:1", "lmdb:store", FIRESTORE)).toEqual([
+      "Alice 1",
+      missing("ioredis"),
+      missing("lmdb"),
+      missing("@google-cloud/firestore"),
+    ])
+  })
+
+  test.each<Format>(["esm", "cjs"])(
+    "as %s, reads from LMDB, opens Firestore and loads the client of Redis",
+    { timeout: BUNDLING_MS },
+    async (format) => {
+      for (const name of Object.keys({ ...manifest.optionalDependencies, ...manifest.peerDependencies }))
+        await project.link(name)
+      const use = await bundle(project, "esbuild", format)
+      expect(await use("memory:", `lmdb:store-${format}`, FIRESTORE, "redis://127.0.0.1:1")).toEqual([
+        "Alice 1",
+        "Alice 1",
+        "open",
+        expect.stringMatching(/^UNAVAILABLE /),
+      ])
+    },
+  )
 })
