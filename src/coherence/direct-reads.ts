@@ -110,7 +110,7 @@ export class DirectReads {
     const { l1, flights, pageFills, loads } = this.#options
     const held = l1.versionOf(key)
     if (held !== undefined && held !== version) l1.drop(key)
-    flights.dirty(key)
+    flights.shown(key, version)
     pageFills.dirty(key)
     if (version !== null) loads.shown(key, version === UNKNOWN ? undefined : version)
   }

@@ -10,17 +10,21 @@ export interface Flight {
   fill: boolean
   /** Reads that wait for it, beside the one that began it. */
   joined: number
-  /** Since this read began, the key was written or invalidated, or another read returned it. The entry may be older than that. */
+  /** Since this read began, the key was written or invalidated, or other reads returned different versions. The entry may be older. */
   dirty: boolean
+  /** The version that another read returned since this one began; `null`: absent. Only the same one enters L1. */
+  shown: string | null | undefined
   readonly caller: Caller
   promise: Promise<L1Entry | undefined>
 }
 
-/** The flights that later reads may join, at most one a key. */
+/** The flights whose entry may enter L1, at most two a key: one that later reads may join, and one before it. */
 export class Flights {
   readonly #runtime: Runtime
   readonly #maxAgeMs: number
   readonly #joinable = new Map<string, Flight>()
+  /** The flights that another read has overtaken, see {@link Flight.shown}. */
+  readonly #overtaken = new Map<string, Flight>()
 
   /** @param maxAgeMs the time to live of L1; 0 without L1 */
   constructor(runtime: Runtime, maxAgeMs: number) {
@@ -36,6 +40,7 @@ export class Flights {
 
   end(key: string, flight: Flight): void {
     if (this.#joinable.get(key) === flight) this.#joinable.delete(key)
+    if (this.#overtaken.get(key) === flight) this.#overtaken.delete(key)
   }
 
   /**
@@ -50,17 +55,36 @@ export class Flights {
     return undefined
   }
 
-  /** Marks the flight of `key`, and lets later reads start their own. */
-  dirty(key: string): void {
+  /**
+   * Is called when a read has returned `version` of `key` (`null`: absent). A flight under way may return something older, so later reads
+   * start their own. What it returns enters L1 if it is the same version; otherwise L1 would hold no key whose reads always overlap.
+   */
+  shown(key: string, version: string | null): void {
+    const overtaken = this.#overtaken.get(key)
+    if (overtaken !== undefined && overtaken.shown !== version) overtaken.dirty = true
     const flight = this.#joinable.get(key)
     if (flight === undefined) return
-    flight.dirty = true
     this.#joinable.delete(key)
+    flight.shown = version
+    if (overtaken === undefined || overtaken.dirty) this.#overtaken.set(key, flight)
+    else flight.dirty = true
+  }
+
+  /** Marks the flights of `key`, and lets later reads start their own. */
+  dirty(key: string): void {
+    for (const flights of [this.#joinable, this.#overtaken]) {
+      const flight = flights.get(key)
+      if (flight === undefined) continue
+      flight.dirty = true
+      flights.delete(key)
+    }
   }
 
   /** Marks every flight, and lets later reads start their own. */
   dirtyAll(): void {
-    for (const flight of this.#joinable.values()) flight.dirty = true
-    this.#joinable.clear()
+    for (const flights of [this.#joinable, this.#overtaken]) {
+      for (const flight of flights.values()) flight.dirty = true
+      flights.clear()
+    }
   }
 }

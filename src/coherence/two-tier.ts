@@ -121,8 +121,7 @@ export class TwoTier {
 
     // The backend answered synchronously, so no write can have begun since.
     const entry = this.#reads.arrived(answer, startedAt)
-    this.#pageFills.dirty(key)
-    if (entry !== undefined) this.#loads.shown(key, entry.version)
+    this.#shown(key, entry)
     if (fill) this.#fill(key, entry)
     return entry
   }
@@ -145,7 +144,15 @@ export class TwoTier {
     this.#inFlight.begin()
     // The time to live in L1 starts with the request: the value may have been replaced right after the backend read it.
     const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
-    const flight: Flight = { askedAt, fill, joined: 0, dirty: false, caller, promise: PENDING }
+    const flight: Flight = {
+      askedAt,
+      fill,
+      joined: 0,
+      dirty: false,
+      shown: undefined,
+      caller,
+      promise: PENDING,
+    }
     const land = () => {
       this.#inFlight.end()
       this.#flights.end(key, flight)
@@ -155,13 +162,12 @@ export class TwoTier {
         land()
         this.#counters.coalesced += flight.joined
         const entry = this.#reads.arrived(stored, startedAt)
-        if (flight.dirty) {
+        if (flight.dirty || (flight.shown !== undefined && flight.shown !== (entry?.version ?? null))) {
           if (flight.fill) this.#counters.refusedFills++
           this.direct.shown(key, entry)
           return entry
         }
-        this.#pageFills.dirty(key)
-        if (entry !== undefined) this.#loads.shown(key, entry.version)
+        this.#shown(key, entry)
         if (flight.fill) this.#fill(key, entry, askedAt)
         return entry
       },
@@ -173,6 +179,13 @@ export class TwoTier {
     )
     this.#flights.begin(key, flight)
     return flight.promise
+  }
+
+  /** A read that may fill returned `entry` to its callers: what else is under way may be older. */
+  #shown(key: string, entry: L1Entry | undefined): void {
+    this.#flights.shown(key, entry?.version ?? null)
+    this.#pageFills.dirty(key)
+    if (entry !== undefined) this.#loads.shown(key, entry.version)
   }
 
   #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {

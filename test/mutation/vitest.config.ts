@@ -23,6 +23,6 @@ export default defineConfig({
     sequence: { sequencer: RacesLast },
     isolate: false,
     // A mutant that makes a test wait for ever is caught by this limit, which costs less than that of the mutation run.
-    testTimeout: 15_000,
+    testTimeout: 6_000,
   },
 })

@@ -4,11 +4,14 @@ import type { WriteFault } from "./link.ts"
 
 /** The places that mutants change, each once, so that only this table changes when the code moves. */
 export const ANCHORS = {
-  flightLands: ["TwoTier.#fly", "if ($flight.dirty) {"],
+  flightLands: ["TwoTier.#fly", "$flight.dirty ||"],
+  overtakenLands: ["TwoTier.#fly", "$flight.shown !== undefined &&"],
   flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
   flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
   flightShows: ["TwoTier.#fly", "this.direct.shown($key, $entry)"],
-  flightIsDirtied: ["Flights.dirty", "this.#joinable.delete($key)"],
+  flightIsDirtied: ["Flights.dirty", "$flights.delete($key)"],
+  overtakenIsDirtied: ["Flights.dirty", "[this.#joinable, this.#overtaken]"],
+  overtakenIsShownOther: ["Flights.shown", "if ($overtaken !== undefined && $overtaken.shown !== $version)"],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
@@ -18,9 +21,10 @@ export const ANCHORS = {
   clearForgetsThePages: ["PageFills.dirtyAll", "this.#underWay.clear()"],
   pageChecksWhatIsDirty: ["PageFills.mayFill", "&& !$page.has($key)"],
   showingDrops: ["DirectReads.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
-  showingDirtiesTheFlight: ["DirectReads.#supersede", "flights.dirty($key)"],
+  showingDirtiesTheFlight: ["DirectReads.#supersede", "flights.shown($key, $version)"],
   clearDirtiesTheFlights: ["Flights.dirtyAll", "$flight.dirty = true"],
-  clearForgetsTheFlights: ["Flights.dirtyAll", "this.#joinable.clear()"],
+  clearForgetsTheFlights: ["Flights.dirtyAll", "$flights.clear()"],
+  clearDirtiesTheOvertaken: ["Flights.dirtyAll", "[this.#joinable, this.#overtaken]"],
   flightEnds: ["Flights.end", "if (this.#joinable.get($key) === $flight) this.#joinable.delete($key)"],
   answerMayHaveExpired: [
     "BackendReads.toEntry",
@@ -87,11 +91,31 @@ export interface Mutant {
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "fill without the dirty check": {
     caughtBy: ["get", "set"],
-    edits: { flightLands: "if (false) {" },
+    edits: { flightLands: "" },
   },
   "later readers join a flight older than the write": {
     caughtBy: ["get", "set"],
     edits: { flightIsDirtied: "" },
+  },
+  "a read that was overtaken fills what is older": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    fault: "pass",
+    edits: { overtakenLands: "false &&" },
+  },
+  "a read that was overtaken is out of reach of later writes": {
+    caughtBy: ["get", "getStrong", "set"],
+    fault: "pass",
+    edits: { overtakenIsDirtied: "[this.#joinable]" },
+  },
+  "a read that was overtaken fills over a later one": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    fault: "pass",
+    edits: { overtakenIsShownOther: "if (false)" },
+  },
+  "clear that leaves reads that were overtaken able to fill": {
+    caughtBy: ["get", "getStrong", "writeElsewhere", "invalidateAll"],
+    fault: "pass",
+    edits: { clearDirtiesTheOvertaken: "[this.#joinable]" },
   },
   "no dirtying at the beginning of a write": {
     caughtBy: ["get", "set"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest"
-import { gatedStore } from "../../support/gated-store.ts"
+import { type GatedStore, gatedStore } from "../../support/gated-store.ts"
 import { settle } from "../../support/runtime.ts"
 
 describe("a read that others may join", () => {
@@ -32,6 +32,95 @@ describe("a read that others may join", () => {
     expect(await client.getText("a")).toBe("new")
     gate.releaseAll()
     expect(await together).toEqual(["old", "old"])
+  })
+})
+
+describe("a key whose every read overlaps with another one", () => {
+  /** Reads of `a` that wait with their answers: the first was overtaken by `change`, the second began after it. */
+  const overlapping = async (change: (store: GatedStore) => unknown) => {
+    const store = await gatedStore({
+      behind: (table) => ({ ...table, traits: { ...table.traits, ordered: false } }),
+    })
+    const { client, gate } = store
+    await client.set("a", "1")
+    gate.hold("get", "reply")
+    const reads: Promise<unknown>[] = []
+    const read = async () => {
+      reads.push(client.getText("a"))
+      await settle()
+    }
+    /** Answers the oldest read. */
+    const answer = async () => {
+      gate.take("get").release()
+      await settle()
+    }
+    await read()
+    await change(store)
+    await read()
+    const end = async () => {
+      gate.releaseAll()
+      await Promise.all(reads)
+    }
+    return { ...store, read, answer, end }
+  }
+
+  test.each<[string, (store: GatedStore) => unknown]>([
+    ["a write", ({ client }) => client.set("a", "2")],
+    ["an invalidation", ({ client }) => client.invalidate("a")],
+  ])("is held by L1 again after %s, as soon as two reads agree", async (_, change) => {
+    const { client, elsewhere, read, answer, end } = await overlapping(change)
+    for (let round = 0; round < 3; round++) {
+      await read()
+      await answer()
+    }
+    expect(client.peekText("a")).toBe(await elsewhere.text("a"))
+    await end()
+  })
+
+  test("is not filled by a read that another one overtook with a newer value", async () => {
+    const { client, elsewhere, answer, end } = await overlapping(({ client }) => client.invalidate("a"))
+    await elsewhere.put("a", "2")
+    expect(await client.exists("a", { consistency: "strong" })).toBe(true)
+    await answer()
+    await answer()
+    expect(client.peekText("a")).toBeUndefined()
+    await end()
+    expect(await client.getText("a")).toBe("2")
+  })
+
+  test("is not filled by what was read before a write that began after another read had overtaken it", async () => {
+    const { client, answer, end } = await overlapping(({ client }) => client.invalidate("a"))
+    await answer()
+    await client.set("a", "2")
+    await answer()
+    expect(client.peekText("a")).toBeUndefined()
+    await end()
+  })
+
+  test("nor by what was read before everything was invalidated", async () => {
+    const { client, answer, end } = await overlapping(({ client }) => client.invalidate("a"))
+    await answer()
+    client.invalidate()
+    await answer()
+    expect(client.peekText("a")).toBeUndefined()
+    await end()
+  })
+
+  test("does not go back to a read that began before the one that filled L1", async () => {
+    const { client, gate, elsewhere, read, answer, end } = await overlapping(({ client }) =>
+      client.invalidate("a"),
+    )
+    await answer()
+    await elsewhere.put("a", "2")
+    await read()
+    const [before, after] = gate.held("get")
+    after?.release()
+    await settle()
+    expect(client.peekText("a")).toBe("2")
+    before?.release()
+    await settle()
+    expect(client.peekText("a")).not.toBe("1")
+    await end()
   })
 })
 

@@ -252,7 +252,9 @@ describe("a write in doubt", () => {
 /** What took effect on the key, in order: `own` with the number of the attempt, or what another writer did. */
 type Effect = { own: number } | "replaced" | "swapped" | "deleted"
 
-test("a write takes effect once, and what its caller is told is so, whatever befalls its attempts and whoever else writes", async () => {
+test("a write takes effect once, and what its caller is told is so, whatever befalls its attempts and whoever else writes", {
+  timeout: 30_000,
+}, async () => {
   const fault = fc.constantFrom<Fault>(
     "pass",
     { fail: THROTTLED },
