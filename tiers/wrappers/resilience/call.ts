@@ -1,5 +1,6 @@
 import type { Callers, MaybePromise, RequestOptions } from "../../backend.ts"
 import { KvError, type KvErrorCode, type KvErrorDetails } from "../../errors.ts"
+import type { Found } from "./beside.ts"
 import type { ObservedCall, Operation, Subject } from "./observer.ts"
 import type { CallPolicy, Limits } from "./policy.ts"
 
@@ -21,9 +22,6 @@ export interface Method<A extends unknown[], T> {
   /** Is called with every answer, including one that comes after the deadline. */
   readonly answered: ((args: A, answer: T) => void) | undefined
 }
-
-/** What is found beside a request that is slow: an answer, or none. */
-type Found<T> = Promise<{ answer: T } | undefined>
 
 /** One call: sends its requests, bounds them in time, waits between them, and makes the error that ends the call. */
 export class Call {

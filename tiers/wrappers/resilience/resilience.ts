@@ -2,19 +2,18 @@ import type {
   Backend,
   MaybePromise,
   RequestOptions,
-  RowHead,
   ScanRequest,
   ServiceTime,
   Write,
   WriteResult,
 } from "../../backend.ts"
-import { KvError } from "../../errors.ts"
 import { abortable } from "../../util/abort.ts"
 import { writeId } from "../../util/write-id.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
 import { callersIn, first, second } from "./arguments.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
+import { type Found, found, foundRemoval, foundWrite, foundWrites, headOf } from "./beside.ts"
 import { Call, type Method } from "./call.ts"
 import { READ, SCAN, WRITE } from "./kinds.ts"
 import type { CallObserver, Subject } from "./observer.ts"
@@ -141,31 +140,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     (call, args) => found(call.attempt(method, args)),
   ]
 
-  /** The head of one row, as one request of `call`. */
-  async function headOf(call: Call, key: string): Promise<RowHead | undefined> {
-    const head = (await call.attempt(probe, [[key]])).get(key)
-    if (head instanceof KvError) throw head
-    return head
-  }
-
-  /** Whether a write that is slow has left its row. */
-  async function lookFor(
-    call: Call,
-    [key, { id }]: [key: string, write: { id: string }, ...rest: unknown[]],
-  ) {
-    const head = (await found(headOf(call, key)))?.answer
-    if (head?.id !== id) return undefined
-    return { answer: { applied: true, version: head.version, mayLandLate: true } as const }
-  }
-
-  /** Whether a delete that is slow has left its tombstone, whose version is not that of an entry. */
-  async function lookForTombstone(
-    call: Call,
-    args: [key: string, removal: { id: string }, ...rest: unknown[]],
-  ) {
-    if ((await lookFor(call, args)) === undefined) return undefined
-    return { answer: { applied: true, mayLandLate: true } as const }
-  }
+  const askFor = (call: Call, keys: readonly string[]) => call.attempt(probe, [keys])
 
   /** Adds an identity for an attempt under a condition. */
   function newId(ids: Set<string>): string {
@@ -214,11 +189,11 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
           ids,
           began: backend.serviceTime?.(key),
           send: () => call.attempt(put, [key, write]),
-          probe: () => headOf(call, key),
+          probe: () => headOf(askFor(call, [key]), key),
           sendUnder: sendUnder(key, write, call, ids),
         })
       },
-      lookFor,
+      (call, [key, write]) => foundWrite(askFor(call, [key]), key, write),
     ),
 
     delete: calls(
@@ -232,21 +207,24 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
           ids,
           began: backend.serviceTime?.(key),
           send: () => call.attempt(remove, [key, removal]),
-          probe: () => headOf(call, key),
+          probe: () => headOf(askFor(call, [key]), key),
           sendUnder: removeUnder(key, call, ids),
         })
       },
-      lookForTombstone,
+      (call, [key, removal]) => foundRemoval(askFor(call, [key]), key, removal),
     ),
 
-    putMany: calls(putMany, (call, one, [writes]) =>
-      writeMany(call, writes, one, {
-        removes: false,
-        began: timesOf(writes.keys()),
-        send: (some) => call.attempt(putMany, [some]),
-        probe: (keys) => call.attempt(probe, [keys]),
-        sendUnder: (key, write, condition, ids) => sendUnder(key, write, call, ids)(condition),
-      }),
+    putMany: calls(
+      putMany,
+      (call, one, [writes]) =>
+        writeMany(call, writes, one, {
+          removes: false,
+          began: timesOf(writes.keys()),
+          send: (some) => call.attempt(putMany, [some]),
+          probe: (keys) => askFor(call, keys),
+          sendUnder: (key, write, condition, ids) => sendUnder(key, write, call, ids)(condition),
+        }),
+      (call, [writes]) => foundWrites(askFor(call, [...writes.keys()]), writes),
     ),
 
     deleteMany: calls(removeMany, (call, one, [removals]) =>
@@ -254,7 +232,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
         removes: true,
         began: timesOf(removals.keys()),
         send: (some) => call.attempt(removeMany, [some]),
-        probe: (keys) => call.attempt(probe, [keys]),
+        probe: (keys) => askFor(call, keys),
         sendUnder: (key, _, condition, ids) => removeUnder(key, call, ids)(condition),
       }),
     ),
@@ -265,16 +243,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
 type Finish<A, T> = (call: Call, one: MaybePromise<T>, args: A) => Promise<T>
 
 /** Looks for the answer to a slow attempt. Never rejects. */
-type Beside<A, T> = (call: Call, args: A) => Promise<{ answer: T } | undefined>
-
-/** The answer, or nothing if there is none. */
-async function found<T>(answer: Promise<T>): Promise<{ answer: T } | undefined> {
-  try {
-    return { answer: await answer }
-  } catch {
-    return undefined
-  }
-}
+type Beside<A, T> = (call: Call, args: A) => Found<T>
 
 async function finishRead<A extends [Subject, ...unknown[]], T>(
   call: Call,

@@ -230,6 +230,43 @@ test("a slow write is never open twice", async () => {
   expect(puts.length).toBeLessThanOrEqual(2)
 })
 
+describe("a slow batch of writes", () => {
+  test("is answered by its rows, if it has left all of them", async () => {
+    const { runtime, gate, backend } = setUp({ timeoutMs: 1_200 })
+    gate.hold("putMany", "reply")
+    const ids = ["a", "b"].map((key, at) => [key, `${ID.slice(0, -1)}${at + 1}`] as const)
+    const call = watched(backend.putMany(new Map(ids.map(([key, id]) => [key, { ...write("1"), id }]))))
+    await settle()
+    await runtime.advance(299)
+    expect(Object.keys(call)).toEqual([])
+    await runtime.advance(1)
+    expect(gate.count("probe")).toBe(1)
+    for (const [key] of ids) {
+      const row = await gate.get(key)
+      expect(call.outcome?.get(key)).toEqual({ applied: true, version: row?.version, mayLandLate: true })
+    }
+    expect(gate.count("putMany")).toBe(1)
+  })
+
+  test.each(["request", "reply"] as const)(
+    "goes on waiting while a row of it is missing, held at its %s",
+    async (point) => {
+      const { runtime, gate, backend } = setUp({ timeoutMs: 1_200 })
+      gate.hold("putMany", point)
+      const call = watched(backend.putMany(new Map([["a", write("1")]])))
+      await settle()
+      if (point === "reply") await gate.delete("a", { id: `${ID.slice(0, -1)}b` })
+      await runtime.advance(300)
+      expect(gate.count("probe")).toBe(1)
+      expect(Object.keys(call)).toEqual([])
+      gate.releaseAll()
+      await settle()
+      expect(call.outcome?.get("a")).toMatchObject({ applied: true })
+      expect(call.outcome?.get("a")).not.toHaveProperty("mayLandLate")
+    },
+  )
+})
+
 describe("the retry budget", () => {
   test("lets a store in an outage send a tenth more than its calls, and at least one retry a second", async () => {
     const { runtime, gate, backend } = setUp()
