@@ -16,7 +16,7 @@ import { countdown } from "../util/deadline.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
 import { borrowClient, leaseClient } from "./client.ts"
-import { decoding, KIND } from "./errors.ts"
+import { decoding, KIND, type Request } from "./errors.ts"
 import { probe } from "./probe.ts"
 import { tableRequests } from "./requests.ts"
 import {
@@ -35,6 +35,7 @@ import { scanPage } from "./scan.ts"
 import { ServiceTimes } from "./service-times.ts"
 import { type AzureTablesSettings, checkAzureSettings } from "./settings.ts"
 import { type ExpirySweep, SWEEP_TIMEOUT_MS, startExpirySweep } from "./sweep.ts"
+import { limitsOf, tooLong } from "./table-limits.ts"
 
 export type { AzureTablesSettings } from "./settings.ts"
 
@@ -93,14 +94,17 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
       await sweep.stop()
       await lease.release()
     }
-    return { client: lease.resource, sweep, close }
+    return { client: lease.resource, limits: limitsOf(lease.resource.url), sweep, close }
   })
   const times = new ServiceTimes(table, runtime)
-  const requests = tableRequests(({ operation, key }) => connection.use(operation, key).client, {
-    runtime,
-    requestTimeoutMs,
-    times,
-  })
+  const limits = () => connection.held?.limits ?? limitsOf(undefined)
+  const clientFor = ({ operation, key }: Request) => {
+    const { client, limits } = connection.use(operation, key)
+    const refusal = key === undefined ? undefined : tooLong(operation, key, limits)
+    if (refusal !== undefined) throw refusal
+    return client
+  }
+  const requests = tableRequests(clientFor, { runtime, requestTimeoutMs, times })
 
   function entryOf(operation: string, key: string, row: Row): StoredEntry | undefined {
     const entry = decoding(operation, key, () => liveEntry(row, runtime.now()))
@@ -180,7 +184,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     },
 
     putMany: (writes, { timeoutMs = requestTimeoutMs } = {}) =>
-      putMany(requests, writes, runtime.now(), countdown(runtime, timeoutMs)),
+      putMany(requests, writes, runtime.now(), countdown(runtime, timeoutMs), limits()),
 
     async delete(key, { id, condition }, { timeoutMs } = {}) {
       if (condition === undefined) {
@@ -193,7 +197,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
     },
 
     deleteMany: (removals, { timeoutMs = requestTimeoutMs } = {}) =>
-      deleteMany(requests, removals, countdown(runtime, timeoutMs)),
+      deleteMany(requests, removals, countdown(runtime, timeoutMs), limits()),
 
     scan: (prefix, page) =>
       scanPage({ requests, runtime, timeoutMs: requestTimeoutMs }, prefix, page, (row) => {

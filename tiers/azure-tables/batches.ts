@@ -5,30 +5,30 @@ import { ofKey } from "../util/key-error.ts"
 import { inParallel } from "../util/parallel.ts"
 import type { TableRequests } from "./requests.ts"
 import { entityOf, partitionOf, resultOf } from "./row.ts"
+import { type TableLimits, tooLong } from "./table-limits.ts"
 
 /**
  * Maximum number of keys in one `putMany` or `deleteMany`: 25 for each of the 16 partitions on average. With the largest values they are
  * 13 MB, which are sent within seconds.
  */
 export const MAX_WRITE_BATCH = 400
-/** The service's limit of entities in a transaction. Its limit of 4 MiB is not reached: 100 of the largest entries are 3.5 MB. */
-const MAX_TRANSACTION = 100
 /** Maximum number of concurrent requests. */
 const PARALLEL = 8
 
 type Results<T> = Map<string, T | KvError>
 
 /**
- * Sends one transaction for each partition of the keys, or for each 100 of its keys. A transaction writes all its keys or none. All end when
- * `leftMs`, the time that is left, is over.
+ * Sends one transaction for each partition of the keys, or for each 100 of its keys (on Cosmos DB 50). A transaction writes all its keys or
+ * none. All end when `leftMs`, the time that is left, is over.
  */
 export function putMany(
   requests: TableRequests,
   writes: ReadonlyMap<string, Write>,
   now: number,
   leftMs: () => number,
+  limits: TableLimits,
 ): Promise<Results<WriteResult>> {
-  return eachGroup(writes, async (group) => {
+  return eachGroup("putMany", writes, limits, async (group) => {
     const entities = group.map(([key, write]) => entityOf(key, write, now))
     const [only] = entities
     const written =
@@ -48,8 +48,9 @@ export function deleteMany(
   requests: TableRequests,
   removals: ReadonlyMap<string, unknown>,
   leftMs: () => number,
+  limits: TableLimits,
 ): Promise<Results<WriteResult>> {
-  return eachGroup(removals, async (group) => {
+  return eachGroup("deleteMany", removals, limits, async (group) => {
     const keys = group.map(([key]) => key)
     if (keys.length > 1) {
       const done = await requests.transact(
@@ -83,13 +84,20 @@ export async function eachKey<T>(
   return results
 }
 
-/** The results of `write` for the keys of each group, or its error for each key of the group. */
+/** The results of `write` for the keys of each group, or its error for each key of the group. Keys that are too long are in no group. */
 async function eachGroup<Item>(
+  operation: string,
   items: ReadonlyMap<string, Item>,
+  limits: TableLimits,
   write: (group: readonly (readonly [key: string, item: Item])[]) => Promise<Results<WriteResult>>,
 ): Promise<Results<WriteResult>> {
   const results: Results<WriteResult> = new Map()
-  await inParallel(groupsOf(items, MAX_TRANSACTION), PARALLEL, async (group) => {
+  const legal = [...items].filter(([key]) => {
+    const refusal = tooLong(operation, key, limits)
+    if (refusal !== undefined) results.set(key, refusal)
+    return refusal === undefined
+  })
+  await inParallel(groupsOf(legal, limits.transaction), PARALLEL, async (group) => {
     try {
       for (const [key, result] of await write(group)) results.set(key, result)
     } catch (error) {
