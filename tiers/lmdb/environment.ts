@@ -9,6 +9,7 @@ import { KIND } from "./errors.ts"
 import { checkFiles, checkFormat } from "./format.ts"
 import { checkProcessId, checkRoom } from "./hazards.ts"
 import { type Snapshot, snapshotOf } from "./snapshot.ts"
+import { awaitWriteLock } from "./write-lock.ts"
 import { type Patience, type Writer, writerOf } from "./writer.ts"
 
 /** An open LMDB environment. Other processes may have it open too. */
@@ -50,6 +51,7 @@ async function loadLmdb(): Promise<Lmdb> {
 async function openEnvironment(module: Lmdb, directory: string, patience: Patience): Promise<Environment> {
   await checkFiles(directory)
   await checkRoom(directory)
+  await awaitWriteLock(directory, patience)
   const db = module.open<Buffer, string>({
     path: directory,
     encoding: "binary",

@@ -4,13 +4,17 @@ import { writeSync } from "node:fs"
 import { join } from "node:path"
 import { open } from "lmdb"
 
-const [built, directory, job] = process.argv.slice(2)
+const [built, directory, job, timeoutMs] = process.argv.slice(2)
 const { lmdb } = await import(join(built, "tiers", "lmdb", "backend.js"))
-const backend = lmdb(directory)
+const backend = lmdb(directory, job === "tryToOpen" && timeoutMs ? { timeoutMs: Number(timeoutMs) } : {})
 if (job === "tryToOpen") {
   const startedAt = performance.now()
+  let turns = 0
+  const turning = setInterval(() => turns++, 1)
   const error = await backend.open().catch((error) => error)
-  writeSync(1, JSON.stringify({ code: error?.code, message: error?.message, ms: performance.now() - startedAt }))
+  clearInterval(turning)
+  const ms = performance.now() - startedAt
+  writeSync(1, JSON.stringify({ code: error?.code, message: error?.message, ms, turns }))
   process.exit()
 }
 await backend.open()

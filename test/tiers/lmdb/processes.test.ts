@@ -143,6 +143,13 @@ describe("several processes over one LMDB store", () => {
       expect(await late).toMatchObject({ code: "TIMEOUT", operation: "put", key: "late", retryable: true })
       expect((await late).message).toContain("another process holds the write lock")
       expect(await textOf(backend, "before")).toBe("value")
+      const opening = await shell(`${command("tryToOpen")} 300`, built.folder)
+      const { code, message, turns } = JSON.parse(opening.stdout)
+      if (process.platform === "linux") {
+        expect(code).toBe("UNAVAILABLE")
+        expect(message).toContain(`thread ${child.pid} has held the write lock`)
+        expect(turns).toBeGreaterThan(1)
+      }
       const waiting = fixture.put(backend, "waiting", "value")
       child.kill("SIGCONT")
       await once(child, "close")
@@ -181,10 +188,11 @@ describe("several processes over one LMDB store", () => {
   })
 })
 
-describe("a process with an LMDB store", () => {
-  const command = (job: string) =>
-    [process.execPath, SCRIPT, built.file("."), fixture.directory, job].map((word) => `'${word}'`).join(" ")
+/** A command for the shell. */
+const command = (job: string) =>
+  [process.execPath, SCRIPT, built.file("."), fixture.directory, job].map((word) => `'${word}'`).join(" ")
 
+describe("a process with an LMDB store", () => {
   test("ends by itself with the store open, after the writes that it did not wait for", async () => {
     const end = await shell(command("leaveOpen"), built.folder)
     expect(end).toMatchObject({ code: 0, signal: null, stderr: "" })

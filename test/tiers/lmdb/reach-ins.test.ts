@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as lmdb from "lmdb"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { holderOf } from "../../../tiers/lmdb/write-lock.ts"
 import { shell } from "../../support/built.ts"
 import { changed } from "../../support/canary.ts"
 
@@ -51,6 +52,20 @@ describe("lmdb", () => {
     transaction.abort()
     await db.close()
   })
+
+  test.runIf(process.platform === "linux")(
+    "has the mutex of writers where its lock file is read",
+    async () => {
+      const db = lmdb.open<Buffer, string>({ path: directory, noSubdir: false, encoding: "binary" })
+      const layout = changed("the layout of LMDB's lock file")
+      expect(holderOf(directory), layout).toBeUndefined()
+      db.transactionSync(() =>
+        expect(holderOf(directory), layout).toMatch(new RegExp(`^${process.pid} \\d+$`)),
+      )
+      expect(holderOf(directory), layout).toBeUndefined()
+      await db.close()
+    },
+  )
 
   test("gives the reason of a failed commit as commitError", async () => {
     const program = `
