@@ -1,5 +1,5 @@
 import { cp, readdir, readFile, realpath, rm } from "node:fs/promises"
-import { join } from "node:path"
+import { join, posix } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import manifest from "../../package.json" with { type: "json" }
@@ -84,6 +84,28 @@ test("with an lmdb that lacks its native part, opening says so and cannot be tri
   expect(report).toMatchObject({ code: "DEPENDENCY_MISSING", retryable: false })
   expect(report?.message).toContain("npm install lmdb")
   expect(report?.cause).toContain("No native build was found")
+})
+
+test("every link of the README, and every link of its pages to a page, leads to a file of the tarball", async () => {
+  const pages = project.files.filter((file) => file === "README.md" || /^docs\/.*\.md$/.test(file))
+  const broken: string[] = []
+  for (const page of pages) {
+    const text = await readFile(join(project.folder, "node_modules/tiered-kv", page), "utf8")
+    for (const [, link = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      const [path = ""] = link.split("#")
+      if (path === "" || /^https?:/.test(path)) continue
+      if (page !== "README.md" && !path.endsWith(".md")) continue
+      if (!project.files.includes(posix.join(posix.dirname(page), path))) broken.push(`${page}: ${link}`)
+    }
+  }
+  expect(pages).toContain("docs/platforms.md")
+  expect(broken).toEqual([])
+})
+
+test("the tarball has no source map, because it has no sources", async () => {
+  expect(project.files.filter((file) => file.endsWith(".map"))).toEqual([])
+  const main = await readFile(join(project.folder, "node_modules/tiered-kv/dist/src/index.js"), "utf8")
+  expect(main).not.toContain("sourceMappingURL")
 })
 
 /** The short form of `npm run bundlers`, which runs every bundler. */
