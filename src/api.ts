@@ -3,6 +3,7 @@ import type { Backend } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { StoreResilience } from "../tiers/wrappers/resilience/options.ts"
 import type { StoreStats } from "./counters.ts"
+import type { Jsonified, Mutable, SharedJson } from "./json.ts"
 
 /**
  * A value that can be stored: text as UTF-8, a `Uint8Array` as its bytes, anything else as JSON. At most 24,576 bytes encoded:
@@ -144,6 +145,9 @@ export interface GetOrSetOptions extends JsonReadOptions {
   refreshAheadMs?: number
 }
 
+type As<Form extends string> = GetOrSetOptions & { as: Form }
+type AsJson = GetOrSetOptions & { as?: "json" }
+
 /** A key-value store of two tiers. Made by {@link kv}. Every method is safe to call concurrently. */
 export interface Kv extends AsyncDisposable {
   /** The name that the store was opened under. */
@@ -156,8 +160,12 @@ export interface Kv extends AsyncDisposable {
   get(key: string, options?: ReadOptions): Promise<Uint8Array | undefined>
   /** The value as text. Rejects with `INVALID_VALUE` if the bytes are not UTF-8. */
   getText(key: string, options?: ReadOptions): Promise<string | undefined>
-  /** The value parsed as JSON, deep-frozen and shared between callers. Rejects with `INVALID_VALUE` if the value is not JSON. */
-  getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined>
+  /**
+   * The value parsed as JSON, deep-frozen and shared between callers. `T` is what was written; it is not checked. Rejects with
+   * `INVALID_VALUE` if the value is not JSON.
+   */
+  getJson<T = unknown>(key: string, options: JsonReadOptions & Mutable): Promise<Jsonified<T> | undefined>
+  getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<SharedJson<T> | undefined>
   /** The value with its version and expiry. */
   getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined>
 
@@ -169,13 +177,17 @@ export interface Kv extends AsyncDisposable {
   getManyText(keys: Iterable<string>, options?: GetManyOptions): Promise<Map<string, string>>
   getManyJson<T = unknown>(
     keys: Iterable<string>,
+    options: GetManyOptions & JsonReadOptions & Mutable,
+  ): Promise<Map<string, Jsonified<T>>>
+  getManyJson<T = unknown>(
+    keys: Iterable<string>,
     options?: GetManyOptions & JsonReadOptions,
-  ): Promise<Map<string, T>>
+  ): Promise<Map<string, SharedJson<T>>>
 
   /** The bytes in L1, synchronously; `undefined` if L1 holds no fresh value. The backend is not asked. */
   peek(key: string): Uint8Array | undefined
   peekText(key: string): string | undefined
-  peekJson<T = unknown>(key: string): T | undefined
+  peekJson<T = unknown>(key: string): SharedJson<T> | undefined
 
   /** Whether the key has a live entry. Reads no value. */
   exists(key: string, options?: ReadOptions): Promise<boolean>
@@ -208,7 +220,10 @@ export interface Kv extends AsyncDisposable {
    * has not written or deleted it meanwhile. One load of a key runs at a time in a process. The loader's error is passed on
    * unchanged. If storing fails, the call rejects.
    */
-  getOrSet<T>(key: string, loader: Loader<T>, options?: GetOrSetOptions): Promise<T | undefined>
+  getOrSet(key: string, loader: Loader<string>, options: As<"text">): Promise<string | undefined>
+  getOrSet(key: string, loader: Loader<Uint8Array>, options: As<"bytes">): Promise<Uint8Array | undefined>
+  getOrSet<T>(key: string, loader: Loader<T>, options: AsJson & Mutable): Promise<Jsonified<T> | undefined>
+  getOrSet<T>(key: string, loader: Loader<T>, options?: AsJson): Promise<SharedJson<T> | undefined>
 
   /** Drops `key`, or everything, from L1 of this process; the backend is not changed. For entries that another program wrote. */
   invalidate(key?: string): void
@@ -261,6 +276,11 @@ export interface KvOptions extends StoreResilience {
    * the write. @default 30_000
    */
   quarantineMs?: number
+  /**
+   * `true`: the store plays another process. By default the stores of a process that have the same rows, whatever their names and options, forget
+   * what one of them writes, in the same turn; an isolated one neither tells nor is told. For tests. @default false
+   */
+  isolated?: boolean
   /** What the store reports to OpenTelemetry; `false`: nothing. Keys are not reported unless an option asks for it. @default {} */
   telemetry?: TelemetryOptions | false
   /** Clocks, timers and random numbers, for tests. @default those of the system */

@@ -23,6 +23,7 @@ import type {
 } from "./api.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
 import type { StoreStats } from "./counters.ts"
+import type { Parsed } from "./json.ts"
 import type { Caller, Listener } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
 import { bytes, type Form, json, mutableJson, text, whole } from "./operations/forms.ts"
@@ -35,9 +36,7 @@ import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { OPTIONS } from "./options.ts"
 
 /**
- * One handle of a store. Handles of the same name share its tiers. Each handle is closed separately; closing the last one
- * releases the tiers.
- *
+ * One handle of a store. Handles of the same name share its tiers, which the close of the last one releases.
  * The method that was called answers an L1 hit itself, with one look-up. Every other read goes through {@link Store.#read}. The reads
  * of one key are not `async`, because a hit would pay for what only a miss awaits; `#read` is, so that every failure is a rejection.
  */
@@ -87,18 +86,17 @@ export class Store implements Kv {
     return this.#read("getText", key, options, text)
   }
 
-  getJson<T = unknown>(key: string, options?: JsonReadOptions): Promise<T | undefined> {
+  getJson(key: string, options?: JsonReadOptions): Promise<Parsed | undefined> {
     if (options === undefined) {
       const slot = this.#l1.find(key)
       if (slot !== NONE) {
         const answer = this.#l1.jsonAt(slot)
-        if (answer === undefined) return this.#decode("getJson", key, slot, json as Form<T>)
+        if (answer === undefined) return this.#decode("getJson", key, slot, json)
         this.#listener.onHit?.("get", key, this.#l1.lengthAt(slot))
-        return Promise.resolve(answer as T)
+        return Promise.resolve(answer as Parsed)
       }
     }
-    const form = (options?.mutable ? mutableJson : json) as Form<T>
-    return this.#read("getJson", key, options, form, OPTIONS.readJson)
+    return this.#read("getJson", key, options, options?.mutable ? mutableJson : json, OPTIONS.readJson)
   }
 
   getEntry(key: string, options?: ReadOptions): Promise<Entry | undefined> {
@@ -123,13 +121,12 @@ export class Store implements Kv {
     return readMany(this.#store, "getManyText", keys, options, text)
   }
 
-  async getManyJson<T = unknown>(
+  async getManyJson(
     keys: Iterable<string>,
     options?: GetManyOptions & JsonReadOptions,
-  ): Promise<Map<string, T>> {
+  ): Promise<Map<string, Parsed>> {
     this.#checkCall("getManyJson", options, OPTIONS.readManyJson)
-    const form = (options?.mutable ? mutableJson : json) as Form<T>
-    return readMany(this.#store, "getManyJson", keys, options, form)
+    return readMany(this.#store, "getManyJson", keys, options, options?.mutable ? mutableJson : json)
   }
 
   peek(key: string): Uint8Array | undefined {
@@ -143,17 +140,17 @@ export class Store implements Kv {
   peekText(key: string): string | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekText", key)
-    const answer = this.#l1.textAt(slot) ?? text.at(this.#l1, slot, "peekText", key)
+    const answer = text.at(this.#l1, slot, "peekText", key)
     this.#listener.onPeek?.()
     return answer
   }
 
-  peekJson<T = unknown>(key: string): T | undefined {
+  peekJson(key: string): Parsed | undefined {
     const slot = this.#l1.find(key)
     if (slot === NONE) return this.#notHeld("peekJson", key)
-    const answer = this.#l1.jsonAt(slot) ?? json.at(this.#l1, slot, "peekJson", key)
+    const answer = json.at(this.#l1, slot, "peekJson", key)
     this.#listener.onPeek?.()
-    return answer as T
+    return answer
   }
 
   async exists(key: string, options?: ReadOptions): Promise<boolean> {
@@ -212,9 +209,13 @@ export class Store implements Kv {
     return scanPage(this.#store, "scanPage", prefix, options)
   }
 
-  async getOrSet<T>(key: string, loader: Loader<T>, options?: GetOrSetOptions): Promise<T | undefined> {
+  async getOrSet(
+    key: string,
+    loader: Loader<unknown>,
+    options?: GetOrSetOptions,
+  ): Promise<Parsed | undefined> {
     this.#check("getOrSet", key, options, OPTIONS.getOrSet)
-    return (await getOrSet(this.#store, key, loader, options)) as T | undefined
+    return (await getOrSet(this.#store, key, loader, options)) as Parsed | undefined
   }
 
   invalidate(key?: string): void {

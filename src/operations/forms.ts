@@ -2,6 +2,7 @@ import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { L1 } from "../../tiers/l1/l1.ts"
 import type { Entry } from "../api.ts"
+import type { Parsed } from "../json.ts"
 import { versionToken } from "./tokens.ts"
 
 /** A form in which a stored value is returned. */
@@ -30,9 +31,9 @@ export const text: Form<string> = {
 }
 
 /** The JSON, deep-frozen and shared. Throws `INVALID_VALUE` if the bytes are not JSON. */
-export const json: Form<unknown> = {
+export const json: Form<Parsed> = {
   of(l1, entry, operation, key) {
-    if (entry.json !== undefined) return entry.json
+    if (entry.json !== undefined) return entry.json as Parsed
     const text = decodeText(entry, operation, key)
     try {
       entry.decodeJson(text)
@@ -40,17 +41,18 @@ export const json: Form<unknown> = {
       throw notJson(operation, key)
     }
     l1.keepJson(key, entry)
-    return entry.json
+    return entry.json as Parsed
   },
-  at: (l1, slot, operation, key) => l1.jsonAt(slot) ?? json.of(l1, l1.entryAt(slot), operation, key),
+  at: (l1, slot, operation, key) =>
+    (l1.jsonAt(slot) as Parsed | undefined) ?? json.of(l1, l1.entryAt(slot), operation, key),
 }
 
 /** The JSON, parsed anew for one caller. Throws `INVALID_VALUE` if the bytes are not JSON. */
-export const mutableJson: Form<unknown> = {
+export const mutableJson: Form<Parsed> = {
   of(l1, entry, operation, key) {
     const source = text.of(l1, entry, operation, key)
     try {
-      return JSON.parse(source)
+      return JSON.parse(source) as Parsed
     } catch {
       throw notJson(operation, key)
     }

@@ -1,3 +1,5 @@
+import { describe } from "../../tiers/util/checks.ts"
+
 /** A part of a value that JSON changes. */
 export interface JsonLoss {
   /** Its path in the value, as in code: `.rates[2]`; empty for the value itself. */
@@ -14,42 +16,58 @@ interface Place {
 }
 
 /**
- * The first part of `value` that `JSON.stringify` changes without an error: NaN, an infinite number, -0, or an object whose contents
- * it does not serialize. A value with a `toJSON` decides its own form and is not checked. `value` must have no cycle.
+ * The first part of `value` that `JSON.stringify` changes without an error: NaN, an infinite number, -0, a function or a symbol, `undefined` in
+ * an array, or an object whose contents it does not serialize. A property that is `undefined` is left out, and is read as `undefined`. A value
+ * with a `toJSON` decides its own form and is not checked. `value` must have no cycle.
  */
 export function lossInJson(value: unknown): JsonLoss | undefined {
   // Not recursive: 24 KiB of brackets nest deeper than the call stack allows.
   const pending: Place[] = [{ value, parent: undefined, step: "" }]
   for (let place = pending.pop(); place !== undefined; place = pending.pop()) {
-    const { value } = place
+    const value = place.value instanceof Number ? Number(place.value) : place.value
     if (typeof value === "number") {
       if (Number.isFinite(value) && !Object.is(value, -0)) continue
       return loss(place, Object.is(value, -0) ? "-0" : String(value), Object.is(value, -0) ? "0" : "null")
     }
-    if (typeof value !== "object" || value === null || hasToJson(value)) continue
-    const opaque = OPAQUE.find((type) => value instanceof type)
-    if (opaque !== undefined || ArrayBuffer.isView(value)) {
-      return loss(place, `an object (${value.constructor.name})`, "{}")
+    if (value === undefined) return loss(place, "undefined", "null")
+    if (hasToJson(value)) continue
+    if (typeof value === "function" || typeof value === "symbol") {
+      return loss(place, `a ${typeof value}`, Array.isArray(place.parent?.value) ? "null" : "nothing")
     }
+    if (typeof value !== "object" || value === null) continue
+    if (isOpaque(value)) return loss(place, describe(value), "{}")
     if (Array.isArray(value)) {
-      for (const [index, item] of value.entries()) pushIfAny(pending, item, place, `[${index}]`)
+      // The entries of an array include its holes.
+      for (const [index, item] of value.entries()) {
+        if (mayBeLost(item)) pending.push({ value: item, parent: place, step: `[${index}]` })
+      }
     } else {
-      for (const [name, item] of Object.entries(value)) pushIfAny(pending, item, place, stepTo(name))
+      for (const [name, item] of Object.entries(value)) {
+        if (item !== undefined && mayBeLost(item))
+          pending.push({ value: item, parent: place, step: stepTo(name) })
+      }
     }
   }
   return undefined
 }
 
-const OPAQUE = [RegExp, Error, Map, Set, WeakMap, WeakSet, Promise, ArrayBuffer, SharedArrayBuffer]
+const OPAQUE = [RegExp, Error, WeakMap, WeakSet, Promise, ArrayBuffer, SharedArrayBuffer]
 
-function pushIfAny(pending: Place[], value: unknown, parent: Place, step: string): void {
-  if (typeof value === "number" || (typeof value === "object" && value !== null)) {
-    pending.push({ value, parent, step })
-  }
+/** Whether JSON leaves out what the object holds, as of a `Map`, of `Headers` and of any other iterable without properties. */
+function isOpaque(value: object): boolean {
+  if (ArrayBuffer.isView(value) || OPAQUE.some((type) => value instanceof type)) return true
+  if (Array.isArray(value) || value instanceof String || !(Symbol.iterator in value)) return false
+  return value instanceof Map || value instanceof Set || Object.keys(value).length === 0
 }
 
-function hasToJson(value: object): boolean {
-  return "toJSON" in value && typeof value.toJSON === "function"
+/** Whether it is worth a look: most values are text, booleans or `null`, which JSON keeps. */
+function mayBeLost(value: unknown): boolean {
+  return typeof value !== "string" && typeof value !== "boolean" && value !== null
+}
+
+function hasToJson(value: unknown): boolean {
+  const mayHave = (typeof value === "object" && value !== null) || typeof value === "function"
+  return mayHave && "toJSON" in value && typeof value.toJSON === "function"
 }
 
 function loss(place: Place, found: string, becomes: string): JsonLoss {

@@ -71,7 +71,8 @@ function encodeAsJson(value: unknown, refuse: Refuse): Uint8Array {
   if (loss !== undefined) {
     const what = loss.path === "" ? "The value" : `The value at ${loss.path}`
     const advice = loss.becomes === "{}" ? "store its contents instead" : "store what it stands for instead"
-    throw refuse(`${what} is ${loss.found}, which JSON would turn into ${loss.becomes}; ${advice}`)
+    const fate = loss.becomes === "nothing" ? "leave out" : `turn into ${loss.becomes}`
+    throw refuse(`${what} is ${loss.found}, which JSON would ${fate}; ${advice}`)
   }
   return Buffer.from(text)
 }

@@ -45,6 +45,56 @@ test("the types are those of the contract", () => {
   expectTypeOf<Kv["peek"]>().returns.toEqualTypeOf<Uint8Array | undefined>()
 })
 
+test("JSON has the type that JSON gives back, readonly unless it is the caller's own", async () => {
+  interface Session {
+    at: Date
+    roles: string[]
+    pair: [Date, number]
+    nested: { id?: bigint; by: { toJSON(): { n: 1 } } | null }
+    touch(): void
+    optional?: Date
+  }
+  interface Own {
+    at: string
+    roles: string[]
+    pair: [string, number]
+    nested: { id?: never; by: { n: 1 } | null }
+    optional?: string
+  }
+  interface Shared {
+    readonly at: string
+    readonly roles: readonly string[]
+    readonly pair: readonly [string, number]
+    readonly nested: { readonly id?: never; readonly by: { readonly n: 1 } | null }
+    readonly optional?: string
+  }
+  const store = await openStore()
+  const load = (): Session | undefined => undefined
+  const mutable = { mutable: true } as const
+  expectTypeOf(store.getJson<Session>("a")).resolves.toEqualTypeOf<Shared | undefined>()
+  expectTypeOf(store.getJson<Session>("a", { consistency: "strong" })).resolves.toEqualTypeOf<
+    Shared | undefined
+  >()
+  expectTypeOf(store.getJson<Session>("a", mutable)).resolves.toEqualTypeOf<Own | undefined>()
+  expectTypeOf(store.getJson("a")).resolves.toBeUnknown()
+  expectTypeOf(store.peekJson<Session>("a")).toEqualTypeOf<Shared | undefined>()
+  expectTypeOf(store.getManyJson<Session>(["a"])).resolves.toEqualTypeOf<Map<string, Shared>>()
+  expectTypeOf(store.getManyJson<Session>(["a"], mutable)).resolves.toEqualTypeOf<Map<string, Own>>()
+  expectTypeOf(store.getOrSet("a", load)).resolves.toEqualTypeOf<Shared | undefined>()
+  expectTypeOf(store.getOrSet("a", load, mutable)).resolves.toEqualTypeOf<Own | undefined>()
+  expectTypeOf(store.getOrSet("date", () => new Date(0))).resolves.toEqualTypeOf<string | undefined>()
+  const text = () => "text" as string
+  expectTypeOf(store.getOrSet("b", text, { as: "text" })).resolves.toEqualTypeOf<string | undefined>()
+  const bytes = () => new Uint8Array()
+  expectTypeOf(store.getOrSet("c", bytes, { as: "bytes" })).resolves.toEqualTypeOf<Uint8Array | undefined>()
+  // @ts-expect-error text is stored from a string
+  await expect(store.getOrSet("d", () => 1, { as: "text" })).rejects.toMatchObject({ code: "INVALID_VALUE" })
+
+  type Anything = null | number | string | boolean | Anything[] | { [name: string]: Anything }
+  const anything: Anything | undefined = await store.getJson<Anything>("e", mutable)
+  expect(anything).toBeUndefined()
+})
+
 describe("getEntry and versions", () => {
   test("give the value with its version, and its expiry in Unix ms if it has one", async () => {
     const { client, runtime } = await gatedStore()

@@ -30,7 +30,7 @@ describe("getOrSet", () => {
   ] as const)("as %s, %j comes back as the loader returned it, on every call", async (as, value, stored) => {
     const { client, elsewhere } = await gatedStore()
     for (const tier of ["loader", "l2", "l1"]) {
-      expect(await client.getOrSet<unknown>("a", () => value, { as }), tier).toEqual(value)
+      expect(await client.getOrSet<unknown>("a", () => value, { as: as as "json" }), tier).toEqual(value)
     }
     expect(await elsewhere.text("a")).toBe(stored)
   })
@@ -45,7 +45,7 @@ describe("getOrSet", () => {
       ["text", "x".repeat(24_577), /24576/],
     ] as const
     for (const [as, value, message] of wrong) {
-      const call = client.getOrSet<unknown>("a", () => value, { as })
+      const call = client.getOrSet<unknown>("a", () => value, { as: as as "json" })
       await expect(call).rejects.toMatchObject({
         code: "INVALID_VALUE",
         message: expect.stringMatching(message),

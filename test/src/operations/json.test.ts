@@ -11,6 +11,13 @@ describe("what JSON changes without a word", () => {
     ["an Error", { cause: new TypeError("no") }, ".cause", "an object (TypeError)", "{}"],
     ["a Map", { index: new Map() }, ".index", "an object (Map)", "{}"],
     ["a Set", [new Set([1])], "[0]", "an object (Set)", "{}"],
+    ["a boxed NaN", [new Number(Number.NaN)], "[0]", "NaN", "null"],
+    ["undefined in an array", { list: [1, undefined] }, ".list[1]", "undefined", "null"],
+    ["a hole in an array", [new Array(1)], "[0][0]", "undefined", "null"],
+    ["a function", { save: () => {} }, ".save", "a function", "nothing"],
+    ["a symbol in an array", { "b c": [Symbol("s")] }, '["b c"][0]', "a symbol", "null"],
+    ["headers", { sent: new Headers({ a: "1" }) }, ".sent", "an object (Headers)", "{}"],
+    ["a query", [new URLSearchParams("a=1")], "[0]", "an object (URLSearchParams)", "{}"],
     ["bytes", { raw: new Uint8Array(2) }, ".raw", "an object (Uint8Array)", "{}"],
   ])("%s is found with its path", (_, value, path, found, becomes) => {
     expect(lossInJson(value)).toEqual({ path, found, becomes })
@@ -18,7 +25,13 @@ describe("what JSON changes without a word", () => {
 
   test("an object with a toJSON is what that says", () => {
     const map = Object.assign(new Map(), { toJSON: () => [] })
-    expect(lossInJson({ at: new Date(Number.NaN), map })).toBeUndefined()
+    const call = Object.assign(() => {}, { toJSON: () => "called" })
+    expect(lossInJson({ at: new Date(Number.NaN), map, call })).toBeUndefined()
+  })
+
+  test("a property that is undefined, a boxed text and an iterable with properties are kept, or read as they were", () => {
+    const list = { items: [1], *[Symbol.iterator]() {} }
+    expect(lossInJson({ optional: undefined, text: new String("text"), list })).toBeUndefined()
   })
 
   test("a value nested 12,000 deep is looked through", () => {
