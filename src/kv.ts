@@ -60,7 +60,7 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 
 /** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches telemetry. */
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
-  const { runtime, resilience, quarantineMs } = settings
+  const { runtime, resilience, quarantineMs, isolated } = settings
   await backend.open()
   const counters = newCounters(() => runtime.now())
   const telemetry = await telemetryOf(name, backend, settings, counters.failures)
@@ -70,7 +70,10 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     : await overNetwork(backend, { ...resilience, runtime, counters, observer: telemetry?.calls })
   const l1 = new L1(settings.l1, runtime, () => hitTimes.begin())
   const hitTimes = new HitTimes(runtime, counters, listener, () => l1.lookUps)
-  const tiers = new TwoTier({ l1, backend: composed, runtime, counters, listener, quarantineMs })
+  const tiers = new TwoTier({
+    ...{ l1, backend: composed, runtime, counters, listener, quarantineMs, isolated },
+    root: backend.traits.root ?? backend,
+  })
   const stats = () => snapshot(name, composed, l1, counters, tiers)
   const unregister = register({ stats })
   telemetry?.opened(stats)

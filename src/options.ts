@@ -116,6 +116,7 @@ const KV_CHECKS: Checks = {
   ...RESILIENCE_CHECKS,
   openLazily: optional(bool("openLazily")),
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
+  isolated: optional(bool("isolated")),
   runtime: runtimeOption,
 }
 
@@ -127,6 +128,7 @@ export interface KvSettings {
   timeoutMs: number
   openLazily: boolean
   quarantineMs: number
+  isolated: boolean
   runtime: Runtime
 }
 
@@ -141,6 +143,7 @@ export function kvSettings(options: KvOptions | undefined): KvSettings {
     timeoutMs: timeoutsOf(timeoutMs).write,
     openLazily: options?.openLazily ?? false,
     quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
+    isolated: options?.isolated ?? false,
     runtime: options?.runtime ?? systemRuntime,
   }
 }

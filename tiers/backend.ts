@@ -219,6 +219,14 @@ export interface BackendTraits {
   readonly kind: string
   /** The table, collection, path or prefix, for messages and spans; never a credential. */
   readonly target: string
+  /**
+   * Identifies the rows among all that this process reaches: backends with equal roots have the same rows, and their stores tell each other of writes.
+   * A text names the kind, the endpoint and the table, never a credential; an object is equal to itself alone. It is read after the
+   * opening. @default the backend itself
+   */
+  readonly root?: string | object
+  /** What precedes each key in the rows of {@link BackendTraits.root}. @default "" */
+  readonly keyPrefix?: string
   /** `db.system.name` of the OpenTelemetry conventions: `aws.dynamodb`, `redis`, … */
   readonly system: string
   /** Whether it runs in this process. If not, the store batches its reads, sets deadlines and sends calls again. */

@@ -9,7 +9,7 @@ import type { Flight, Flights } from "./flights.ts"
 import type { InFlight } from "./in-flight.ts"
 import type { Loads } from "./loads.ts"
 import type { PageFills } from "./page-fills.ts"
-import type { VersionFloors } from "./version-floors.ts"
+import type { Place } from "./place.ts"
 
 export interface DirectReadsOptions {
   l1: L1
@@ -21,7 +21,7 @@ export interface DirectReadsOptions {
   flights: Flights
   pageFills: PageFills
   loads: Loads
-  floors: VersionFloors
+  place: Place
   /** Joins a flight, for an answer that need not enter L1. */
   join: (flight: Flight, caller: Caller) => Promise<L1Entry | undefined>
   /** Fills L1, unless a fill barrier or a version floor forbids it. */
@@ -41,15 +41,15 @@ export class DirectReads {
 
   /** Reads `key` from the backend without joining a flight; drops the key from L1 if L1 holds another version. */
   async readStrong(key: string, caller: Caller): Promise<L1Entry | undefined> {
-    const { backend, counters, reads, floors, inFlight } = this.#options
+    const { backend, counters, reads, place, inFlight } = this.#options
     counters.l1Bypasses++
     const startedAt = reads.start()
-    const begunAt = floors.now
+    const begunAt = place.now
     inFlight.begin()
     try {
       const stored = await backend.get(key, caller === undefined ? undefined : { callers: [caller] })
       const entry = reads.arrived(stored, startedAt)
-      if (entry !== undefined) floors.reached(key, entry.version, begunAt)
+      if (entry !== undefined) place.reached(key, entry.version, begunAt)
       this.shown(key, entry)
       return entry
     } catch (error) {
@@ -62,7 +62,7 @@ export class DirectReads {
 
   /** Whether the backend has `key`, without reading its value. With `cached`, joins the read under way, if there is one. */
   async exists(key: string, cached: boolean, caller: Caller): Promise<boolean> {
-    const { l1, counters, reads, flights, inFlight, join } = this.#options
+    const { counters, reads, flights, inFlight, join, place } = this.#options
     const flight = cached ? flights.of(key) : undefined
     if (flight !== undefined) {
       return inFlight.during(async () => (await join(flight, caller)) !== undefined)
@@ -71,7 +71,7 @@ export class DirectReads {
     inFlight.begin()
     try {
       const there = await reads.askWhether(key, caller)
-      this.#supersede(key, there ? (l1.versionOf(key) ?? UNKNOWN) : null)
+      place.answered(key, there ? undefined : null)
       return there
     } finally {
       inFlight.end()
@@ -101,18 +101,23 @@ export class DirectReads {
 
   /** A read that does not fill returned `entry` to its callers. L1 must not hold an older version, unless `entry` is below the floor. */
   shown(key: string, entry: { version: string } | undefined): void {
-    if (entry !== undefined && this.#options.floors.isBelow(key, entry.version)) return
-    this.#supersede(key, entry?.version ?? null)
+    const { place } = this.#options
+    if (entry !== undefined && place.isBelow(key, entry.version)) return
+    place.answered(key, entry?.version ?? null)
   }
 
-  /** Drops `key` from L1 if L1 holds another version than `version` (`null`: absent), and keeps reads under way from filling it. */
-  #supersede(key: string, version: string | null): void {
+  /**
+   * Drops `key` from L1 if L1 holds another version than `version` (`null`: absent; `undefined`: there, in an unknown version), and keeps
+   * reads under way from filling it.
+   */
+  supersede(key: string, version: string | null | undefined): void {
     const { l1, flights, pageFills, loads } = this.#options
     const held = l1.versionOf(key)
-    if (held !== undefined && held !== version) l1.drop(key)
-    flights.shown(key, version)
+    const shown = version === undefined ? (held ?? UNKNOWN) : version
+    if (held !== undefined && held !== shown) l1.drop(key)
+    flights.shown(key, shown)
     pageFills.dirty(key)
-    if (version !== null) loads.shown(key, version === UNKNOWN ? undefined : version)
+    if (shown !== null) loads.shown(key, shown === UNKNOWN ? undefined : shown)
   }
 }
 

@@ -5,19 +5,18 @@ import type { Runtime, Timer } from "../../tiers/runtime.ts"
  * an attempt that was given up without an answer.
  */
 export class FillBarriers {
-  readonly #runtime: Runtime
-  readonly #quarantineMs: number
   /** Key → number of writes under way and quarantines. */
   readonly #held = new Map<string, number>()
-  readonly #quarantines = new Set<Timer>()
-
-  constructor(runtime: Runtime, quarantineMs: number) {
-    this.#runtime = runtime
-    this.#quarantineMs = quarantineMs
-  }
+  /** The timers of the quarantines, with their keys. */
+  readonly #quarantines = new Map<Timer, string>()
 
   has(key: string): boolean {
     return this.#held.has(key)
+  }
+
+  /** Keys with a barrier. */
+  get size(): number {
+    return this.#held.size
   }
 
   raise(key: string): void {
@@ -31,14 +30,14 @@ export class FillBarriers {
   }
 
   /** Raises a barrier for `key` that is lowered after the quarantine; `before` runs just before that. */
-  quarantine(key: string, before: () => void): void {
+  quarantine(key: string, runtime: Runtime, quarantineMs: number, before: () => void): void {
     this.raise(key)
-    const timer = this.#runtime.setTimer(() => {
+    const timer = runtime.setTimer(() => {
       this.#quarantines.delete(timer)
       before()
       this.lower(key)
-    }, this.#quarantineMs)
-    this.#quarantines.add(timer)
+    }, quarantineMs)
+    this.#quarantines.set(timer, key)
   }
 
   /** Quarantines in force. */
@@ -46,8 +45,12 @@ export class FillBarriers {
     return this.#quarantines.size
   }
 
-  close(): void {
-    for (const timer of this.#quarantines) timer.cancel()
+  /** Ends the quarantines. Writes under way keep their barriers. */
+  endQuarantines(): void {
+    for (const [timer, key] of this.#quarantines) {
+      timer.cancel()
+      this.lower(key)
+    }
     this.#quarantines.clear()
   }
 }

@@ -7,22 +7,25 @@ import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
 import { DirectReads } from "./direct-reads.ts"
-import { FillBarriers } from "./fill-barriers.ts"
 import { type Flight, Flights } from "./flights.ts"
 import { InFlight } from "./in-flight.ts"
 import { type Load, type LoadRequest, Loads } from "./loads.ts"
 import { PageFills } from "./page-fills.ts"
-import { VersionFloors } from "./version-floors.ts"
+import { type Member, Place } from "./place.ts"
 import { WriteThrough } from "./write-through.ts"
 
 export interface TwoTierOptions {
   l1: L1
   backend: Backend
+  /** What the rows are of: `traits.root`, or the backend before it was wrapped. */
+  root: string | object
   runtime: Runtime
   counters: Counters
   listener: Listener
   /** How long L1 does not hold a key after a write that the service may still apply, ms. */
   quarantineMs: number
+  /** Whether this store plays a process of its own: it shares nothing with the other stores over the same rows. */
+  isolated: boolean
 }
 
 /**
@@ -31,12 +34,14 @@ export interface TwoTierOptions {
  * No other code runs between two `await`s of a call, so the protocol needs only a few checks when a read returns. To *dirty* a
  * key means: mark its flight, remove the flight from the map so that later readers start their own, and drop the key from L1.
  *
- * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, no fill barrier is up, and
- *   the version is not below the floor. The callers get the entry in any case.
+ * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, other reads have returned nothing
+ *   else since it began, no fill barrier is up, and the version is not below the floor. The callers get the entry in any case.
  * - A **write** dirties the key before and after the request, and holds a fill barrier: see {@link WriteThrough}.
  * - A **load** is not stored if a write of the key began during it: see {@link Loads}.
  * - A **direct read** (strong, `exists`, a page of a scan) drops from L1 what differs from its answer: see {@link DirectReads}.
  * - An **invalidation** dirties the key, or everything.
+ *
+ * The stores of this process over the same rows share barriers and floors, and dirty keys for each other: see {@link Place}.
  */
 export class TwoTier {
   readonly traits: BackendTraits
@@ -50,11 +55,11 @@ export class TwoTier {
   readonly #flights: Flights
   readonly #pageFills = new PageFills()
   readonly #loads: Loads
-  readonly #barriers: FillBarriers
-  readonly #floors: VersionFloors
+  readonly #place: Place
   readonly #inFlight: InFlight
 
-  constructor({ l1, backend, runtime, counters, listener, quarantineMs }: TwoTierOptions) {
+  constructor(options: TwoTierOptions) {
+    const { l1, backend, root, runtime, counters, listener, quarantineMs, isolated } = options
     this.traits = backend.traits
     this.#l1 = l1
     this.#runtime = runtime
@@ -62,8 +67,17 @@ export class TwoTier {
     this.#listener = listener
     this.#reads = new BackendReads(backend, runtime, counters)
     this.#flights = new Flights(runtime, l1.settings.ttlMs)
-    this.#barriers = new FillBarriers(runtime, quarantineMs)
-    this.#floors = new VersionFloors(backend, runtime, Math.max(quarantineMs, DEFAULTS.quarantineMs))
+    const floorMs = Math.max(quarantineMs, DEFAULTS.quarantineMs)
+    const place = new Place({
+      backend,
+      root,
+      runtime,
+      quarantineMs,
+      floorMs,
+      isolated,
+      member: this.#member(),
+    })
+    this.#place = place
     this.#inFlight = new InFlight(runtime, !backend.traits.inProcess)
     const inFlight = this.#inFlight
     this.writes = new WriteThrough({
@@ -71,10 +85,8 @@ export class TwoTier {
       runtime,
       counters,
       inFlight,
-      barriers: this.#barriers,
-      floors: this.#floors,
+      place,
       held: (key) => l1.versionOf(key),
-      dirty: (key, own) => this.#dirty(key, own),
     })
     this.#loads = new Loads({
       runtime,
@@ -94,7 +106,7 @@ export class TwoTier {
       flights: this.#flights,
       pageFills: this.#pageFills,
       loads: this.#loads,
-      floors: this.#floors,
+      place,
       join: (flight, caller) => this.#join(flight, false, caller),
       fill: (key, entry, askedAt) => this.#fill(key, entry, askedAt),
     })
@@ -183,15 +195,17 @@ export class TwoTier {
 
   /** A read that may fill returned `entry` to its callers: what else is under way may be older. */
   #shown(key: string, entry: L1Entry | undefined): void {
-    this.#flights.shown(key, entry?.version ?? null)
+    const version = entry === undefined ? null : entry.version
+    this.#flights.shown(key, version)
     this.#pageFills.dirty(key)
-    if (entry !== undefined) this.#loads.shown(key, entry.version)
+    if (version !== null) this.#loads.shown(key, version)
+    if (version === null || !this.#place.isBelow(key, version)) this.#place.tellOthers(key, version)
   }
 
   #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
-    if (this.#barriers.has(key)) this.#counters.refusedFills++
+    if (this.#place.isFenced(key)) this.#counters.refusedFills++
     else if (entry === undefined) this.#l1.fillAbsent(key, askedAt)
-    else if (this.#floors.isBelow(key, entry.version)) this.#counters.refusedFills++
+    else if (this.#place.isBelow(key, entry.version)) this.#counters.refusedFills++
     else this.#l1.fill(key, entry, askedAt)
   }
 
@@ -210,15 +224,26 @@ export class TwoTier {
     return this.#inFlight.during(run)
   }
 
-  /** Drops `key` from L1, and keeps reads under way from filling it. */
+  /** Drops `key` from L1, and keeps reads under way from filling it, in every store over the rows. */
   invalidate(key: string): void {
-    this.#dirty(key)
+    this.#place.dirty(key)
   }
 
-  /** Drops everything from L1, and keeps reads under way from filling it. */
+  /** Drops everything from L1, and keeps reads under way from filling it, in every store over the rows. */
   invalidateAll(): void {
-    this.#letGo()
-    this.#l1.clear()
+    this.#place.dirtyAll()
+  }
+
+  /** What this store does when it is told of what it, or another store over the rows, has done. */
+  #member(): Member {
+    return {
+      dirty: (key, own) => this.#dirty(key, own),
+      dirtyAll: () => {
+        this.#letGo()
+        this.#l1.clear()
+      },
+      answered: (key, version) => this.direct.supersede(key, version),
+    }
   }
 
   /** Keeps everything under way from filling L1. */
@@ -242,7 +267,7 @@ export class TwoTier {
 
   /** Quarantines in force. */
   get quarantined(): number {
-    return this.#barriers.quarantined
+    return this.#place.quarantined
   }
 
   /**
@@ -254,7 +279,7 @@ export class TwoTier {
     await this.#inFlight.idle(CLOSE_TIMEOUT_MS)
     this.#loads.giveUp()
     this.#letGo()
-    this.#barriers.close()
+    this.#place.leave()
     this.#inFlight.close()
     this.#l1.close()
   }

@@ -9,8 +9,9 @@ interface Floor {
   version: string
   /** Ordinal number of this floor among all that were raised. */
   readonly raised: number
-  /** When it was raised, monotonic ms. */
-  readonly raisedAt: number
+  /** When it ends, monotonic ms of its runtime. */
+  readonly endsAt: number
+  readonly runtime: Runtime
 }
 
 /**
@@ -23,16 +24,11 @@ interface Floor {
  */
 export class VersionFloors {
   readonly #compare: ((a: string, b: string) => number) | undefined
-  readonly #runtime: Runtime
-  readonly #lastsMs: number
   readonly #newest = new LRUCache<string, Floor>({ max: MAX_FLOORS })
   #raised = 0
 
-  /** @param lastsMs longest time for which a read may lag behind a write, ms: a floor expires after it */
-  constructor(backend: Backend, runtime: Runtime, lastsMs: number) {
+  constructor(backend: Backend) {
     if (backend.traits.ordered) this.#compare = backend.compareVersions?.bind(backend)
-    this.#runtime = runtime
-    this.#lastsMs = lastsMs
   }
 
   /** A point in time for {@link reached}: the number of floors raised so far. */
@@ -40,11 +36,12 @@ export class VersionFloors {
     return this.#raised
   }
 
-  raise(key: string, version: string): void {
+  /** @param lastsMs longest time for which a read may lag behind a write, ms: the floor ends after it */
+  raise(key: string, version: string, runtime: Runtime, lastsMs: number): void {
     if (this.#compare === undefined) return
     const floor = this.#floorOf(key)
     if (floor !== undefined && this.#compare(version, floor.version) <= 0) return
-    this.#newest.set(key, { version, raised: ++this.#raised, raisedAt: this.#runtime.monotonic() })
+    this.#newest.set(key, { version, raised: ++this.#raised, endsAt: runtime.monotonic() + lastsMs, runtime })
   }
 
   /** The floor of `key`. */
@@ -70,7 +67,7 @@ export class VersionFloors {
 
   #floorOf(key: string): Floor | undefined {
     const floor = this.#newest.get(key)
-    if (floor === undefined || floor.raisedAt + this.#lastsMs > this.#runtime.monotonic()) return floor
+    if (floor === undefined || floor.endsAt > floor.runtime.monotonic()) return floor
     this.#newest.delete(key)
     return undefined
   }

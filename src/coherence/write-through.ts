@@ -4,22 +4,18 @@ import type { Runtime } from "../../tiers/runtime.ts"
 import { writeInChunks } from "../../tiers/util/chunks.ts"
 import { writeId } from "../../tiers/util/write-id.ts"
 import type { Counters } from "../stats.ts"
-import type { FillBarriers } from "./fill-barriers.ts"
 import type { InFlight } from "./in-flight.ts"
 import type { Load } from "./loads.ts"
-import type { VersionFloors } from "./version-floors.ts"
+import type { Place } from "./place.ts"
 
 export interface WriteThroughOptions {
   backend: Backend
   runtime: Runtime
   counters: Counters
   inFlight: InFlight
-  barriers: FillBarriers
-  floors: VersionFloors
+  place: Place
   /** The version of the entry that L1 holds under the key. */
   held: (key: string) => string | null | undefined
-  /** Drops the key from L1 and dirties its reads and its load under way, except the load `own`. */
-  dirty: (key: string, own?: Load) => void
 }
 
 /** A write without its identity, which it gets when it is sent. */
@@ -29,28 +25,24 @@ export type WriteResults = Map<string, WriteResult | KvError>
 
 /**
  * The writes of the protocol: dirty the key, write to the backend, dirty the key again whatever the outcome. A fill barrier is up
- * during the write, and for the quarantine after it if the service may still apply an attempt.
+ * during the write, and for the quarantine after it if the service may still apply an attempt. All stores over the rows get both.
  */
 export class WriteThrough {
   readonly #backend: Backend
   readonly #runtime: Runtime
   readonly #counters: Counters
   readonly #inFlight: InFlight
-  readonly #barriers: FillBarriers
-  readonly #floors: VersionFloors
+  readonly #place: Place
   readonly #held: WriteThroughOptions["held"]
-  readonly #dirty: WriteThroughOptions["dirty"]
 
   constructor(options: WriteThroughOptions) {
-    const { backend, runtime, counters, inFlight, barriers, floors, held, dirty } = options
+    const { backend, runtime, counters, inFlight, place, held } = options
     this.#backend = backend
     this.#runtime = runtime
     this.#counters = counters
     this.#inFlight = inFlight
-    this.#barriers = barriers
-    this.#floors = floors
+    this.#place = place
     this.#held = held
-    this.#dirty = dirty
   }
 
   /** Writes `key`. `own` is the load that the write is part of; the write does not dirty it. */
@@ -122,19 +114,19 @@ export class WriteThrough {
 
   /** A version of the key that this process knows: a row with it is older than a write that begins now. */
   #seen(key: string): string | undefined {
-    return this.#held(key) ?? this.#floors.of(key)
+    return this.#held(key) ?? this.#place.floorOf(key)
   }
 
   #begin(key: string, own?: Load): void {
     this.#inFlight.begin()
-    this.#barriers.raise(key)
-    this.#dirty(key, own)
+    this.#place.raise(key)
+    this.#place.dirty(key, own)
   }
 
   #end(key: string, startedAt: number, own?: Load): void {
     this.#counters.writeLatency.record(this.#runtime.monotonic() - startedAt)
-    this.#dirty(key, own)
-    this.#barriers.lower(key)
+    this.#place.dirty(key, own)
+    this.#place.lower(key)
     this.#inFlight.end()
   }
 
@@ -144,21 +136,17 @@ export class WriteThrough {
       this.#counters.writeErrors++
       // After an error that is no KvError, and after a missing answer, the write may have been applied.
       const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
-      if (!known) this.#quarantine(key)
+      if (!known) this.#place.quarantine(key)
       return
     }
-    if (outcome.mayLandLate) this.#quarantine(key)
+    if (outcome.mayLandLate) this.#place.quarantine(key)
     if (!outcome.applied) {
       this.#counters.refused++
       return
     }
     this.#counters.writes++
-    if (outcome.version === undefined) this.#floors.forget(key)
-    else this.#floors.raise(key, outcome.version)
-  }
-
-  #quarantine(key: string): void {
-    this.#barriers.quarantine(key, () => this.#dirty(key))
+    if (outcome.version === undefined) this.#place.forgetFloor(key)
+    else this.#place.raiseFloor(key, outcome.version)
   }
 }
 

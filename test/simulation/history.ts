@@ -105,13 +105,23 @@ export interface Expectation {
 export class Seen {
   readonly #history: History
   readonly #stalenessMs: number
-  readonly #floors = new Map<string, number>()
-  readonly #absentFloors = new Map<string, number>()
+  readonly #floors: Map<string, number>
+  readonly #absentFloors: Map<string, number>
 
-  /** @param stalenessMs the time to live of L1; 0 without L1 */
-  constructor(history: History, stalenessMs: number) {
+  /**
+   * @param stalenessMs the time to live of L1; 0 without L1
+   * @param other what another store of the process may see: the two have their floors in common
+   */
+  constructor(history: History, stalenessMs: number, other?: Seen) {
     this.#history = history
     this.#stalenessMs = stalenessMs
+    this.#floors = other === undefined ? new Map() : other.#floors
+    this.#absentFloors = other === undefined ? new Map() : other.#absentFloors
+  }
+
+  /** What a second store of the process may see. */
+  beside(stalenessMs: number): Seen {
+    return new Seen(this.#history, stalenessMs, this)
   }
 
   /** From now on no read that starts may show anything older than `index`, by default the current state. */

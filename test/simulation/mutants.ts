@@ -12,6 +12,13 @@ export const ANCHORS = {
   flightIsDirtied: ["Flights.dirty", "$flights.delete($key)"],
   overtakenIsDirtied: ["Flights.dirty", "[this.#joinable, this.#overtaken]"],
   overtakenIsShownOther: ["Flights.shown", "if ($overtaken !== undefined && $overtaken.shown !== $version)"],
+  othersAreTold: ["Place.#others", "const $whole = this.prefix + $key"],
+  othersAreToldOfAnswers: [
+    "Place.tellOthers",
+    "if (!this.#isAlone()) this.#others($key, ($member, $key) => $member.answered($key, $version))",
+  ],
+  othersAreCleared: ["Place.dirtyAll", "if ($place !== this && $overlaps)"],
+  lastEndsQuarantines: ["Rows.retire", "if (this.places.size > 0) return"],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
@@ -20,8 +27,8 @@ export const ANCHORS = {
   existsJoins: ["DirectReads.exists", "$cached ? $flights.of($key) : undefined"],
   clearForgetsThePages: ["PageFills.dirtyAll", "this.#underWay.clear()"],
   pageChecksWhatIsDirty: ["PageFills.mayFill", "&& !$page.has($key)"],
-  showingDrops: ["DirectReads.#supersede", "if ($held !== undefined && $held !== $version) $l1.drop($key)"],
-  showingDirtiesTheFlight: ["DirectReads.#supersede", "flights.shown($key, $version)"],
+  showingDrops: ["DirectReads.supersede", "if ($held !== undefined && $held !== $shown) $l1.drop($key)"],
+  showingDirtiesTheFlight: ["DirectReads.supersede", "flights.shown($key, $shown)"],
   clearDirtiesTheFlights: ["Flights.dirtyAll", "$flight.dirty = true"],
   clearForgetsTheFlights: ["Flights.dirtyAll", "$flights.clear()"],
   clearDirtiesTheOvertaken: ["Flights.dirtyAll", "[this.#joinable, this.#overtaken]"],
@@ -33,16 +40,16 @@ export const ANCHORS = {
   pageFills: ["DirectReads.readPage", "this.#options.fill($key, $reads.toEntry($stored), $startedAt)"],
   pageEnds: ["PageFills.end", "this.#underWay.delete($page)"],
 
-  writeBeginsToFence: ["WriteThrough.#begin", "$barriers.raise($key)"],
-  writeBeginsByDirtying: ["WriteThrough.#begin", "$dirty($key, $own)"],
-  writeEndsByDirtying: ["WriteThrough.#end", "$dirty($key, $own)"],
-  writeEndsToFence: ["WriteThrough.#end", "$barriers.lower($key)"],
-  unknownOutcomeQuarantines: ["WriteThrough.#settle", "if (!$known) $quarantine($key)"],
-  lateWriteQuarantines: ["WriteThrough.#settle", "if ($outcome.mayLandLate) $quarantine($key)"],
-  quarantineEnds: ["WriteThrough.#quarantine", "() => $dirty($key)"],
+  writeBeginsToFence: ["WriteThrough.#begin", "$place.raise($key)"],
+  writeBeginsByDirtying: ["WriteThrough.#begin", "$place.dirty($key, $own)"],
+  writeEndsByDirtying: ["WriteThrough.#end", "$place.dirty($key, $own)"],
+  writeEndsToFence: ["WriteThrough.#end", "$place.lower($key)"],
+  unknownOutcomeQuarantines: ["WriteThrough.#settle", "if (!$known) $place.quarantine($key)"],
+  lateWriteQuarantines: ["WriteThrough.#settle", "if ($outcome.mayLandLate) $place.quarantine($key)"],
+  quarantineEnds: ["Place.quarantine", "() => $dirty($key)"],
 
   dirtyingDirtiesTheLoad: ["TwoTier.#dirty", "this.#loads.dirty($key, $own)"],
-  clearDirtiesTheLoads: ["TwoTier.invalidateAll", "this.#loads.dirtyAll()"],
+  clearDirtiesTheLoads: ["TwoTier.#letGo", "this.#loads.dirtyAll()"],
   refreshIsOne: ["Loads.refresh", "if (this.#joinable.has($key) || !this.#backoff.isDue($key)) return"],
   strongLoadAsks: ["getOrSet", "? $tiers.direct.readStrong($key, $caller)"],
   strongLoadPassesL1: ["getOrSet", "const $slot = $strong ? NONE : $l1.find($key)"],
@@ -82,6 +89,8 @@ export interface Mutant {
   readonly edits: Readonly<Partial<Record<AnchorName, string>>>
   /** The kinds of call whose races show it; or what else shows it: reads that lag, an outage, many pages. */
   readonly caughtBy: readonly StepCall[] | "lag" | "outage" | "pages"
+  /** Whether each process has a second store over the same rows. @default false */
+  readonly siblings?: true
   /** Whether the races are over a network. @default false */
   readonly networked?: true
   /** The faults of the first few writes of those races. @default anything */
@@ -228,6 +237,27 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "L1 falls behind what a read showed that could not fill": {
     caughtBy: ["get", "invalidate", "writeElsewhere"],
     edits: { flightShows: "" },
+  },
+  "a store tells the others of its process nothing": {
+    caughtBy: ["get", "set"],
+    siblings: true,
+    edits: { othersAreTold: 'const $whole = ""' },
+  },
+  "a store tells the others of its process nothing of its answers": {
+    caughtBy: ["get", "writeElsewhere"],
+    siblings: true,
+    edits: { othersAreToldOfAnswers: "" },
+  },
+  "clearing a store leaves the others of its process as they are": {
+    caughtBy: ["get", "invalidateAll", "writeElsewhere"],
+    siblings: true,
+    edits: { othersAreCleared: "if (false)" },
+  },
+  "a store that closes ends the quarantines of the others of its process": {
+    caughtBy: ["get", "set", "close"],
+    siblings: true,
+    fault: ["landLate"],
+    edits: { lastEndsQuarantines: "" },
   },
   "fill below the floor": {
     caughtBy: "lag",

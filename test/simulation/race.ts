@@ -1,5 +1,5 @@
 import fc from "fast-check"
-import type { L1Options } from "../../src/api.ts"
+import type { Kv, L1Options } from "../../src/api.ts"
 import type { kv } from "../../src/index.ts"
 import { testRuntime } from "../support/runtime.ts"
 import { Caller, type Process, type World } from "./caller.ts"
@@ -26,6 +26,8 @@ export interface Focus {
   readonly calls?: readonly StepCall[]
   /** The faults of the first few writes; then reads have none. @default anything */
   readonly fault?: WriteFault | readonly WriteFault[]
+  /** Whether each process has a second store over the same rows. @default some have */
+  readonly siblings?: boolean
   /** Whether the table gets the retries and the batching of a backend over a network. @default false */
   readonly networked?: boolean
 }
@@ -37,6 +39,8 @@ interface Setting {
   /** Of each process. */
   readonly faults: readonly Faults[]
   readonly l1: readonly (L1Options | false)[]
+  /** The second store of each process that has one. */
+  readonly sibling: readonly (L1Options | false | undefined)[]
   readonly maxConcurrency: number
   readonly retryBudget: number
 }
@@ -61,9 +65,15 @@ const faults: fc.Arbitrary<Faults> = fc.record({
   }),
 })
 
-function settings({ calls, fault, networked = false }: Focus): fc.Arbitrary<Setting> {
+function settings({ calls, fault, networked = false, siblings }: Focus): fc.Arbitrary<Setting> {
   const writes = typeof fault === "string" ? Array<WriteFault>(4).fill(fault) : fault
   const befalls = writes === undefined ? faults : fc.constant<Faults>({ writes, reads: [] })
+  const sibling =
+    siblings === undefined && calls === undefined
+      ? fc.option(l1, { nil: undefined, freq: 3 })
+      : siblings
+        ? l1
+        : fc.constant(undefined)
   return fc.constantFrom(1, ...(calls === undefined ? [1, 2, 3] : [])).chain((count) => {
     const each = { minLength: count, maxLength: count }
     return fc.record({
@@ -75,6 +85,7 @@ function settings({ calls, fault, networked = false }: Focus): fc.Arbitrary<Sett
       synchronous: networked ? fc.constant(false) : fc.nat(5).map((chance) => chance === 0),
       faults: fc.array(befalls, each),
       l1: fc.array(l1, each),
+      sibling: fc.array(sibling, each),
       maxConcurrency: fc.constantFrom(256, 256, 2, 1),
       retryBudget: fc.constantFrom(1, 0.1, 0),
     })
@@ -102,12 +113,17 @@ export function race(open: Open, focus: Focus = {}) {
       tokens: new Map(),
       timeoutMs: setting.service.networked ? TIMEOUT_MS : undefined,
       quarantineMs: setting.service.networked ? QUARANTINE_MS.networked : QUARANTINE_MS.bare,
-      onlyLoads: setting.l1.length === 1 && isQuiet && calls.every(isRead),
+      onlyLoads:
+        setting.l1.length === 1 && setting.sibling[0] === undefined && isQuiet && calls.every(isRead),
       moving: Promise.resolve(),
     }
     const processes: Process[] = []
-    for (const [index, l1] of setting.l1.entries())
-      processes.push(await start(open, world, scheduler, setting, l1, setting.faults[index]))
+    for (const [index, l1] of setting.l1.entries()) {
+      const process = await start(open, world, scheduler, setting, l1, setting.faults[index])
+      processes.push(process)
+      const sibling = setting.sibling[index]
+      if (sibling !== undefined) processes.push(await openBeside(process, open, world, setting, sibling))
+    }
     const running = threads.map((steps, index) => {
       const process = processes[index % processes.length]
       if (process === undefined) throw new Error("there is no process")
@@ -122,11 +138,12 @@ async function start(
   open: Open,
   world: World,
   scheduler: fc.Scheduler,
-  { service, synchronous, maxConcurrency, retryBudget }: Setting,
+  setting: Setting,
   l1: L1Options | false,
   faults: Faults = { writes: [], reads: [] },
 ): Promise<Process> {
-  const { table, runtime, quarantineMs } = world
+  const { table, quarantineMs } = world
+  const { service, synchronous, maxConcurrency } = setting
   const link = new Link(table, {
     ...service,
     scheduler,
@@ -136,16 +153,7 @@ async function start(
     requestTimeoutMs: TIMEOUT_MS,
     slowMs: SLOW_MS,
   })
-  const client = await open("race", {
-    backend: link.backend,
-    runtime,
-    telemetry: false,
-    quarantineMs,
-    timeoutMs: TIMEOUT_MS,
-    maxConcurrency,
-    retryBudget,
-    l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
-  })
+  const client = await openStore(open, world, setting, link, l1)
   const seen = new Seen(table.history, l1 === false ? 0 : TTL_MS)
   const process: Process = {
     client,
@@ -167,6 +175,37 @@ async function start(
   }
   link.onSettled = (key, index) => seen.raise(key, index)
   return process
+}
+
+function openStore(
+  open: Open,
+  { runtime, quarantineMs }: World,
+  { maxConcurrency, retryBudget }: Setting,
+  { backend }: Link,
+  l1: L1Options | false,
+): Promise<Kv> {
+  return open("race", {
+    backend,
+    runtime,
+    telemetry: false,
+    quarantineMs,
+    timeoutMs: TIMEOUT_MS,
+    maxConcurrency,
+    retryBudget,
+    l1: l1 === false ? false : { ttlMs: TTL_MS, negativeTtlMs: TTL_MS, jitter: 0.2, ...l1 },
+  })
+}
+
+/** Opens a second store of the process over the same rows. What one of the two has shown or written binds both. */
+async function openBeside(
+  process: Process,
+  open: Open,
+  world: World,
+  setting: Setting,
+  l1: L1Options | false,
+): Promise<Process> {
+  const client = await openStore(open, world, setting, process.link, l1)
+  return { ...process, client, seen: process.seen.beside(l1 === false ? 0 : TTL_MS), closing: undefined }
 }
 
 async function runThread(world: World, caller: Caller, steps: readonly Step[]): Promise<void> {

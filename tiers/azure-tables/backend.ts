@@ -50,7 +50,7 @@ export interface AzureTablesOptions {
   requestTimeoutMs?: number
   /**
    * Mean time between two passes of the sweep, ms. Azure does not remove expired rows; each pass removes those of one of the table's 16
-   * partitions. All processes that use the table share the passes. 0: no sweep by this process.
+   * partitions. 0: no sweep, for a process that leaves it to others.
    * @default 300_000 (5 minutes)
    */
   sweepIntervalMs?: number
@@ -89,7 +89,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   } = options
   const connection = new OpenOnce(KIND, async () => {
     const lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
-    const sweep = sweepOf(lease.resource, runtime, sweepIntervalMs)
+    const sweep = startExpirySweep(lease.resource, runtime, sweepIntervalMs)
     const close = async () => {
       await sweep.stop()
       await lease.release()
@@ -150,7 +150,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   }
 
   return {
-    traits: traitsOf(table),
+    traits: traitsOf(table, () => connection.held?.client.url),
 
     open: () => connection.open(),
     close: () => connection.close(),
@@ -215,20 +215,17 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   }
 }
 
-function sweepOf(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
-  const times = new ServiceTimes(client.tableName, runtime)
-  const requests = tableRequests(() => client, { runtime, requestTimeoutMs: SWEEP_TIMEOUT_MS, times })
-  return startExpirySweep(requests, times, runtime, intervalMs)
-}
-
 function isClient(source: unknown): source is TableClient {
   return isObject(source) && "getEntity" in source
 }
 
-function traitsOf(table: string): BackendTraits {
+function traitsOf(table: string, url: () => string | undefined): BackendTraits {
   return {
     kind: KIND,
     target: table,
+    get root() {
+      return JSON.stringify([KIND, url(), table])
+    },
     system: "azure.table_storage",
     place: { collection: table },
     inProcess: false,

@@ -134,7 +134,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 
   return {
-    traits: traitsOf(table),
+    traits: traitsOf(table, requests.root),
 
     open,
     close,
@@ -227,10 +227,13 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 }
 
-function traitsOf(table: string): BackendTraits {
+function traitsOf(table: string, root: () => string): BackendTraits {
   return {
     kind: KIND,
     target: table,
+    get root() {
+      return root()
+    },
     system: "aws.dynamodb",
     place: { collection: table },
     tariff,

@@ -35,6 +35,8 @@ export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
   /** Sends each command once, without retries. */
   readonly client: DynamoDBClient
+  /** Region and endpoint. */
+  readonly address: string
   /** The options to send a command with, whose exchange has begun: see `beginExchange`. */
   optionsOf(cancel: AbortSignal): { abortSignal: AbortSignal } | undefined
   /** Closes the client if it was made here and has no other user. */
@@ -50,7 +52,10 @@ export async function connectDynamodb(
   runtime: Runtime,
 ): Promise<DynamoDbConnection> {
   const sdk = await loadSdk()
-  return isClient(target) ? overClient(sdk, target) : overSharedClient(sdk, target, runtime)
+  const connection = await (isClient(target)
+    ? overClient(sdk, target)
+    : overSharedClient(sdk, target, runtime))
+  return { ...connection, address: await addressOf(connection.client) }
 }
 
 async function loadSdk(): Promise<DynamoDbSdk> {
@@ -61,6 +66,19 @@ async function loadSdk(): Promise<DynamoDbSdk> {
   }
 }
 
+/** Where requests go. Without an endpoint of the client, the variables of the environment that the SDK reads. */
+async function addressOf({ config }: DynamoDBClient): Promise<string> {
+  const { AWS_ENDPOINT_URL_DYNAMODB: own, AWS_ENDPOINT_URL: general } = process.env
+  const [region, endpoint] = await Promise.all([config.region(), config.endpoint?.()])
+  if (endpoint === undefined) return JSON.stringify([region, hostOf(own || general)])
+  const { hostname, port, protocol } = endpoint
+  return JSON.stringify([region, hostOf(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}`)])
+}
+
+function hostOf(url: string | undefined): string | undefined {
+  return url !== undefined && URL.canParse(url) ? new URL(url).host : undefined
+}
+
 function isClient(target: unknown): target is DynamoDBClient {
   return isObject(target) && "send" in target
 }
@@ -69,7 +87,7 @@ function isClient(target: unknown): target is DynamoDBClient {
  * Uses the connections, credentials and middleware of the caller's client, but not its retries: a retry would hide that an earlier attempt
  * got no answer.
  */
-function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): DynamoDbConnection {
+function overClient(sdk: DynamoDbSdk, client: DynamoDBClient): Omit<DynamoDbConnection, "address"> {
   const middlewareStack = client.middlewareStack.clone()
   middlewareStack.add((next) => next, {
     name: "retryMiddleware",
@@ -100,7 +118,7 @@ async function overSharedClient(
   sdk: DynamoDbSdk,
   settings: DynamoDbSettings,
   runtime: Runtime,
-): Promise<DynamoDbConnection> {
+): Promise<Omit<DynamoDbConnection, "address">> {
   const { region, endpoint, credentials } = settings
   if (endpoint !== undefined && !(URL.canParse(endpoint) && /^https?:/i.test(endpoint))) {
     throw invalid("the endpoint of DynamoDB is not an http or https URL; give one as http://localhost:8000")

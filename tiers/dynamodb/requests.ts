@@ -31,6 +31,8 @@ export interface DynamoDbRequests {
   /** The time of the service, from the answers to the requests. */
   readonly clock: AnswerClock
   open(): Promise<void>
+  /** Names endpoint, region and table. */
+  root(): string
   /** Sends one command, once. Rejects with a `KvError`, or with the reason of the request's signal. */
   request<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
     request: Request,
@@ -53,6 +55,7 @@ export function dynamodbRequests(
     clock,
     open: () => connection.open(),
     close: () => connection.close(),
+    root: () => JSON.stringify([KIND, connection.held?.address, table]),
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       const { sdk, client, optionsOf } = connection.use(request.operation, request.key)

@@ -19,6 +19,7 @@ import { bySize } from "./commits.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
 import { isRefusal, KIND } from "./errors.ts"
 import type { FirestoreDocument, FirestoreWrite, Instant } from "./requests.ts"
+import { rootOf, rootOfClient } from "./root.ts"
 import * as rows from "./row.ts"
 import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
@@ -170,7 +171,14 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
   })
 
   return {
-    traits: { ...TRAITS, target, place: { collection, namespace: database } },
+    traits: {
+      ...TRAITS,
+      target,
+      get root() {
+        return isClient(client) ? rootOfClient(client, target) : rootOf(client, target)
+      },
+      place: { collection, namespace: database },
+    },
     compareVersions: rows.compareVersions,
     serviceTime: () => clock.now(),
 

@@ -1,3 +1,4 @@
+import { realpathSync } from "node:fs"
 import { resolve } from "node:path"
 import type { Backend, BackendTraits, KeyedEntry, RowHead, StoredEntry, Write } from "../backend.ts"
 import { KvError } from "../errors.ts"
@@ -237,10 +238,22 @@ async function failingAs<T>(operation: "open" | "close", answer: Promise<T>): Pr
   }
 }
 
+/** Two paths may lead to one directory. */
+function realPath(directory: string): string {
+  try {
+    return realpathSync(directory)
+  } catch {
+    return directory // it is not there yet
+  }
+}
+
 function traitsOf(directory: string): BackendTraits {
   return {
     kind: KIND,
     target: directory,
+    get root() {
+      return `${KIND}:${realPath(directory)}`
+    },
     system: "lmdb",
     inProcess: true,
     ordered: true,

@@ -41,7 +41,7 @@ import type { RedisSettings } from "./settings.ts"
 import { resolveTarget } from "./target.ts"
 import { MAX_BATCH, traitsOf } from "./traits.ts"
 
-export type { RedisCredentials, RedisNode, RedisSentinel, RedisSettings } from "./settings.ts"
+export type { RedisNode, RedisSettings } from "./settings.ts"
 
 export interface RedisOptions {
   /**
@@ -116,7 +116,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS,
     openLazily: opensLazily = false,
   } = options
-  const { source, prefix, description, place, cluster } = resolveTarget(target, options)
+  const { source, prefix, description, root, place, cluster } = resolveTarget(target, options)
   const timing = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, allowsReplica: false }
   const connection = redisConnection(source, timing)
   const nameOf = (key: string) => prefix + key
@@ -246,7 +246,11 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   }
 
   return {
-    traits: traitsOf(description + (prefix === "" ? "" : `#${prefix}`), place),
+    traits: {
+      ...traitsOf(description + (prefix === "" ? "" : `#${prefix}`), place),
+      root,
+      keyPrefix: prefix,
+    },
 
     open: connection.open,
     close: connection.close,

@@ -6,10 +6,10 @@ import {
   checkSettings,
   DEFAULT_PORT,
   describeSettings,
-  type RedisHost,
+  parseRedisUrl,
+  type RedisNode,
   type RedisSettings,
 } from "./settings.ts"
-import { parseRedisUrl } from "./url.ts"
 
 export interface RedisTarget {
   source: RedisClient | RedisSettings
@@ -17,6 +17,8 @@ export interface RedisTarget {
   cluster: boolean
   /** Hosts, ports and database: for messages and spans, so never a credential. */
   description: string
+  /** As `BackendTraits.root`. The client itself if it does not tell where it is connected. */
+  root: string | object
   place: Place
 }
 
@@ -37,13 +39,14 @@ export function resolveTarget(
     const settings = checkSettings(database === undefined ? target : { ...target, database })
     const description = describeSettings(settings)
     const [node, ...others] = settings.nodes
-    const isOne = node !== undefined && !("path" in node) && others.length === 0 && !settings.sentinel
     return {
       source: settings,
       prefix: prefix ?? "",
       cluster: settings.cluster,
       description,
-      place: isOne ? placeOf(node, settings.database) : { address: description },
+      root: rootOf(description),
+      place:
+        node === undefined || others.length > 0 ? { address: description } : placeOf(node, settings.database),
     }
   }
   if (database !== undefined) {
@@ -53,15 +56,19 @@ export function resolveTarget(
   }
   const common = { source: target, prefix: prefix ?? "" }
   if (isCluster(target)) {
-    return { ...common, cluster: true, description: "cluster", place: { address: "cluster" } }
+    return { ...common, cluster: true, description: "cluster", root: target, place: { address: "cluster" } }
   }
   const { host = "localhost", port = DEFAULT_PORT, path, db = 0 } = target.options
   const address = path || `${host}:${port}`
   const description = db === 0 ? address : `${address}/${db}`
   const place = path ? { address: description } : placeOf({ host, port }, db)
-  return { ...common, cluster: false, description, place }
+  return { ...common, cluster: false, description, root: rootOf(description), place }
 }
 
-function placeOf({ host, port = DEFAULT_PORT }: RedisHost, database: number): Place {
+function rootOf(description: string): string {
+  return `${KIND}:${description}`
+}
+
+function placeOf({ host, port = DEFAULT_PORT }: RedisNode, database: number): Place {
   return { namespace: String(database), address: host, port }
 }

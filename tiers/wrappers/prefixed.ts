@@ -6,6 +6,7 @@ import { forward } from "./forward.ts"
  * option for a prefix.
  */
 export function prefixed(backend: Backend, prefix: string): Backend {
+  const { traits } = backend
   const inner = (key: string) => prefix + key
   const outer = (key: string) => key.slice(prefix.length)
   const innerMap = <T>(map: ReadonlyMap<string, T>) => mapKeys(map, inner)
@@ -14,7 +15,12 @@ export function prefixed(backend: Backend, prefix: string): Backend {
   const serviceTime = backend.serviceTime?.bind(backend)
 
   return forward(backend, {
-    traits: { ...backend.traits, target: `${backend.traits.target}#${prefix}` },
+    traits: {
+      ...traits,
+      target: `${traits.target}#${prefix}`,
+      root: traits.root ?? backend,
+      keyPrefix: (traits.keyPrefix ?? "") + prefix,
+    },
     get: (key, request) => backend.get(inner(key), request),
     ...(lend === undefined ? {} : { lend: (key) => lend(inner(key)) }),
     getMany(keys, request) {

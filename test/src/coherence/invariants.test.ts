@@ -500,6 +500,24 @@ describe("7. One read per key", () => {
     expect(client.peekText("a")).toBe("1")
   })
 
+  test("a key that is being read at every moment enters L1 again after a write", async () => {
+    const { client, gate } = await gatedStore()
+    await client.set("a", "1")
+    gate.hold("get", "reply")
+    const reading = [client.getText("a")]
+    await settle()
+    await client.set("a", "2")
+    for (let round = 0; round < 3; round++) {
+      reading.push(client.getText("a"))
+      await settle()
+      gate.take("get").release()
+      await settle()
+    }
+    expect(client.peekText("a")).toBe("2")
+    gate.releaseAll()
+    expect(await Promise.all(reading)).toEqual(["1", "2", "2", "2"])
+  })
+
   test("a strong read joins no other read", async () => {
     const { client, gate, elsewhere } = await gatedStore()
     await elsewhere.put("a", "1")
@@ -633,6 +651,7 @@ describe("9. No aliasing", () => {
     const first = await client.getJson<Value>("a")
     expect(first?.list[0]).toEqual({ n: 1 })
     expect([first, first?.list, first?.list[0]].every(Object.isFrozen)).toBe(true)
+    // @ts-expect-error the type is readonly as well
     expect(() => first?.list.push({ n: 2 })).toThrow(TypeError)
     expect(await client.getJson("a")).toBe(first)
     expect(client.peekJson("a")).toBe(first)
