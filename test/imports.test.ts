@@ -25,6 +25,7 @@ const CORE = [
   "counting",
   "failures",
   "hit-times",
+  "json",
   "listener",
   "open-store",
   "open-stores",

@@ -500,24 +500,6 @@ describe("7. One read per key", () => {
     expect(client.peekText("a")).toBe("1")
   })
 
-  test("a key that is being read at every moment enters L1 again after a write", async () => {
-    const { client, gate } = await gatedStore()
-    await client.set("a", "1")
-    gate.hold("get", "reply")
-    const reading = [client.getText("a")]
-    await settle()
-    await client.set("a", "2")
-    for (let round = 0; round < 3; round++) {
-      reading.push(client.getText("a"))
-      await settle()
-      gate.take("get").release()
-      await settle()
-    }
-    expect(client.peekText("a")).toBe("2")
-    gate.releaseAll()
-    expect(await Promise.all(reading)).toEqual(["1", "2", "2", "2"])
-  })
-
   test("a strong read joins no other read", async () => {
     const { client, gate, elsewhere } = await gatedStore()
     await elsewhere.put("a", "1")
