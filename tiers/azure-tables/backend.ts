@@ -34,7 +34,7 @@ import {
 import { scanPage } from "./scan.ts"
 import { ServiceTimes } from "./service-times.ts"
 import { type AzureTablesSettings, checkAzureSettings } from "./settings.ts"
-import { type ExpirySweep, SWEEP_TIMEOUT_MS, startExpirySweep } from "./sweep.ts"
+import { startExpirySweep } from "./sweep.ts"
 import { limitsOf, tooLong } from "./table-limits.ts"
 
 export type { AzureTablesSettings } from "./settings.ts"
