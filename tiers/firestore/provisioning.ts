@@ -170,8 +170,8 @@ function notNative({ type }: Database): KvError {
 }
 
 /**
- * A TTL policy needs no index, and gives its field none. An index on times that rise, as expiries do, limits the writes of a collection to
- * about 500 a second. One update sets both, because an operation on a field can refuse another that is sent before it has ended.
+ * A TTL policy works on a field without an index. An index on times that rise, as expiries do, limits the writes of a collection to about 500
+ * a second. One update sets both, because an operation on a field can refuse another that is sent before it has ended.
  */
 function ensureExpiry(admin: FirestoreAdmin, patience: Patience): Promise<ProvisioningStep[]> {
   return orUnsupported([TTL, unindexed(EXPIRY)], async () => {
