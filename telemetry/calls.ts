@@ -1,8 +1,9 @@
-import { type Context, context, createContextKey, type Histogram, SpanKind } from "@opentelemetry/api"
+import type { Context, Histogram } from "@opentelemetry/api"
 import { errorType } from "../src/failures.ts"
 import type { BackendTraits, Callers } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { CallObserver, ObservedCall, Operation, Subject } from "../tiers/wrappers/resilience/observer.ts"
+import { activeContext, CLIENT } from "./api.ts"
 import { type Capacity, metering } from "./capacity.ts"
 import { type DbCall, dbCallsOf } from "./db-attributes.ts"
 import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
@@ -10,14 +11,12 @@ import { ATTRIBUTE } from "./names.ts"
 import { report } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
 
-/** The key that `@opentelemetry/core` uses. Keys with the same description are equal, so no import is needed. */
-const SUPPRESS_TRACING = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
+/** The key that `@opentelemetry/core` uses. */
+const SUPPRESS_TRACING = Symbol.for("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
 
 /** Records the spans, durations and capacity of the calls to the backend of one store, by the database conventions. */
 export class BackendCalls implements CallObserver {
   readonly answered: CallObserver["answered"]
-  /** The function of OpenTelemetry itself, without a wrapper, because every attempt calls it. */
-  readonly run = context.with.bind(context)
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
@@ -37,13 +36,18 @@ export class BackendCalls implements CallObserver {
     this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
   }
 
+  /** Is called only with the scope of a call, which there is only if contexts can be entered. */
+  get run(): CallObserver["run"] {
+    return this.#spans?.enter ?? runOutside
+  }
+
   begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {
     const call = this.#calls[operation]
     if (call === undefined) return undefined
     const duration = this.#metrics?.instruments?.dbDuration
     const started = this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
     if (started === undefined && duration === undefined) return undefined
-    const scope = this.#spans?.entersContexts ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
+    const scope = this.#spans?.enter ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
     return new BackendCall(call, this.#runtime, started, scope, duration)
   }
 
@@ -51,11 +55,11 @@ export class BackendCalls implements CallObserver {
   #start({ spanName, attributes }: DbCall, keys: number, callers: Callers): Spanned | undefined {
     return this.#spans?.start(() => {
       const [first] = callers
-      const parent = isContext(first) ? first : context.active()
+      const parent = isContext(first) ? first : activeContext()
       return {
         name: spanName,
         parent,
-        kind: SpanKind.CLIENT,
+        kind: CLIENT,
         attributes: keys > 1 ? { ...attributes, [ATTRIBUTE.dbBatchSize]: keys } : attributes,
         ...(callers.length > 1 ? { links: linksTo(callers, parent) } : {}),
       }
@@ -128,3 +132,5 @@ function errorIn(answer: unknown): unknown {
   for (const result of answer.values()) if (result instanceof Error) return result
   return undefined
 }
+
+const runOutside: CallObserver["run"] = (_scope, send, _self, ...args) => send(...args)

@@ -1,5 +1,3 @@
-import type { MeterProvider, TracerProvider } from "@opentelemetry/api"
-
 /**
  * The part of a key that spans have as `cache.key`. Keys are often personal data.
  *
@@ -21,6 +19,16 @@ export interface TelemetrySpanOptions {
   requireParent?: boolean
 }
 
+/** A `TracerProvider` of OpenTelemetry. Declared here so that the types of this package do not need those of OpenTelemetry. */
+export interface GivesTracers {
+  getTracer(name: string, version?: string): object
+}
+
+/** A `MeterProvider` of OpenTelemetry. */
+export interface GivesMeters {
+  getMeter(name: string, version?: string): object
+}
+
 /** What a store reports to OpenTelemetry. Without a registered SDK it reports nothing. */
 export interface TelemetryOptions {
   /** Options of spans; `false`: no spans. @default {} */
@@ -28,7 +36,7 @@ export interface TelemetryOptions {
   /** `false`: no metrics. @default true */
   metrics?: boolean
   /** Makes the tracer of the store. @default the registered provider, at any time */
-  tracerProvider?: TracerProvider
+  tracerProvider?: GivesTracers
   /** Makes the meter of the store. @default the registered provider, at any time */
-  meterProvider?: MeterProvider
+  meterProvider?: GivesMeters
 }

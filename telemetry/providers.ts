@@ -1,35 +1,10 @@
 import { AsyncLocalStorage } from "node:async_hooks"
-import {
-  type Context,
-  type ContextManager,
-  context,
-  type MeterProvider,
-  metrics,
-  ProxyTracerProvider,
-  ROOT_CONTEXT,
-  type TracerProvider,
-  trace,
-} from "@opentelemetry/api"
+import type { Context, ContextManager, MeterProvider, TracerProvider } from "@opentelemetry/api"
+import { activeContext, type Registered, registered, registeredElsewhere, spanOf } from "./api.ts"
 
 /** Returns the active context, if there is one. */
 export interface ContextSource {
   active(): Context | undefined
-}
-
-/** The providers that are registered with the API. */
-interface Registered {
-  readonly trace?: object
-  readonly metrics?: object
-  readonly context?: ContextManager
-}
-
-/** The global in which all copies of the API of major version 1 store what is registered. */
-const REGISTRY = Symbol.for("opentelemetry.js.api.1")
-
-const NOTHING: Registered = {}
-
-function registered(): Registered {
-  return (globalThis as { [REGISTRY]?: Registered })[REGISTRY] ?? NOTHING
 }
 
 /** Detects that an SDK was registered or removed, by three comparisons. */
@@ -46,19 +21,35 @@ export class Registration {
   }
 }
 
-/** The provider behind the API's proxy while no SDK is registered. */
-const NO_PROVIDER = new ProxyTracerProvider().getDelegate()
-
 /** The tracer provider of the currently registered SDK. */
 export function registeredTracerProvider(): TracerProvider | undefined {
-  const provider = trace.getTracerProvider()
-  const actual = provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider
-  return actual === NO_PROVIDER ? undefined : actual
+  const provider = registered().trace
+  return provider !== undefined && isProxy(provider) ? provider.getDelegate() : provider
 }
 
-/** The currently registered meter provider; without an SDK, one whose meters do nothing. */
-export function registeredMeterProvider(): MeterProvider {
-  return metrics.getMeterProvider()
+/** The API registers a proxy and hands the provider to that. */
+function isProxy(provider: TracerProvider): provider is TracerProvider & { getDelegate(): TracerProvider } {
+  return "getDelegate" in provider && typeof provider.getDelegate === "function"
+}
+
+/** The currently registered meter provider. */
+export function registeredMeterProvider(): MeterProvider | undefined {
+  return registered().metrics
+}
+
+let warned = false
+
+/** Says once in a process that an SDK is registered which cannot be used: without this, telemetry would be silently empty. */
+export function warnOfOtherVersion(): void {
+  if (warned || registered().trace !== undefined || registered().metrics !== undefined) return
+  const other = registeredElsewhere()
+  if (other === undefined) return
+  warned = true
+  const message =
+    `tiered-kv reports nothing: version ${other.major} of @opentelemetry/api is registered, and tiered-kv reads version 1. ` +
+    "Use an SDK of OpenTelemetry that is made for version 1"
+  if (other.diag === undefined) process.emitWarning(message, { code: "TIERED_KV_TELEMETRY" })
+  else other.diag.warn(message)
 }
 
 /**
@@ -71,16 +62,16 @@ export function registeredContexts(): ContextSource | undefined {
   const storage = manager && Object.values(manager).find(isStorage)
   if (manager === undefined || storage === undefined) return manager
   const stored = storage.getStore()
-  const agrees = stored === undefined ? !trace.getSpan(manager.active()) : stored === manager.active()
+  const agrees = stored === undefined ? !spanOf(manager.active()) : stored === manager.active()
   return agrees ? { active: () => storage.getStore() } : manager
 }
 
 /** Whether `with` of a context manager works: calls the function once, with its arguments, and returns its result. */
-export function contextsAreEntered(): boolean {
+export function isEntered(manager: ContextManager): boolean {
   const argument = {}
   let calls = 0
-  const returned = context.with(
-    ROOT_CONTEXT,
+  const returned = manager.with(
+    activeContext(),
     (given) => {
       calls++
       return given

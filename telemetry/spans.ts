@@ -1,28 +1,20 @@
-import {
-  type Attributes,
-  type Context,
-  context,
-  isSpanContextValid,
-  type Link,
-  ROOT_CONTEXT,
-  type Span,
+import type {
+  Attributes,
+  Context,
+  ContextManager,
+  Link,
+  Span,
   SpanKind,
-  SpanStatusCode,
-  type Tracer,
-  type TracerProvider,
-  trace,
+  Tracer,
+  TracerProvider,
 } from "@opentelemetry/api"
 import { errorType, isKvError } from "../src/failures.ts"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
+import { activeContext, ERROR, INTERNAL, isValid, registered, spanOf, withoutSpan, withSpan } from "./api.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
-import {
-  type ContextSource,
-  contextsAreEntered,
-  registeredContexts,
-  registeredTracerProvider,
-} from "./providers.ts"
+import { type ContextSource, isEntered, registeredContexts, registeredTracerProvider } from "./providers.ts"
 import { report, safely } from "./safely.ts"
 
 /** A span that has not ended, and the context of its operation. */
@@ -38,8 +30,8 @@ const hitsUnder = new WeakMap<Span, number>()
 export class Spans {
   /** The tracer of the registered SDK, if there is one. */
   tracer: Tracer | undefined
-  /** Whether the registered context manager works, so that calls can run in a context. */
-  entersContexts = false
+  /** Runs a function in a context: that of the registered context manager, without a wrapper, if there is one that works. */
+  enter: ContextManager["with"] | undefined
   readonly #l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
   readonly #store: string
   readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
@@ -49,7 +41,7 @@ export class Spans {
   #provider: TracerProvider | undefined
   #contexts: ContextSource | undefined
   /** The last context found without a recording span. It stays so: contexts do not change, and spans only stop recording. */
-  #unheard: Context = ROOT_CONTEXT
+  #unheard: Context | undefined
 
   constructor(
     store: string,
@@ -68,7 +60,8 @@ export class Spans {
   /** Looks up the tracer and the context manager again after an SDK was registered or removed. */
   sync(): void {
     this.#contexts = safely(registeredContexts)
-    this.entersContexts = safely(contextsAreEntered) ?? false
+    const manager = registered().context
+    this.enter = manager && safely(() => isEntered(manager)) ? manager.with.bind(manager) : undefined
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider
@@ -88,9 +81,9 @@ export class Spans {
   /** The span of a load in the background: a separate trace, with a link to the span that was active when it began. */
   refresh(key: string): Spanned | undefined {
     return this.start(() => {
-      const cause = context.active()
+      const cause = activeContext()
       const span = this.#cacheSpan("refresh", key, "refresh_ahead")
-      return { ...span, parent: trace.deleteSpan(cause), links: linksTo([cause]) }
+      return { ...span, parent: withoutSpan(cause), links: linksTo([cause]) }
     })
   }
 
@@ -101,9 +94,9 @@ export class Spans {
     return safely(() => {
       const start = describe()
       const { parent, links } = start
-      if (this.#requireParent && trace.getSpan(parent) === undefined && !links?.length) return undefined
+      if (this.#requireParent && spanOf(parent) === undefined && !links?.length) return undefined
       const span = tracer.startSpan(start.name, start, parent)
-      return { span, context: trace.setSpan(parent, span) }
+      return { span, context: withSpan(parent, span) }
     })
   }
 
@@ -114,15 +107,15 @@ export class Spans {
     if (shown !== undefined) attributes[ATTRIBUTE.key] = shown
     return {
       name: `cache.${word} ${this.#store}`,
-      parent: context.active(),
-      kind: SpanKind.INTERNAL,
+      parent: activeContext(),
+      kind: INTERNAL,
       attributes,
     }
   }
 
   /** The active context, if an SDK traces. */
   capture(): Context | undefined {
-    return this.tracer && safely(() => context.active())
+    return this.tracer && safely(() => activeContext())
   }
 
   /** Whether a hit may record something: there is a tracer, and a span can be active. */
@@ -140,7 +133,7 @@ export class Spans {
     try {
       const here = this.#contexts?.active()
       if (here === this.#unheard || here === undefined) return
-      const active = trace.getSpan(here)
+      const active = spanOf(here)
       if (active?.isRecording()) this.#hit(active, operation, key, size, keys)
       else this.#unheard = here
     } catch (error) {
@@ -198,28 +191,29 @@ export function endAborted(started: Spanned, error: unknown): void {
 export function endFailed({ span }: Spanned, error: unknown, attributes: Attributes = {}): void {
   if (span.isRecording()) {
     span.setAttributes({ ...attributes, [ATTRIBUTE.errorType]: errorType(error) })
-    span.setStatus({ code: SpanStatusCode.ERROR, ...(isKvError(error) ? { message: error.message } : {}) })
+    span.setStatus({ code: ERROR, ...(isKvError(error) ? { message: error.message } : {}) })
   }
   span.end()
 }
 
 /** Links the span of `caller` to the span of `other`, for which it waits. */
 export function waitFor(caller: unknown, other: unknown): void {
-  const waiting = isContext(caller) ? trace.getSpan(caller) : undefined
+  const waiting = isContext(caller) ? spanOf(caller) : undefined
   if (!waiting?.isRecording()) return
   waiting.setAttribute(ATTRIBUTE.coalesced, true)
-  waiting.addLinks(linksTo([other]))
+  // Spans of SDKs before 1.23 have no links that are added later.
+  waiting.addLinks?.(linksTo([other]))
 }
 
 /** Links to the spans of these contexts, each once, except to the span in `except`. */
 export function linksTo(captured: readonly unknown[], except?: Context): Link[] {
   const seen = new Set<string>()
-  const own = except && trace.getSpanContext(except)
+  const own = except && spanOf(except)?.spanContext()
   if (own !== undefined) seen.add(own.spanId)
   const links: Link[] = []
   for (const one of captured) {
-    const target = isContext(one) ? trace.getSpanContext(one) : undefined
-    if (target === undefined || !isSpanContextValid(target) || seen.has(target.spanId)) continue
+    const target = isContext(one) ? spanOf(one)?.spanContext() : undefined
+    if (target === undefined || !isValid(target) || seen.has(target.spanId)) continue
     seen.add(target.spanId)
     links.push({ context: target })
   }

@@ -1,4 +1,5 @@
 import nodeModule from "node:module"
+import type { MeterProvider, TracerProvider } from "@opentelemetry/api"
 import type { StoreStats } from "../src/counters.ts"
 import { counting } from "../src/counting.ts"
 import type { FailedOperation, Failures } from "../src/failures.ts"
@@ -20,7 +21,7 @@ import { StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE, OPERATION } from "./names.ts"
 import { Observation } from "./observation.ts"
 import type { TelemetryOptions } from "./options.ts"
-import { Registration } from "./providers.ts"
+import { Registration, warnOfOtherVersion } from "./providers.ts"
 import { safely } from "./safely.ts"
 import { end, endAborted, endFailed, outcomeAttributes, type Spanned, Spans, waitFor } from "./spans.ts"
 
@@ -52,8 +53,13 @@ export class Telemetry implements Listener {
     this.#runtime = runtime
     this.#failures = failures
     this.#unheard = counting(failures)
-    this.#spans = spans === false ? undefined : new Spans(store, spans, tracerProvider, version)
-    this.#metrics = metrics ? new StoreMetrics(store, meterProvider, version, capacity) : undefined
+    this.#spans =
+      spans === false
+        ? undefined
+        : new Spans(store, spans, tracerProvider as TracerProvider | undefined, version)
+    this.#metrics = metrics
+      ? new StoreMetrics(store, meterProvider as MeterProvider | undefined, version, capacity)
+      : undefined
     this.calls = new BackendCalls(backend.traits, this.#spans, this.#metrics, runtime, capacity)
   }
 
@@ -61,6 +67,7 @@ export class Telemetry implements Listener {
   opened(stats: () => StoreStats): void {
     this.#metrics?.open(stats)
     this.#sync()
+    safely(warnOfOtherVersion)
   }
 
   closed(): void {

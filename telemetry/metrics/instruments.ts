@@ -1,11 +1,10 @@
-import {
-  type Attributes,
-  type BatchObservableResult,
-  createNoopMeter,
-  type Histogram,
-  type Meter,
-  type MeterProvider,
-  type Observable,
+import type {
+  Attributes,
+  BatchObservableResult,
+  Histogram,
+  Meter,
+  MeterProvider,
+  Observable,
 } from "@opentelemetry/api"
 import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, OPERATION, SCOPE } from "../names.ts"
 import { safely } from "../safely.ts"
@@ -98,16 +97,13 @@ function observeAll(account: Account, observe: Observe): void {
   }
 }
 
-/** The instruments of each meter provider; `undefined` for one that records nothing or failed to make them. */
+/** The instruments of each meter provider; `undefined` for one that failed to make them. */
 const known = new WeakMap<MeterProvider, { instruments: Instruments | undefined }>()
 
 export function instrumentsOf(provider: MeterProvider, version: string | undefined): Instruments | undefined {
   const found = known.get(provider)
   if (found !== undefined) return found.instruments
-  const instruments = safely(() => {
-    const meter = provider.getMeter(SCOPE, version)
-    return meter === createNoopMeter() ? undefined : new Instruments(meter)
-  })
+  const instruments = safely(() => new Instruments(provider.getMeter(SCOPE, version)))
   known.set(provider, { instruments })
   return instruments
 }

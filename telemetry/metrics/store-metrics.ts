@@ -62,7 +62,7 @@ export class StoreMetrics implements Source {
     const provider = this.#given ?? registeredMeterProvider()
     if (provider === this.#provider) return
     this.#provider = provider
-    this.#move(instrumentsOf(provider, this.#version))
+    this.#move(provider && instrumentsOf(provider, this.#version))
   }
 
   sample(ms: number, operation: HitOperation): void {

@@ -10,6 +10,7 @@ const TESTS: Readonly<Record<string, string | undefined>> = {
   "@azure/data-tables": "test/tiers/azure-tables",
   "@azure/identity": undefined,
   "@google-cloud/firestore": "test/tiers/firestore",
+  "@opentelemetry/api": "test/telemetry/copies.test.ts",
   ioredis: "test/tiers/redis",
 }
 
