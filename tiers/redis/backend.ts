@@ -41,7 +41,7 @@ import type { RedisSettings } from "./settings.ts"
 import { resolveTarget } from "./target.ts"
 import { MAX_BATCH, traitsOf } from "./traits.ts"
 
-export type { RedisNode, RedisSettings } from "./settings.ts"
+export type { RedisCredentials, RedisNode, RedisSentinel, RedisSettings } from "./settings.ts"
 
 export interface RedisOptions {
   /**

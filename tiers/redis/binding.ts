@@ -1,6 +1,7 @@
 import type { BackendDescription, Refuse } from "../binding.ts"
 import { KvError } from "../errors.ts"
-import { parseRedisUrl, type RedisSettings } from "./settings.ts"
+import type { RedisSettings } from "./settings.ts"
+import { parseRedisUrl } from "./url.ts"
 
 interface RedisPlace extends RedisSettings {
   prefix?: string
@@ -9,7 +10,16 @@ interface RedisPlace extends RedisSettings {
 export const redisDescription: BackendDescription<RedisPlace> = {
   kind: "redis",
   url: {
-    forms: { redis: "redis://HOST:PORT/DATABASE", rediss: "rediss://…" },
+    forms: {
+      redis: "redis://HOST:PORT/DATABASE",
+      rediss: "rediss://…",
+      valkey: "valkey://…",
+      valkeys: "valkeys://…",
+      "redis-sentinel": "redis-sentinel://HOST:PORT/DATABASE?name=NAME",
+      "rediss-sentinel": "rediss-sentinel://…",
+      unix: "unix:///PATH",
+      "redis+unix": "redis+unix:///PATH",
+    },
     read: ({ text, refuse }) => readUrl(text, refuse),
   },
   alien: {

@@ -1,8 +1,16 @@
+import type { ConnectionOptions } from "node:tls"
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from "ioredis"
 import { isObject } from "../util/checks.ts"
 import { dependencyMissing } from "../util/packages.ts"
 import { KIND } from "./errors.ts"
-import type { ClientTiming, RedisSettings } from "./settings.ts"
+import {
+  type ClientTiming,
+  DEFAULT_SENTINEL_PORT,
+  type RedisHost,
+  type RedisNode,
+  type RedisSentinel,
+  type RedisSettings,
+} from "./settings.ts"
 
 export type RedisClient = Redis | Cluster
 type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster">
@@ -29,8 +37,32 @@ export async function loadIoRedis(): Promise<IoRedis> {
  * outcome is unknown is known to be one. It does not reconnect; `keepConnected` does that.
  */
 export function newClient(sdk: IoRedis, settings: RedisSettings, timing: ClientTiming): RedisClient {
-  if (settings.cluster) return new sdk.Cluster([...settings.nodes], clusterOptions(settings, timing))
-  return new sdk.Redis({ ...settings.nodes[0], ...nodeOptions(settings, timing), retryStrategy: null })
+  const { nodes, sentinel, cluster } = settings
+  if (cluster) return new sdk.Cluster(hostsOf(nodes), clusterOptions(settings, timing))
+  const options = { ...nodeOptions(settings, timing), retryStrategy: null }
+  if (sentinel === undefined) return new sdk.Redis({ ...nodes[0], ...options })
+  return new sdk.Redis({ ...options, ...sentinelOptions(sentinel, settings, options) })
+}
+
+function hostsOf(nodes: readonly RedisNode[]): RedisHost[] {
+  return nodes.flatMap((node) => ("path" in node ? [] : [node]))
+}
+
+function sentinelOptions(
+  { name, username, password }: RedisSentinel,
+  { nodes }: RedisSettings,
+  { connectTimeout, tls }: { connectTimeout: number; tls?: ConnectionOptions },
+) {
+  return {
+    sentinels: hostsOf(nodes).map(({ host, port = DEFAULT_SENTINEL_PORT }) => ({ host, port })),
+    name,
+    role: "master",
+    sentinelRetryStrategy: () => null,
+    sentinelCommandTimeout: connectTimeout,
+    ...(username === undefined ? {} : { sentinelUsername: username }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
+    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+  } satisfies RedisOptions
 }
 
 function nodeOptions(

@@ -6,7 +6,8 @@ import { ServerClock } from "./clock.ts"
 import { connectionError, isFatal, type RedisRequest } from "./errors.ts"
 import { closeNow, NO_ANSWER, watchOverdue } from "./overdue.ts"
 import { askServer } from "./server.ts"
-import type { ClientTiming } from "./settings.ts"
+import type { ClientTiming, RedisSettings } from "./settings.ts"
+import { type SignIn, signIn } from "./sign-in.ts"
 
 /** A client of our own that is connected, or will be again: see {@link keepConnected}. */
 export interface Connected {
@@ -54,7 +55,11 @@ const SHORT_READ_MS = 1_000
  * - A server that is a replica is not used: its data may be old. A primary becomes a replica without a word to its clients, so it is
  *   asked from time to time. (Of a cluster, a replica refuses reads.)
  */
-export function keepConnected(client: RedisClient, timing: ClientTiming): Connected {
+export function keepConnected(
+  client: RedisClient,
+  timing: ClientTiming,
+  credentials?: RedisSettings["credentials"],
+): Connected {
   const { runtime, requestTimeoutMs, connectTimeoutMs } = timing
   const waiting = new Set<Waiter>()
   const clock = new ServerClock(runtime)
@@ -84,11 +89,24 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
       end(waiter)
     }
   }
+  const signedIn = credentials && signIn(client, credentials, timing)
+  const failed = (error: unknown) => {
+    lastError ??= error
+  }
   const connect = () => {
     overdue.watch()
-    client.connect().catch((error: unknown) => {
-      lastError ??= error
-    })
+    if (signedIn === undefined) client.connect().catch(failed)
+    else void connectSignedIn(signedIn)
+  }
+  const connectSignedIn = async ({ renew }: SignIn) => {
+    try {
+      await renew()
+    } catch (error) {
+      lastError = error
+      reconnectLater()
+      return
+    }
+    if (!done) client.connect().catch(failed)
   }
   const note = (error: unknown) => {
     lastError = error
@@ -131,7 +149,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     admitted = false
     clock.identify(undefined)
   })
-  client.on("end", () => {
+  const reconnectLater = () => {
     if (done) return
     settle(
       ({ resolve }) => resolve(),
@@ -139,10 +157,14 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     )
     const bound = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** attempts++)
     reconnect = runtime.setTimer(connect, runtime.random() * bound)
-  })
+  }
+  client.on("end", reconnectLater)
   forEachNode(client, (node) => {
-    // ioredis creates the socket one turn after the event.
-    node.on("connecting", () => setImmediate(() => node.stream?.unref()))
+    const unref = () => node.stream?.unref()
+    // ioredis creates the socket one turn after the event; if it asks a sentinel first, later.
+    node.on("connecting", () => setImmediate(unref))
+    node.on("connect", unref)
+    if (isCluster(client) && signedIn !== undefined) node.on("close", () => void signedIn.renew().catch(note))
   })
 
   const processHold = setInterval(() => {}, 2 ** 30).unref()
@@ -191,6 +213,7 @@ export function keepConnected(client: RedisClient, timing: ClientTiming): Connec
     },
     disconnect() {
       done = true
+      signedIn?.stop()
       reconnect?.cancel()
       roleCheck?.cancel()
       overdue.stop()

@@ -167,9 +167,10 @@ async function share(settings: RedisSettings, timing: ClientTiming): Promise<Lea
   const sdk = await loadIoRedis()
   const clients = sharedClients.get(runtime) ?? new SharedResource((own: Connected) => own.disconnect())
   sharedClients.set(runtime, clients)
-  // TLS options may hold functions, which JSON leaves out, so such a client is not shared.
-  const identity = typeof settings.tls === "object" ? runtime.id() : identityOf(settings, timing)
-  const connect = () => keepConnected(newClient(sdk, settings, timing), timing)
+  // JSON leaves functions out, which TLS options may hold, so such a client is not shared.
+  const isOwn = typeof settings.tls === "object" || settings.credentials !== undefined
+  const identity = isOwn ? runtime.id() : identityOf(settings, timing)
+  const connect = () => keepConnected(newClient(sdk, settings, timing), timing, settings.credentials)
   const lease = await clients.acquire(identity, runtime, connect)
   try {
     await lease.resource.ready(timing.opensLazily)

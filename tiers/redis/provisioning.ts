@@ -58,7 +58,7 @@ export async function checkRedis(
 }
 
 interface Facts {
-  /** `HOST:PORT`. */
+  /** `HOST:PORT`, or the path of a socket. */
   node: string
   /** The fields of `INFO`. */
   info: ReadonlyMap<string, string>
@@ -72,7 +72,8 @@ async function factsOf(node: Redis): Promise<Facts> {
     text.matchAll(/^(\w+):(.*?)\r?$/gm),
     ([, name = "", value = ""]) => [name, value] as const,
   )
-  return { node: `${node.options.host}:${node.options.port}`, info: new Map(fields), snapshots }
+  const { path, host, port } = node.options
+  return { node: path ?? `${host}:${port}`, info: new Map(fields), snapshots }
 }
 
 /** Hosted Redis often forbids `CONFIG`. */

@@ -6,6 +6,7 @@ import {
   type Checks,
   checkAllOptions,
   describe,
+  group,
   invalidOption,
   isObject,
   optional,
@@ -16,22 +17,53 @@ import {
 
 /** Location of the server, and credentials. */
 export interface RedisSettings {
-  /** One server, or some nodes of a cluster, from which the others are discovered. */
+  /** One server; some nodes of a cluster, from which the others are discovered; or, with `sentinel`, some sentinels. */
   nodes: readonly RedisNode[]
-  /** Whether the nodes belong to a cluster. @default `true` if there are several */
+  /** Whether the nodes belong to a cluster. @default `true` if there are several, and no `sentinel` */
   cluster?: boolean
+  /** The nodes are sentinels. They are asked at each connect which server is the primary. */
+  sentinel?: RedisSentinel
   username?: string
   password?: string
+  /**
+   * Gives the credentials, instead of `username` and `password`: for tokens that expire, such as those of IAM. It is called before each connect,
+   * of a cluster before the first one and after each lost connection, and has `connectTimeout` of the client to answer, 1.5 s at most. If
+   * they have an `expiresAt`, it is called again after three quarters of their time, and open connections sign in anew with `AUTH`.
+   */
+  credentials?: () => RedisCredentials | Promise<RedisCredentials>
   /** Number of the database; a cluster has only 0. @default 0 */
   database?: number
   /** Whether to use TLS, or options for it: certificates that the system does not trust, a server name. @default false */
   tls?: boolean | ConnectionOptions
 }
 
-export interface RedisNode {
+export type RedisNode = RedisHost | RedisSocket
+
+export interface RedisHost {
   host: string
-  /** @default 6379 */
+  /** @default 6379, of a sentinel 26379 */
   port?: number
+}
+
+/** A Unix socket. */
+export interface RedisSocket {
+  /** An absolute path. */
+  path: string
+}
+
+export interface RedisSentinel {
+  /** The name that the sentinels have for the primary. */
+  name: string
+  /** Credentials for the sentinels; those of the servers are beside `nodes`. */
+  username?: string
+  password?: string
+}
+
+export interface RedisCredentials {
+  username?: string
+  password: string
+  /** When they expire, Unix ms. */
+  expiresAt?: number
 }
 
 export interface ClientTiming {
@@ -47,53 +79,35 @@ export interface ClientTiming {
 }
 
 export const DEFAULT_PORT = 6379
+export const DEFAULT_SENTINEL_PORT = 26_379
 
-const URL_FORM = /^(rediss?):\/\/(?:([^@/?#]*)@)?([^@/?#]+)(?:\/([^/?#]*))?(?:\?([^#]*))?$/
-const NODE_FORM = /^(\[[0-9a-fA-F:.]+\]|[^:[\]\s]+)(?::(\d{1,5}))?$/
-const FORM = "redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][/DATABASE][?cluster], or rediss:// for TLS"
-
-/**
- * Reads `redis://` and `rediss://` URLs. Several hosts, or `?cluster`, mean a cluster; `prefix=` is the key prefix. User
- * name, password and prefix are percent-encoded where they hold what a URL cannot. Throws `BINDING_INVALID`.
- */
-export function parseRedisUrl(url: string): { settings: RedisSettings; prefix: string | undefined } {
-  const parts = URL_FORM.exec(url)
-  if (parts === null) throw invalid(`the Redis URL is not of the form ${FORM}`)
-  const [, scheme, credentials, hosts = "", path = "", query = ""] = parts
-  const nodes = hosts.split(",").map(parseNode)
-  const parameters = new URLSearchParams(query)
-  for (const name of parameters.keys()) {
-    if (name !== "cluster" && name !== "prefix") {
-      throw invalid(
-        `the Redis URL has an unknown parameter ${JSON.stringify(name)}; allowed are cluster and prefix`,
-      )
-    }
-  }
-  const settings: RedisSettings = {
-    nodes,
-    ...parseCredentials(credentials),
-    ...(path === "" ? {} : { database: parseDatabase(path) }),
-    ...(parameters.has("cluster") ? { cluster: parseFlag(parameters.get("cluster") ?? "") } : {}),
-    ...(scheme === "rediss" ? { tls: true } : {}),
-  }
-  return { settings: checkSettings(settings), prefix: parameters.get("prefix") ?? undefined }
-}
-
-const NODE: Checks = {
+const HOST: Checks = {
   host: text("nodes.host"),
   port: optional(wholeNumber("nodes.port", 1, 65_535)),
 }
+
+const SOCKET: Checks = { path: text("nodes.path") }
+
+const SENTINEL = group("sentinel", {
+  name: text("sentinel.name"),
+  username: optional(text("sentinel.username", 0)),
+  password: optional(text("sentinel.password", 0)),
+})
 
 const SETTINGS: Checks = {
   nodes(value, operation) {
     if (!Array.isArray(value) || value.length === 0) {
       throw invalidOption(`nodes is a list of at least one node; got ${describe(value)}`, operation)
     }
-    for (const node of value) checkAllOptions(node, NODE, operation)
+    for (const node of value) {
+      checkAllOptions(node, isObject(node) && "path" in node ? SOCKET : HOST, operation)
+    }
   },
   cluster: optional(bool("cluster")),
+  sentinel: optional(SENTINEL),
   username: optional(text("username", 0)),
   password: optional(text("password", 0)),
+  credentials: optional(rule("credentials", (value) => typeof value === "function", "a function")),
   database: optional(wholeNumber("database", 0)),
   tls: optional(
     rule("tls", (value) => typeof value === "boolean" || isObject(value), "true, false or options of TLS"),
@@ -105,56 +119,28 @@ export function checkSettings(
   settings: RedisSettings,
 ): RedisSettings & { cluster: boolean; database: number } {
   checkAllOptions(settings, SETTINGS, "open")
-  const { nodes, cluster = nodes.length > 1, database = 0 } = settings
-  if (nodes.length > 1 && !cluster)
+  const { nodes, sentinel, credentials, database = 0 } = settings
+  const { cluster = nodes.length > 1 && sentinel === undefined } = settings
+  const hasSocket = nodes.some((node) => "path" in node)
+  if (cluster && sentinel !== undefined) throw invalid("a Redis cluster has no sentinels")
+  if (nodes.length > 1 && !cluster && sentinel === undefined)
     throw invalid("several Redis nodes are a cluster; `cluster: false` wants one")
   if (cluster && database !== 0) throw invalid(`a Redis cluster has database 0 alone, not ${database}`)
+  if (hasSocket && (cluster || sentinel !== undefined))
+    throw invalid("a Unix socket leads to one Redis server, neither to a cluster nor to a sentinel")
+  if (credentials !== undefined && (settings.username ?? settings.password) !== undefined)
+    throw invalid("Redis credentials are either a function, or a user name and a password")
   return { ...settings, cluster, database }
 }
 
-/** `host:port` of every node and the database, without credentials. */
-export function describeSettings({ nodes, database }: RedisSettings): string {
-  const hosts = nodes.map(({ host, port = DEFAULT_PORT }) => `${host}:${port}`).join(",")
-  return database ? `${hosts}/${database}` : hosts
+/** `host:port` or the path of every node, and the database, without credentials. */
+export function describeSettings({ nodes, sentinel, database }: RedisSettings): string {
+  const port = sentinel === undefined ? DEFAULT_PORT : DEFAULT_SENTINEL_PORT
+  const hosts = nodes.map((node) => ("path" in node ? node.path : `${node.host}:${node.port ?? port}`))
+  const places = sentinel === undefined ? hosts.join(",") : `${sentinel.name}@${hosts.join(",")}`
+  return database ? `${places}/${database}` : places
 }
 
-function parseNode(text: string): RedisNode {
-  const [, host, port] = NODE_FORM.exec(text) ?? []
-  if (host === undefined || Number(port ?? 1) < 1 || Number(port ?? 1) > 65_535) {
-    throw invalid(`the Redis URL has a host that is not HOST or HOST:PORT; its form is ${FORM}`)
-  }
-  return { host: host.replace(/^\[|\]$/g, ""), port: port === undefined ? DEFAULT_PORT : Number(port) }
-}
-
-/** `USER:PASSWORD`, `:PASSWORD`, or `USER` alone. */
-function parseCredentials(text: string | undefined): { username?: string; password?: string } {
-  if (text === undefined) return {}
-  const colon = text.indexOf(":")
-  const username = decode(colon < 0 ? text : text.slice(0, colon))
-  const password = colon < 0 ? "" : decode(text.slice(colon + 1))
-  return { ...(username === "" ? {} : { username }), ...(password === "" ? {} : { password }) }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw invalid("the user name or the password in the Redis URL is not percent-encoded as it should be")
-  }
-}
-
-function parseDatabase(text: string): number {
-  if (!/^\d{1,9}$/.test(text))
-    throw invalid(`the database in the Redis URL is not a number; its form is ${FORM}`)
-  return Number(text)
-}
-
-function parseFlag(text: string): boolean {
-  if (text === "" || text === "true") return true
-  if (text === "false") return false
-  throw invalid("`cluster` in the Redis URL is a flag: `?cluster`, `?cluster=true` or `?cluster=false`")
-}
-
-function invalid(message: string): KvError {
+export function invalid(message: string): KvError {
   return new KvError("BINDING_INVALID", message, { operation: "open", backend: "redis" })
 }

@@ -6,10 +6,10 @@ import {
   checkSettings,
   DEFAULT_PORT,
   describeSettings,
-  parseRedisUrl,
-  type RedisNode,
+  type RedisHost,
   type RedisSettings,
 } from "./settings.ts"
+import { parseRedisUrl } from "./url.ts"
 
 export interface RedisTarget {
   source: RedisClient | RedisSettings
@@ -39,14 +39,14 @@ export function resolveTarget(
     const settings = checkSettings(database === undefined ? target : { ...target, database })
     const description = describeSettings(settings)
     const [node, ...others] = settings.nodes
+    const isOne = node !== undefined && !("path" in node) && others.length === 0 && !settings.sentinel
     return {
       source: settings,
       prefix: prefix ?? "",
       cluster: settings.cluster,
       description,
       root: rootOf(description),
-      place:
-        node === undefined || others.length > 0 ? { address: description } : placeOf(node, settings.database),
+      place: isOne ? placeOf(node, settings.database) : { address: description },
     }
   }
   if (database !== undefined) {
@@ -69,6 +69,6 @@ function rootOf(description: string): string {
   return `${KIND}:${description}`
 }
 
-function placeOf({ host, port = DEFAULT_PORT }: RedisNode, database: number): Place {
+function placeOf({ host, port = DEFAULT_PORT }: RedisHost, database: number): Place {
   return { namespace: String(database), address: host, port }
 }

@@ -67,6 +67,34 @@ test.each([
       database: 0,
     },
   ],
+  ...["valkey", "redis"].map((scheme): [string, string, object] => [
+    `${scheme}://h/1`,
+    "redis",
+    { nodes: [{ host: "h", port: 6379 }], cluster: false, database: 1 },
+  ]),
+  ["valkeys://h", "redis", { nodes: [{ host: "h", port: 6379 }], cluster: false, database: 0, tls: true }],
+  [
+    "rediss-sentinel://user:pw@s1,s2:5000/1?name=main&prefix=p:",
+    "redis",
+    {
+      nodes: [
+        { host: "s1", port: 26_379 },
+        { host: "s2", port: 5_000 },
+      ],
+      sentinel: { name: "main" },
+      username: "user",
+      password: "pw",
+      cluster: false,
+      database: 1,
+      tls: true,
+      prefix: "p:",
+    },
+  ],
+  ...["unix", "redis+unix"].map((scheme): [string, string, object] => [
+    `${scheme}://:pw@/run/a%20b.sock?db=3&prefix=p:`,
+    "redis",
+    { nodes: [{ path: "/run/a b.sock" }], password: "pw", cluster: false, database: 3, prefix: "p:" },
+  ]),
 ])("the URL %s is of %s, with its settings", (url, kind, settings) => {
   const binding = parseUrl(url)
   expect(binding.backend.kind).toBe(kind)
@@ -101,6 +129,11 @@ test.each([
   ["redis://", /redis:\/\//],
   ["redis://host:0", /HOST:PORT/],
   ["redis://host/zero", /number/],
+  ["redis-sentinel://host", /names no primary; its form is redis-sentinel:/],
+  ["redis-sentinel://host?name=a&cluster", /unknown parameter "cluster"; allowed are name and prefix/],
+  ["unix://relative/path", /of the form unix:/],
+  ["redis+unix:/path", /redis:\/\//],
+  ["unix:///path?db=zero", /not a number/],
   ["redis://host?database=1", /unknown parameter "database"; allowed are cluster and prefix/],
 ])("the URL %s is BINDING_INVALID", (url, message) => {
   const error = bindingError(() => parseUrl(url))
@@ -118,6 +151,8 @@ test.each([
   `redis://user:${PASSWORD}@host:port`,
   `redis://user:${PASSWORD}%@host`,
   `rediss://user:${PASSWORD}@host/abc`,
+  `redis-sentinel://user:${PASSWORD}@host`,
+  `unix://user:${PASSWORD}@/%zz`,
   `${PASSWORD}://host`,
   `http://user:${PASSWORD}@host`,
   PASSWORD,
@@ -138,6 +173,9 @@ test("any other URL is BINDING_INVALID, too, and never another error", () => {
     "azure-tables",
     "redis",
     "rediss",
+    "valkey",
+    "redis-sentinel",
+    "unix",
     "lmdb",
     "memory",
     "x",
