@@ -34,7 +34,7 @@ import {
 import { scanPage } from "./scan.ts"
 import { ServiceTimes } from "./service-times.ts"
 import { type AzureTablesSettings, checkAzureSettings } from "./settings.ts"
-import { startExpirySweep } from "./sweep.ts"
+import { type ExpirySweep, SWEEP_TIMEOUT_MS, startExpirySweep } from "./sweep.ts"
 import { limitsOf, tooLong } from "./table-limits.ts"
 
 export type { AzureTablesSettings } from "./settings.ts"
@@ -50,7 +50,7 @@ export interface AzureTablesOptions {
   requestTimeoutMs?: number
   /**
    * Mean time between two passes of the sweep, ms. Azure does not remove expired rows; each pass removes those of one of the table's 16
-   * partitions. 0: no sweep, for a process that leaves it to others.
+   * partitions. All processes that use the table share the passes. 0: no sweep by this process.
    * @default 300_000 (5 minutes)
    */
   sweepIntervalMs?: number
@@ -89,7 +89,7 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
   } = options
   const connection = new OpenOnce(KIND, async () => {
     const lease = await (isClient(client) ? borrowClient(client, table) : leaseClient(client, table, runtime))
-    const sweep = startExpirySweep(lease.resource, runtime, sweepIntervalMs)
+    const sweep = sweepOf(lease.resource, runtime, sweepIntervalMs)
     const close = async () => {
       await sweep.stop()
       await lease.release()
@@ -213,6 +213,12 @@ export function azureTables(client: TableClient | AzureTablesSettings, options: 
 
     compareVersions,
   }
+}
+
+function sweepOf(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
+  const times = new ServiceTimes(client.tableName, runtime)
+  const requests = tableRequests(() => client, { runtime, requestTimeoutMs: SWEEP_TIMEOUT_MS, times })
+  return startExpirySweep(requests, times, runtime, intervalMs)
 }
 
 function isClient(source: unknown): source is TableClient {

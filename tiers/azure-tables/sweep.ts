@@ -1,9 +1,9 @@
-import type { TableClient } from "@azure/data-tables"
 import type { Runtime, Timer } from "../runtime.ts"
 import { inParallel } from "../util/parallel.ts"
-import { tableRequests } from "./requests.ts"
+import type { TableRequests } from "./requests.ts"
 import { expiredFilter, expiryOf, PARTITIONS, type Row, writtenAt } from "./row.ts"
-import { ServiceTimes } from "./service-times.ts"
+import type { ServiceTimes } from "./service-times.ts"
+import { sweepLease } from "./sweep-lease.ts"
 
 /**
  * Shortest time between the write or the expiry of a row and its removal, ms. In that time the row shows whether a write whose reply was lost
@@ -12,10 +12,12 @@ import { ServiceTimes } from "./service-times.ts"
 const GRACE_MS = 60_000
 /** Maximum number of rows removed in one pass. */
 const MOST_REMOVALS = 1_000
+/** The part of the interval after which a pass that left rows behind is followed by the next. */
+const MORE = 100
 /** Maximum number of expired rows that wait for the next pass. The passes find the others themselves. */
 const MOST_WAITING = 1_000
-/** Longest time of one query, ms. The service searches for up to 5 s before it ends a page. */
-const TIMEOUT_MS = 10_000
+/** Longest time of one request, ms. The service searches for up to 5 s before it ends a page. */
+export const SWEEP_TIMEOUT_MS = 10_000
 /** Maximum number of concurrent deletes. */
 const PARALLEL = 4
 /**
@@ -33,40 +35,65 @@ export interface ExpirySweep {
 }
 
 /**
- * Starts the passes, at random intervals between half of `intervalMs` and one and a half of it. A pass removes the expired rows that reads
- * have found, and those of one partition. If it finds more rows than it may remove, the next pass follows after a tenth of the interval.
- * Each process begins with a random partition. 0: no sweep.
+ * Starts the passes, at random intervals between half of `intervalMs` and one and a half of it. All processes that use the table share them, by
+ * {@link sweepLease}: a process makes its pass if none has made one for about `intervalMs`. A pass removes the expired rows that
+ * reads of the process have found, and those of one partition. If it finds more rows than it may remove, the next pass of the same process
+ * follows after a hundredth of the interval. 0: no sweep.
  */
-export function startExpirySweep(client: TableClient, runtime: Runtime, intervalMs: number): ExpirySweep {
-  const times = new ServiceTimes(client.tableName, runtime)
-  const requests = tableRequests(() => client, { runtime, requestTimeoutMs: TIMEOUT_MS, times })
+export function startExpirySweep(
+  requests: Pick<TableRequests, "page" | "insert" | "replace" | "remove">,
+  times: Pick<ServiceTimes, "now">,
+  runtime: Runtime,
+  intervalMs: number,
+): ExpirySweep {
+  const lease = sweepLease(requests, times, runtime)
   const waiting = new Map<string, string>()
   const pauses = new Set<() => void>()
-  let partition = Math.floor(runtime.random() * PARTITIONS.length)
-  let continuation: string | undefined
+  /** Where this process ended its last pass, if it did not finish the partition. */
+  let open: { partition: number; continuation: string } | undefined
+  let endsAt = 0
   let timer: Timer | undefined
   let pass: Promise<void> | undefined
   let stopped = intervalMs === 0
 
   const schedule = (delayMs: number) => {
     timer = runtime.setTimer(() => {
-      pass = sweepOnce()
+      pass = passOnce()
         // A later pass finds the same rows again.
-        .catch(nextPartition)
+        .catch(() => false)
         .then((more) => {
-          if (!stopped) schedule(jittered(more ? intervalMs / 10 : intervalMs))
+          if (!stopped) schedule(jittered(more ? intervalMs / MORE : intervalMs))
         })
     }, delayMs)
   }
   const jittered = (ms: number) => ms * (0.5 + runtime.random())
+  const mayGoOn = () => !stopped && runtime.monotonic() < endsAt
 
   /** Whether the partition has more rows to remove. */
-  const sweepOnce = async (): Promise<boolean> => {
+  const passOnce = async (): Promise<boolean> => {
+    const held = await lease.take()
+    if (held === undefined) return false
+    const { partition } = held
+    endsAt = held.endsAt
+    const next = (partition + 1) % PARTITIONS.length
+    let more = false
+    try {
+      more = await sweepOnce(partition)
+    } finally {
+      // A partition whose pass fails does not hold up the others.
+      if (!more) open = undefined
+      await lease.rest(more ? partition : next, more ? intervalMs / MORE : intervalMs)
+    }
+    return more
+  }
+
+  const sweepOnce = async (partition: number): Promise<boolean> => {
     const known = [...waiting]
     waiting.clear()
     await removeAll(known)
     let removed = known.length
-    while (!stopped && removed < MOST_REMOVALS) {
+    let continuation = open?.partition === partition ? open.continuation : undefined
+    while (mayGoOn() && removed < MOST_REMOVALS) {
       const found = await requests.page("sweep", {
         filter: expiredFilter(PARTITIONS[partition] ?? "", runtime.now() - GRACE_MS),
         select: ["RowKey", "ExpiresAt"],
@@ -79,21 +106,16 @@ export function startExpirySweep(client: TableClient, runtime: Runtime, interval
       await removeAll(due)
       removed += due.length
       continuation = found.continuationToken
-      if (continuation === undefined) return nextPartition()
+      if (continuation === undefined) return false
+      open = { partition, continuation }
     }
     return true
   }
 
-  const nextPartition = () => {
-    continuation = undefined
-    partition = (partition + 1) % PARTITIONS.length
-    return false
-  }
-
   const removeAll = (rows: readonly [key: string, etag: string][]) =>
     inParallel(rows, PARALLEL, async ([key, etag]) => {
-      if (!stopped) await pause()
-      if (!stopped) await requests.remove("sweep", key, etag)
+      if (mayGoOn()) await pause()
+      if (mayGoOn()) await requests.remove("sweep", key, etag)
     })
 
   const pause = () =>
