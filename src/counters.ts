@@ -27,6 +27,8 @@ export interface StoreStats {
     negativeHits: number
     /** Reads that L1 could not answer, those of `peek` included. */
     misses: number
+    /** Misses that an L1 of twice the room would have answered: an estimate from 1,024 evicted keys. */
+    doubledHits: number
     /** Reads that bypassed L1, as the caller asked. */
     bypasses: number
     /** Hits, negative ones included, over all reads that asked L1; 0 before the first. */
@@ -205,6 +207,7 @@ export const STATS = {
   "l1.hits": givenCounter("requests", { tier: "l1", result: "hit" }),
   "l1.negativeHits": givenCounter("requests", { tier: "l1", result: "negative" }),
   "l1.misses": counter("l1Misses", "requests", { tier: "l1", result: "miss" }),
+  "l1.doubledHits": givenCounter(),
   "l1.bypasses": counter("l1Bypasses", "requests", { tier: "l1", result: "bypass" }),
   "l1.hitRatio": level(),
   "l1.fills": givenCounter("fills", { outcome: "applied" }),

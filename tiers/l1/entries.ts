@@ -1,4 +1,5 @@
 import { L1Entry, sizeOf } from "./entry.ts"
+import { Ghosts } from "./ghosts.ts"
 import { LruSlots, NONE } from "./lru-slots.ts"
 import { Versions } from "./versions.ts"
 
@@ -19,6 +20,7 @@ const FIRST_SLOTS = { bytes: 17, texts: 18, jsons: 19, freshUntil: 20, askedAt: 
  */
 export class Entries {
   readonly slots: LruSlots
+  readonly ghosts: Ghosts
   /** The value, one character a byte. */
   bytes: string[] = []
   /** The bytes decoded as UTF-8, after the first read as text. */
@@ -49,6 +51,7 @@ export class Entries {
    */
   constructor(maxEntries: number, maxBytes: number, deadBefore: () => number) {
     this.slots = new LruSlots(maxEntries)
+    this.ghosts = new Ghosts(maxEntries)
     this.#versions = new Versions(maxEntries + 1)
     this.#maxEntries = maxEntries
     this.#maxBytes = maxBytes
@@ -138,6 +141,7 @@ export class Entries {
   /** Removes every entry, and releases the memory. */
   clear(): void {
     this.slots.clear()
+    this.ghosts.clear()
     this.bytes = []
     this.texts = []
     this.jsons = []
@@ -218,7 +222,9 @@ export class Entries {
       }
     }
     this.evictions[shortOf]++
-    this.remove(this.slots.oldest)
+    const { oldest } = this.slots
+    this.ghosts.evicted(this.slots.keyOf(oldest), this.freshUntil[oldest] as number, this.slots.size - 1)
+    this.remove(oldest)
   }
 }
 

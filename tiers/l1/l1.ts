@@ -135,6 +135,7 @@ export class L1 {
 
   /** Whether `key` is known to be absent. Asked after {@link L1.find}, whose look-up counts for both. */
   isAbsent(key: string): boolean {
+    this.#entries.ghosts.missed(key, this.#clock)
     return this.#negatives.has(key)
   }
 
@@ -180,6 +181,7 @@ export class L1 {
 
   /** Drops what is held of `key`. */
   drop(key: string): void {
+    this.#entries.ghosts.forget(key)
     const slot = this.#slots.find(key)
     if (slot !== NONE) {
       this.#entries.remove(slot)
@@ -197,6 +199,7 @@ export class L1 {
     for (let slot = 1; slot <= this.#slots.highest; slot++) {
       if ((freshUntil[slot] as number) > since) freshUntil[slot] = since
     }
+    this.#entries.ghosts.clear()
     this.#invalidations += this.#negatives.size
     this.#negatives.clear()
   }
@@ -244,6 +247,7 @@ export class L1 {
     return {
       hits: this.lookUps - this.#misses,
       negativeHits: this.#negatives.hits,
+      doubledHits: this.#entries.ghosts.hits,
       fills: this.#fills,
       evictions: { ...evictions, negatives: this.#negatives.evictions },
       expirations: expirations + this.#negatives.expirations,

@@ -26,6 +26,8 @@ export function maxNegatives({ maxEntries }: L1Settings): number {
 export interface L1Counters {
   hits: number
   negativeHits: number
+  /** Reads that twice the room would have answered besides. */
+  doubledHits: number
   fills: number
   /** Entries removed for want of room: the least recently used, or a value too large to be held at all. */
   evictions: { entries: number; bytes: number; oversize: number; negatives: number }
