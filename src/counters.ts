@@ -207,7 +207,7 @@ export const STATS = {
   "l1.hits": givenCounter("requests", { tier: "l1", result: "hit" }),
   "l1.negativeHits": givenCounter("requests", { tier: "l1", result: "negative" }),
   "l1.misses": counter("l1Misses", "requests", { tier: "l1", result: "miss" }),
-  "l1.doubledHits": givenCounter(),
+  "l1.doubledHits": givenCounter("doubledHits", {}),
   "l1.bypasses": counter("l1Bypasses", "requests", { tier: "l1", result: "bypass" }),
   "l1.hitRatio": level(),
   "l1.fills": givenCounter("fills", { outcome: "applied" }),

@@ -9,12 +9,16 @@ export interface ErrorStats {
   /** Code of a `KvError`, or name of another error; `PARTIAL_FAILURE` for a batch in which keys failed. */
   type: string
   count: number
+  /** Time of the first one after a minute without any, Unix ms. */
+  sinceAt: number
   /** Time of the latest one, Unix ms. */
   lastAt: number
 }
 
 export type FailedOperation = OperationName | "refresh"
 
+/** Time without a failure after which the next one begins another series, ms. */
+const QUIET_MS = 60_000
 /** `type` of errors without a name of their own. */
 const OTHER = "_OTHER"
 /** Maximum number of distinct names of foreign errors. They come from loaders, so nothing else bounds their number. */
@@ -74,7 +78,9 @@ export class Failures {
     const id = `${operation} ${tier} ${type}`
     const known = this.#kinds.get(id)
     const count = (known?.count ?? 0) + 1
-    const kind = { operation, tier, type, count, lastAt: this.#now() }
+    const lastAt = this.#now()
+    const goesOn = known !== undefined && lastAt - known.lastAt < QUIET_MS
+    const kind = { operation, tier, type, count, sinceAt: goesOn ? known.sinceAt : lastAt, lastAt }
     this.#kinds.set(id, kind)
     return kind
   }

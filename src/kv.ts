@@ -14,7 +14,7 @@ import type { OpenStore } from "./open-store.ts"
 import { register, sharedStores } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
 import { type KvSettings, kvSettings } from "./options.ts"
-import { newCounters, snapshot } from "./stats.ts"
+import { durationsOf, newCounters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
 
 /**
@@ -75,7 +75,7 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     root: backend.traits.root ?? backend,
   })
   const stats = () => snapshot(name, composed, l1, counters, tiers)
-  const unregister = register({ stats })
+  const unregister = register({ stats, durations: () => durationsOf(counters) })
   telemetry?.opened(stats)
   const leave = () => {
     unregister()

@@ -1,20 +1,25 @@
 import { SharedResource } from "../tiers/util/shared-resource.ts"
-import type { StoreStats } from "./counters.ts"
 import type { OpenStore } from "./open-store.ts"
+import type { Durations } from "./stats.ts"
+
+/** An open store, as those see it who watch it. */
+export interface WatchedStore extends Pick<OpenStore, "stats"> {
+  durations(): Durations
+}
 
 /** The stores that were opened by name alone. Handles of the same name share one store. */
 export const sharedStores = new SharedResource<OpenStore>((store) => store.close())
 
 /** Every store that is open in this process, however many handles it has. */
-const stores = new Set<Pick<OpenStore, "stats">>()
+const stores = new Set<WatchedStore>()
 
 /** Registers a store; the returned function removes it. */
-export function register(store: Pick<OpenStore, "stats">): () => void {
+export function register(store: WatchedStore): () => void {
   stores.add(store)
   return () => void stores.delete(store)
 }
 
-/** The `stats()` of every open store of this process, in the order of their opening. */
-export function snapshotAll(): StoreStats[] {
-  return [...stores].map((store) => store.stats())
+/** Every open store of this process, in the order of their opening. */
+export function watchedStores(): Iterable<WatchedStore> {
+  return stores
 }

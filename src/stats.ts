@@ -15,6 +15,7 @@ import {
   type StoreStats,
   valueAt,
 } from "./counters.ts"
+import { DurationBuckets } from "./duration-buckets.ts"
 import { type ErrorStats, Failures } from "./failures.ts"
 
 const LONGEST_NS = 600e9
@@ -23,10 +24,13 @@ const LATENCY_NAMES = keysOf(LATENCY)
 
 /** A histogram of durations, to two significant digits and up to ten minutes. */
 class Latency {
+  readonly buckets = new DurationBuckets()
   readonly #histogram = createHistogram({ lowest: 1, highest: LONGEST_NS, figures: 2 })
 
   record(ms: number): void {
-    this.#histogram.record(Math.min(LONGEST_NS, Math.max(1, Math.round(ms * 1e6))))
+    const ns = Math.min(LONGEST_NS, Math.max(1, Math.round(ms * 1e6)))
+    this.#histogram.record(ns)
+    this.buckets.add(ns)
   }
 
   snapshot(): LatencyStats {
@@ -35,6 +39,11 @@ class Latency {
     return record(LATENCY_NAMES, (name) => (empty ? 0 : LATENCY[name](histogram)))
   }
 }
+
+const LATENCY_PATHS = pathsOf("latency")
+
+/** Counts of durations, by the paths of the latencies. */
+export type Durations = Readonly<Record<(typeof LATENCY_PATHS)[number], Readonly<Uint32Array>>>
 
 type CounterField = Extract<Stat, { kind: "counter"; field: string }>["field"]
 type LatencyField = Extract<Stat, { kind: "latency" }>["field"]
@@ -96,6 +105,11 @@ type GivenPaths<Given> = Paths<Given, number | string | readonly ErrorStats[]>
 
 function isGiven(path: StatPath): path is GivenPath {
   return !("field" in STATS[path])
+}
+
+/** The counts of durations since the store was opened, by the paths of the latencies. They go on counting. */
+export function durationsOf(counters: Counters): Durations {
+  return record(LATENCY_PATHS, (path) => counters[STATS[path].field].buckets.counts)
 }
 
 /** `stats()` with what `value` gives for each path. */

@@ -83,6 +83,12 @@ export const COUNTERS = {
     unit: "{request}",
     description: "Reads that asked a tier, by what it answered",
   },
+  doubledHits: {
+    name: "tiered_kv.l1.doubled_hits",
+    unit: "{request}",
+    description:
+      "Reads that an L1 of twice the room would have answered besides, estimated from evicted keys",
+  },
   coalesced: {
     name: "tiered_kv.coalesced",
     unit: "{request}",

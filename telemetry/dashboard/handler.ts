@@ -3,7 +3,8 @@ import { type Runtime, systemRuntime } from "../../tiers/runtime.ts"
 import { admitLoopback, type Peer, TokenGate } from "./access.ts"
 import { ownReport } from "./own-report.ts"
 import { askProcesses, type OtherProcess } from "./processes.ts"
-import { type ProcessReport, REPORT_VERSION, serializeReport } from "./report.ts"
+import { recorderOf } from "./recorder.ts"
+import { type ProcessReport, REPORT_VERSION, STEPS, serializeReport } from "./report.ts"
 import { notFound, page, redirect, refusal, report, wrongMethod } from "./responses.ts"
 
 export { nodeListener } from "./node.ts"
@@ -35,29 +36,32 @@ export type DashboardHandler = (request: Request, peer?: Peer) => Promise<Respon
 
 /**
  * A live page of the stores that are open in this process and in others. It shows counters, latencies and sizes, and
- * neither keys nor values. It can be mounted under any path.
+ * neither keys nor values. It can be mounted under any path. From the first call on, the process keeps 15 minutes of
+ * history, about 100 kB a store.
  *
  * @throws {KvError} `INVALID_OPTION`
  */
 export function dashboard(options: DashboardOptions = {}): DashboardHandler {
   const { token, processes, own, name, timeoutMs, runtime } = checked(options)
   const gate = token === undefined ? undefined : new TokenGate(token)
-  let asking: Promise<ProcessReport[]> | undefined
+  const recorder = own ? recorderOf(runtime) : undefined
+  const asking = new Map<number, Promise<ProcessReport[]>>()
 
   /**
    * Requests that arrive while the processes are being asked share the answers, so that ten open pages cost the other
    * processes as much as one.
    */
-  const askOthers = () => {
-    asking ??= askProcesses(processes, timeoutMs, runtime).finally(() => {
-      asking = undefined
-    })
-    return asking
+  const askOthers = (steps: number) => {
+    const underWay = asking.get(steps)
+    if (underWay !== undefined) return underWay
+    const asked = askProcesses(processes, steps, timeoutMs, runtime).finally(() => asking.delete(steps))
+    asking.set(steps, asked)
+    return asked
   }
 
-  const reports = async (ownOnly: boolean): Promise<ProcessReport[]> => {
-    const others = ownOnly ? [] : await askOthers()
-    return distinct(own ? [ownReport(name), ...others] : others)
+  const reports = async (ownOnly: boolean, steps: number): Promise<ProcessReport[]> => {
+    const others = ownOnly ? [] : await askOthers(steps)
+    return distinct(recorder === undefined ? others : [ownReport(recorder, steps, name), ...others])
   }
 
   const answer = async (request: Request, peer?: Peer): Promise<Response> => {
@@ -72,7 +76,8 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
     if (file === "") return page()
     if (file === "stats.json") {
       const ownOnly = url.searchParams.get("scope") === "process"
-      return report(serializeReport({ version: REPORT_VERSION, processes: await reports(ownOnly) }))
+      const steps = stepsOf(url.searchParams.get("steps"))
+      return report(serializeReport({ version: REPORT_VERSION, processes: await reports(ownOnly, steps) }))
     }
     // The page fetches its numbers by a relative address, so its own address has to end in a slash.
     return file.includes(".") ? notFound() : redirect(`./${file}/`)
@@ -82,6 +87,12 @@ export function dashboard(options: DashboardOptions = {}): DashboardHandler {
     const response = await answer(request, peer)
     return request.method === "HEAD" ? new Response(null, response) : response
   }
+}
+
+/** How many points of its history a request asks of each process; none unless it says so. */
+function stepsOf(text: string | null): number {
+  const steps = Number(text ?? 0)
+  return Number.isSafeInteger(steps) && steps > 0 ? Math.min(steps, STEPS) : 0
 }
 
 /** Each process once, even if several addresses lead to it. */

@@ -9,25 +9,31 @@ export interface OtherProcess {
   readonly token?: string
 }
 
-/** A report takes about 2 kB for each store. */
+/** A report takes about 3 kB for each store, and up to 15 kB more with its history. */
 const MAX_REPORT_BYTES = 4 * 1024 * 1024
 
-/** The reports of other processes on their own stores; a process without an answer within `timeoutMs` is reported with the reason. */
+/** The reports of other processes on their own stores, with their last `steps` points; a process without an answer within `timeoutMs` is reported with the reason. */
 export async function askProcesses(
   processes: readonly OtherProcess[],
+  steps: number,
   timeoutMs: number,
   runtime: Runtime,
 ): Promise<ProcessReport[]> {
-  const answers = await Promise.all(processes.map((other) => ask(other, timeoutMs, runtime)))
+  const answers = await Promise.all(processes.map((other) => ask(other, steps, timeoutMs, runtime)))
   return answers.flat()
 }
 
-async function ask(other: OtherProcess, timeoutMs: number, runtime: Runtime): Promise<ProcessReport[]> {
+async function ask(
+  other: OtherProcess,
+  steps: number,
+  timeoutMs: number,
+  runtime: Runtime,
+): Promise<ProcessReport[]> {
   const url = shownUrl(other.url)
   const controller = new AbortController()
   const timer = runtime.setTimer(() => controller.abort(), timeoutMs)
   try {
-    const found = await fetchReport(other, controller.signal)
+    const found = await fetchReport(other, steps, controller.signal)
     return found.map((one) => ({ ...one, url }))
   } catch (error) {
     const failure = controller.signal.aborted ? `It did not answer within ${timeoutMs} ms` : describe(error)
@@ -40,9 +46,13 @@ async function ask(other: OtherProcess, timeoutMs: number, runtime: Runtime): Pr
 /** Its message is the reason why the report of another process could not be read. */
 class UnreadableReport extends Error {}
 
-async function fetchReport({ url, token }: OtherProcess, signal: AbortSignal): Promise<AnsweringProcess[]> {
+async function fetchReport(
+  { url, token }: OtherProcess,
+  steps: number,
+  signal: AbortSignal,
+): Promise<AnsweringProcess[]> {
   // Only its own stores: two processes that show each other would otherwise ask each other without end.
-  const address = new URL("stats.json?scope=process", folderOf(url))
+  const address = new URL(`stats.json?scope=process&steps=${steps}`, folderOf(url))
   const response = await fetch(address, {
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     // Following a redirect would send the token to another server.

@@ -1,4 +1,4 @@
-import { keysOf, LATENCY, pathsOf, type StoreStats, valueAt } from "../../src/counters.ts"
+import { keysOf, LATENCY, pathsOf, record, type StoreStats, valueAt } from "../../src/counters.ts"
 
 /** The content of `stats.json`, which the live page shows: counters and sizes, no key and no value. */
 export interface DashboardReport {
@@ -16,6 +16,10 @@ export interface AnsweringProcess {
   name: string
   /** Since the process started, on its monotonic clock. */
   uptimeMs: number
+  /** Its wall clock, Unix ms. */
+  at: number
+  /** Steps of {@link STEP_MS} since it began to record: the number of the last of the {@link Points} that its stores have. */
+  step: number
   /** The URL at which it was asked; absent for the process that serves the page. */
   url?: string
   stores: StoreReport[]
@@ -28,7 +32,37 @@ export interface SilentProcess {
   failure: string
 }
 
-export const REPORT_VERSION = 1
+export const REPORT_VERSION = 2
+
+/** Time between two points of the history that a process keeps, ms. */
+export const STEP_MS = 5_000
+/** Points that a process keeps: 15 minutes. */
+export const STEPS = 180
+
+export const COUNTS = pathsOf("counter")
+export const LATENCIES = pathsOf("latency")
+/** Durations of a store: those of each of its latencies, and those of all reads, whichever tier answered. */
+export const TIMES = ["reads", ...LATENCIES] as const
+
+type TimePath = (typeof TIMES)[number]
+export type Times = Record<TimePath, { count: number; p50Ms: number; p99Ms: number }>
+
+/** What a store did in the last minute, or since it was opened. */
+export interface Recent {
+  ms: number
+  /** The increases of the counters; those without any are left out. */
+  counts: Partial<Record<(typeof COUNTS)[number], number>>
+  times: Times
+}
+
+/** The latest points of the history of a store. */
+export interface Points {
+  steps: number
+  /** The increases of counters in each step, and percentiles of durations; series of zeros are left out. The latest is last. */
+  values: Partial<Record<PointName, number[]>>
+}
+
+export type PointName = (typeof COUNTS)[number] | `${TimePath}.${"p50Ms" | "p99Ms"}`
 
 /**
  * The fields of `stats()` that are not reported: the hit ratio of several stores is computed from sums, and the shortest
@@ -45,7 +79,10 @@ type Reported<Stats> = {
 }
 
 /** A store as the report has it; every number is finite and at least 0. */
-export type StoreReport = Reported<StoreStats>
+export interface StoreReport extends Reported<StoreStats> {
+  recent: Recent
+  points: Points
+}
 
 const reported = (paths: readonly string[]) =>
   paths.filter((path) => !LOCAL.some((name) => path.endsWith(`.${name}`)))
@@ -59,9 +96,10 @@ const NUMBERS = reported([
 ])
 
 const LISTS = reported(pathsOf("errors"))
-const ERROR = { operation: "", tier: "", type: "", count: 0, lastAt: 0 }
+const ERROR = { operation: "", tier: "", type: "", count: 0, sinceAt: 0, lastAt: 0 }
 
-const PROCESS = { id: "", name: "", uptimeMs: 0 }
+const PROCESS = { id: "", name: "", uptimeMs: 0, at: 0, step: 0 }
+const TIMES_SHAPE = record(TIMES, () => ({ count: 0, p50Ms: 0, p99Ms: 0 }))
 
 /** The report as JSON that no HTML parser takes for markup. It contains only the named properties. */
 export function serializeReport(report: DashboardReport): string {
@@ -96,8 +134,17 @@ function isStore(store: unknown): store is StoreReport {
   return (
     TEXTS.every((path) => typeof valueAt(store, path) === "string") &&
     NUMBERS.every((path) => isNumber(valueAt(store, path))) &&
-    LISTS.every((path) => isListOf(valueAt(store, path), ERROR))
+    LISTS.every((path) => isListOf(valueAt(store, path), ERROR)) &&
+    isNumber(valueAt(store, "recent.ms")) &&
+    isRecordOf(valueAt(store, "recent.counts"), isNumber) &&
+    conforms(valueAt(store, "recent.times"), TIMES_SHAPE) &&
+    isNumber(valueAt(store, "points.steps")) &&
+    isRecordOf(valueAt(store, "points.values"), (one) => Array.isArray(one) && one.every(isNumber))
   )
+}
+
+function isRecordOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return typeof value === "object" && value !== null && Object.values(value).every(isItem)
 }
 
 function isListOf(value: unknown, item: object): boolean {
@@ -122,7 +169,11 @@ function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
 const CREDENTIALS = /\/\/[^/@\s"\\]*@/g
 
 const NAMES = [
+  ...["recent", "ms", "counts", "times", "points", "steps", "values"],
+  ...COUNTS,
+  ...TIMES.flatMap((path) => [path, `${path}.p50Ms`, `${path}.p99Ms`]),
   ...[...TEXTS, ...NUMBERS, ...LISTS].flatMap((path) => path.split(".")),
+  ...["count", "p50Ms", "p99Ms"],
   ...Object.keys(ERROR),
   ...Object.keys(PROCESS),
   "version",

@@ -18,6 +18,7 @@ import { COUNTED, CURRENT } from "../../telemetry/metrics/series.ts"
 import { COUNTERS, LEVELS } from "../../telemetry/names.ts"
 import { L1 } from "../../tiers/l1/l1.ts"
 import { memory } from "../../tiers/memory.ts"
+import { processOf, storeReport } from "../support/dashboard-fixture.ts"
 import { testRuntime } from "../support/runtime.ts"
 
 function statsOf(counters: Counters): StoreStats {
@@ -93,14 +94,16 @@ describe("the object that the tiers count in", () => {
 describe("the report", () => {
   /** The report with `stats`, as another process receives it. */
   function reported(stats: StoreStats) {
-    const process = { id: "1", name: "web", uptimeMs: 1, stores: [stats] }
+    const { recent, points } = storeReport("cache")
+    const stores = [{ ...stats, recent, points }]
+    const process = { ...processOf("1", 1), stores }
     return serializeReport({ version: REPORT_VERSION, processes: [process] })
   }
 
   test("has all that stats() says, but for ratios and shortest times", () => {
     const stats = statsOf(newCounters())
     const [process] = parseReport(reported(stats)) ?? []
-    const [store = {}] = process?.stores ?? []
+    const [{ recent: _, points: __, ...store } = storeReport("none")] = process?.stores ?? []
     expect(pathsIn(store).sort()).toEqual(PATHS.filter((path) => path !== "l1.hitRatio").sort())
     const names = keysOf(LATENCY).filter((name) => name !== "minMs")
     for (const path of pathsOf("latency")) expect(Object.keys(valueAt(store, path) ?? {})).toEqual(names)

@@ -45,13 +45,15 @@ export async function requireBrowser(declareTests: (browser: Browser) => void): 
   })
 }
 
-/** Opens a page. The test fails if the page fails, breaks its policy or asks any other server. */
+/** Opens a page; `prepare` runs before it is loaded. The test fails if the page fails, breaks its policy or asks any other server. */
 export async function openPage(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = {},
+  prepare: (page: Page) => Promise<void> = async () => {},
 ): Promise<Page> {
   const page = await browser.newPage(options)
+  await prepare(page)
   const complaints: string[] = []
   page.on("pageerror", (error) => complaints.push(String(error)))
   page.on("console", (message) => complaints.push(message.text()))

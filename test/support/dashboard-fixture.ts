@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from "node:http"
 import { onTestFinished } from "vitest"
 import type { Kv } from "../../src/api.ts"
 import { kv } from "../../src/kv.ts"
-import { newCounters, snapshot } from "../../src/stats.ts"
+import { durationsOf, newCounters, snapshot } from "../../src/stats.ts"
 import {
   type DashboardHandler,
   type DashboardOptions,
@@ -16,6 +16,7 @@ import {
   type SilentProcess,
   type StoreReport,
 } from "../../telemetry/dashboard/report.ts"
+import { StoreRecord } from "../../telemetry/dashboard/store-record.ts"
 import { L1 } from "../../tiers/l1/l1.ts"
 import { memory } from "../../tiers/memory.ts"
 import { listenOnLoopback } from "../servers/server.ts"
@@ -58,18 +59,26 @@ export function storeReport(name: string): StoreReport {
     { maxEntries: 100, maxBytes: 10_000, ttlMs: 1_000, negativeTtlMs: 0, jitter: 0 },
     testRuntime(),
   )
-  return snapshot(name, memory(), l1, newCounters(), { inFlight: 0, quarantined: 0 })
+  const counters = newCounters()
+  const stats = () => snapshot(name, memory(), l1, counters, { inFlight: 0, quarantined: 0 })
+  return StoreRecord.ofNew({ stats, durations: () => durationsOf(counters) }, 0).report(0, 0)
 }
 
 /** A process as a report has it. */
 export function processOf(id: string, uptimeMs: number, ...stores: StoreReport[]): AnsweringProcess {
-  return { id, name: id, uptimeMs, stores }
+  return { id, name: id, uptimeMs, at: 0, step: 0, stores }
 }
 
-/** The report of a store that answered this many reads from L1. */
-export function withHits(hits: number, name = "cache"): StoreReport {
+/** The report of a store that had so many L1 hits in each of its last steps, and their sum in the last minute. */
+export function withHits(hits: readonly number[], name = "cache"): StoreReport {
   const store = storeReport(name)
-  return { ...store, l1: { ...store.l1, hits } }
+  const all = hits.reduce((sum, each) => sum + each, 0)
+  return {
+    ...store,
+    l1: { ...store.l1, hits: all },
+    recent: { ...store.recent, ms: 60_000, counts: { "l1.hits": all } },
+    points: { steps: hits.length, values: { "l1.hits": [...hits] } },
+  }
 }
 
 /** A server on loopback that ends with the test; gives its address. */
@@ -91,7 +100,7 @@ export function serveDashboard(handler: DashboardHandler): Promise<string> {
 
 /** Another process: a server that answers with a report that the test may change. */
 export async function otherProcess(id: string, ...stores: StoreReport[]) {
-  const process: AnsweringProcess = { id, name: id, uptimeMs: 60_000, stores }
+  const process: AnsweringProcess = processOf(id, 60_000, ...stores)
   const requests: { url: string | undefined; authorization: string | undefined }[] = []
   const url = await serve((incoming, outgoing) => {
     requests.push({ url: incoming.url, authorization: incoming.headers.authorization })

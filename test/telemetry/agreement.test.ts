@@ -3,9 +3,11 @@ import type { Kv } from "../../src/api.ts"
 import { numberAt, pathsOf, STATS } from "../../src/counters.ts"
 import { KvError } from "../../src/index.ts"
 import { ownReport } from "../../telemetry/dashboard/own-report.ts"
+import { recorderOf } from "../../telemetry/dashboard/recorder.ts"
 import { parseReport, REPORT_VERSION, serializeReport } from "../../telemetry/dashboard/report.ts"
 import { COUNTED, CURRENT } from "../../telemetry/metrics/series.ts"
 import { OPERATION } from "../../telemetry/names.ts"
+import { systemRuntime } from "../../tiers/runtime.ts"
 import { type GatedStoreOptions, gatedStore } from "../support/gated-store.ts"
 import { histogramOf, metricsOf, numberOf, type TestMetrics, unregisterAll } from "../support/otel.ts"
 import { settle } from "../support/runtime.ts"
@@ -28,7 +30,12 @@ const fails = (call: Promise<unknown>) => expect(call).rejects.toBeDefined()
 async function told(client: Kv, { collect }: TestMetrics) {
   const stats = client.stats()
   const [process] =
-    parseReport(serializeReport({ version: REPORT_VERSION, processes: [ownReport("test")] })) ?? []
+    parseReport(
+      serializeReport({
+        version: REPORT_VERSION,
+        processes: [ownReport(recorderOf(systemRuntime), 0, "test")],
+      }),
+    ) ?? []
   const reported = process?.stores.find(({ name }) => name === client.name)
   if (reported === undefined) throw new Error("the report has no such store")
   const points = await collect()

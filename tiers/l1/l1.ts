@@ -84,7 +84,7 @@ export class L1 {
     return copyBytes(this.#entries.bytes[slot] as string)
   }
 
-  /** How many bytes the value in a slot has. */
+  /** Bytes of the value in a slot. */
   lengthAt(slot: number): number {
     return (this.#entries.bytes[slot] as string).length
   }

@@ -1,138 +1,168 @@
-import type { AnsweringProcess, ProcessReport, StoreReport } from "../report.ts"
-import { divide, increase, type Numbers, numbersOf, sum } from "./counters.ts"
+import { record } from "../../../src/counters.ts"
+import {
+  type AnsweringProcess,
+  COUNTS,
+  type ProcessReport,
+  STEP_MS,
+  STEPS,
+  type StoreReport,
+  TIMES,
+  type Times,
+} from "../report.ts"
+import { type Numbers, recentOf, sum, totalsOf } from "./counters.ts"
+import { Track } from "./track.ts"
 
 /** One store of one process. The page adds up the stores of the same name. */
 export interface Member {
   process: AnsweringProcess
   store: StoreReport
-  /** Rates per second since the previous report; absent in the first report. */
-  rates: Numbers | undefined
 }
 
 export interface Point {
   atMs: number
-  /** Rates per second; absent if no member has any. */
+  /** Per second; absent if nothing is known of that time. */
   rates: Numbers | undefined
+  /** Percentiles of the slowest member. */
+  times: Times | undefined
 }
 
 /** The stores of one name. */
 export interface StoreHistory {
   name: string
   /** Those in the last report; none if no process had the store open. */
-  members: Member[]
+  members: readonly Member[]
+  /** Per second, in the last minute. */
+  recent: Numbers
+  /** Since each was opened. */
+  totals: Numbers
+  /** Percentiles of the last minute, of the slowest member. */
+  times: Times
+  /** The last 15 minutes, the oldest first. They are computed when they are asked for. */
+  points(): readonly Point[]
+}
+
+interface Kept {
+  name: string
   lastSeenMs: number
-  points: Point[]
+  /** By process, and by the order of the stores of this name in it. */
+  tracks: Map<string, Track>
 }
 
-/** What the next report of a process is compared with. */
-interface Baseline {
-  uptimeMs: number
-  seenMs: number
-  /** By name and backend, in the order in which the stores were opened. */
-  groups: Map<string, Numbers[]>
-}
+/** How long a closed store is shown, ms. */
+const CLOSED_SHOWN_MS = 300_000
+/** The spans that the charts may have; they have the shortest that covers what is known. */
+const SPANS_MS = [60_000, 120_000, 300_000, STEPS * STEP_MS]
 
-/** How long points, closed stores and silent processes are kept, ms. */
-const WINDOW_MS = 300_000
-/** The spans that the charts may have; they have the shortest that covers all reports. */
-const SPANS_MS = [60_000, 120_000, WINDOW_MS]
-/** The time over which the numbers beside the charts are averaged, ms. */
-export const RECENT_MS = 10_000
-
-/** Computes rates from counters, by comparing each report with the previous one. */
+/** Puts the reports of the processes together, by the names of the stores. */
 export class History {
-  readonly #baselines = new Map<string, Baseline>()
-  readonly #stores = new Map<string, StoreHistory>()
-  #firstReportMs: number | undefined
-  #lastReportMs: number | undefined
+  readonly #kept = new Map<string, Kept>()
+  #lastReportMs = Number.NEGATIVE_INFINITY
+
+  /** How many points the next report has to have of each process. */
+  stepsToAsk(nowMs: number): number {
+    const steps = Math.ceil((nowMs - this.#lastReportMs) / STEP_MS) + 1
+    return Math.min(STEPS, steps)
+  }
 
   /** Adds a report that arrived at `atMs` on the page's monotonic clock. Returns the stores, ordered by name. */
   add(processes: readonly ProcessReport[], atMs: number): StoreHistory[] {
-    for (const store of this.#stores.values()) store.members = []
-    for (const process of processes) if ("id" in process) this.#addProcess(process, atMs)
-    for (const store of this.#stores.values()) {
-      const rates = store.members.flatMap((member) => member.rates ?? [])
-      store.points.push({ atMs, rates: rates.length === 0 ? undefined : sum(rates) })
-      while ((store.points[0]?.atMs ?? atMs) < atMs - WINDOW_MS) store.points.shift()
-      if (store.lastSeenMs < atMs - WINDOW_MS) this.#stores.delete(store.name)
-    }
-    for (const [id, { seenMs }] of this.#baselines) {
-      if (seenMs < atMs - WINDOW_MS) this.#baselines.delete(id)
-    }
-    this.#firstReportMs ??= atMs
     this.#lastReportMs = atMs
-    return [...this.#stores.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    const members = new Map<string, Member[]>()
+    for (const process of processes) {
+      if ("failure" in process) continue
+      const opened = new Map<string, number>()
+      for (const store of process.stores) {
+        const order = opened.get(store.name) ?? 0
+        opened.set(store.name, order + 1)
+        const track = this.#trackOf(store.name, `${process.id} ${order}`, atMs)
+        track.add(process.step, store.points, atMs)
+        members.set(store.name, [...(members.get(store.name) ?? []), { process, store }])
+      }
+    }
+    for (const [name, { lastSeenMs }] of this.#kept) {
+      if (lastSeenMs < atMs - CLOSED_SHOWN_MS) this.#kept.delete(name)
+    }
+    return [...this.#kept.values()]
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map((kept) => historyOf(kept, members.get(kept.name) ?? [], atMs))
   }
 
   /** The current span of the charts, ms. */
   get spanMs(): number {
-    const ageMs = (this.#lastReportMs ?? 0) - (this.#firstReportMs ?? 0)
-    return SPANS_MS.find((spanMs) => spanMs >= ageMs) ?? WINDOW_MS
+    const tracks = [...this.#kept.values()].flatMap(({ tracks }) => [...tracks.values()])
+    const knownMs = Math.max(0, ...tracks.map(({ known }) => known)) * STEP_MS
+    return SPANS_MS.find((spanMs) => spanMs >= knownMs) ?? STEPS * STEP_MS
   }
 
-  #addProcess(process: AnsweringProcess, atMs: number): void {
-    const before = this.#baselineOf(process, atMs)
-    const seconds = before === undefined ? 0 : (process.uptimeMs - before.uptimeMs) / 1_000
-    const groups = new Map<string, Numbers[]>()
-    const sizes = new Map<string, number>()
-    for (const store of process.stores) sizes.set(groupOf(store), (sizes.get(groupOf(store)) ?? 0) + 1)
+  #trackOf(name: string, id: string, atMs: number): Track {
+    const kept = this.#kept.get(name) ?? { name, lastSeenMs: atMs, tracks: new Map<string, Track>() }
+    this.#kept.set(name, kept)
+    kept.lastSeenMs = atMs
+    const track = kept.tracks.get(id) ?? new Track()
+    kept.tracks.set(id, track)
+    return track
+  }
+}
 
-    for (const store of process.stores) {
-      const group = groups.get(groupOf(store)) ?? []
-      groups.set(groupOf(store), group)
-      const earlier = before?.groups.get(groupOf(store)) ?? []
-      const now = numbersOf(store)
-      // If one of several stores of a group was closed, the report does not say which, and gives no rates. The next one
-      // does.
-      const comparable = seconds > 0 && earlier.length <= (sizes.get(groupOf(store)) ?? 0)
-      const rates = comparable ? divide(increase(earlier[group.length], now), seconds) : undefined
-      group.push(now)
-      this.#storeOf(store.name, atMs).members.push({ process, store, rates })
+function historyOf({ name, tracks }: Kept, members: readonly Member[], atMs: number): StoreHistory {
+  let points: Point[] | undefined
+  return {
+    name,
+    members,
+    recent: sum(members.map(({ store }) => recentOf(store))),
+    totals: sum(members.map(({ store }) => totalsOf(store))),
+    times: slowest(members.map(({ store }) => store.recent.times)),
+    points() {
+      points ??= pointsOf([...tracks.values()], atMs)
+      return points
+    },
+  }
+}
+
+function pointsOf(tracks: readonly Track[], atMs: number): Point[] {
+  return Array.from({ length: STEPS }, (_, index) => {
+    const back = STEPS - 1 - index
+    const known = tracks.flatMap((track) => {
+      const at = back - Math.floor((atMs - track.seenMs) / STEP_MS)
+      return at >= 0 && at < track.known ? [{ track, back: at }] : []
+    })
+    return {
+      atMs: atMs - back * STEP_MS,
+      rates: known.length === 0 ? undefined : ratesAt(known),
+      times: known.length === 0 ? undefined : slowest(known.map(timesAt)),
     }
-    this.#baselines.set(process.id, { uptimeMs: process.uptimeMs, seenMs: atMs, groups })
-  }
-
-  /** A process that started after the last report has counted from zero, whether or not it was seen before. */
-  #baselineOf(
-    { id, uptimeMs }: AnsweringProcess,
-    atMs: number,
-  ): Pick<Baseline, "uptimeMs" | "groups"> | undefined {
-    const known = this.#baselines.get(id)
-    if (known !== undefined) return known
-    const isNew = this.#lastReportMs !== undefined && uptimeMs < atMs - this.#lastReportMs
-    return isNew ? { uptimeMs: 0, groups: new Map() } : undefined
-  }
-
-  #storeOf(name: string, atMs: number): StoreHistory {
-    const store = this.#stores.get(name) ?? { name, members: [], lastSeenMs: atMs, points: [] }
-    this.#stores.set(name, store)
-    store.lastSeenMs = atMs
-    return store
-  }
+  })
 }
 
-function groupOf({ name, backend }: StoreReport): string {
-  return JSON.stringify([name, backend.kind, backend.target])
+/** One point of a track. */
+interface Place {
+  track: Track
+  back: number
 }
 
-/** Rates per second, the average of the last points that have rates. */
-export function recent({ points }: StoreHistory): Numbers | undefined {
-  const fromMs = (points.at(-1)?.atMs ?? 0) - RECENT_MS
-  const rates = points.filter(({ atMs }) => atMs > fromMs).flatMap((point) => point.rates ?? [])
-  return rates.length === 0 ? undefined : divide(sum(rates), rates.length)
+function ratesAt(places: readonly Place[]): Numbers {
+  return record(COUNTS, (path) => {
+    const count = places.reduce((total, { track, back }) => total + (track.at(path, back) ?? 0), 0)
+    return (count / STEP_MS) * 1_000
+  })
 }
 
-/** The rates of the point nearest to `atMs`, if one lies within two seconds. */
-export function ratesAt({ points }: StoreHistory, atMs: number): Numbers | undefined {
-  const distance = (point: Point) => Math.abs(point.atMs - atMs)
-  const nearest = points.reduce<Point | undefined>(
-    (best, point) => (best === undefined || distance(point) < distance(best) ? point : best),
-    undefined,
-  )
-  return nearest !== undefined && distance(nearest) <= 2_000 ? nearest.rates : undefined
+function timesAt({ track, back }: Place): Times {
+  return record(TIMES, (path) => {
+    const p50Ms = track.at(`${path}.p50Ms`, back) ?? 0
+    return { count: p50Ms > 0 ? 1 : 0, p50Ms, p99Ms: track.at(`${path}.p99Ms`, back) ?? 0 }
+  })
 }
 
-/** What these members counted since each was opened. */
-export function totals(members: readonly Member[]): Numbers {
-  return sum(members.map(({ store }) => numbersOf(store)))
+function slowest(all: readonly Times[]): Times {
+  return record(TIMES, (path) => ({
+    count: all.reduce((total, times) => total + times[path].count, 0),
+    p50Ms: Math.max(0, ...all.map((times) => times[path].p50Ms)),
+    p99Ms: Math.max(0, ...all.map((times) => times[path].p99Ms)),
+  }))
+}
+
+/** The point nearest to `atMs`. */
+export function pointAt(store: StoreHistory, atMs: number): Point | undefined {
+  return store.points().findLast((point) => point.atMs <= atMs + STEP_MS / 2)
 }

@@ -2,32 +2,32 @@ import { plural } from "../../../tiers/util/format.ts"
 import { type DashboardReport, type ProcessReport, REPORT_VERSION } from "../report.ts"
 import { at, say, set } from "./elements.ts"
 import { History, type StoreHistory } from "./history.ts"
-import { isFailing, listIn, processItem, storeItem } from "./lists.ts"
-import { type StoreView, storeView } from "./store-view.ts"
+import { listIn, processItem } from "./lists.ts"
+import { overviewIn } from "./overview.ts"
+import { storeView } from "./store-view.ts"
 import { TimeView } from "./time-view.ts"
+import { stateOf } from "./verdicts.ts"
 
-/** Asks for the numbers once a second and shows them. */
+/** Asks for the numbers every two seconds and shows them, while the page is seen. */
 
-const POLL_MS = 1_000
+const POLL_MS = 2_000
 const TIMEOUT_MS = 10_000
 
 /** The dashboard answered with something other than a report that this page can read. The message is shown. */
 class Refusal extends Error {}
 
 const history = new History()
-const time = new TimeView(() => showStores())
+const time = new TimeView(() => showStore())
 const listProcesses = listIn(at("process-list"))
-const listStores = listIn(at("store-links"))
+const overview = overviewIn(at("overview"), select)
+const view = storeView(time)
+at("stores").append(view.element)
 
-interface NamedView extends StoreView {
-  address: string
-}
-
-const views = new Map<string, NamedView>()
-let viewsMade = 0
 let shown: readonly StoreHistory[] = []
 let shownMs = 0
 let paused = false
+/** The store that is shown below the table: the one that was chosen, or the first of the table when the page was opened. */
+let selected = chosen()
 
 at("pause").addEventListener("click", () => {
   paused = !paused
@@ -35,16 +35,42 @@ at("pause").addEventListener("click", () => {
   set(at("state"), "data-state", paused ? "paused" : "live")
   say(at("state"), paused ? "Paused" : "Live")
 })
+addEventListener("hashchange", () => select(chosen() ?? selected ?? ""))
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) show()
+})
 void poll()
+
+function chosen(): string | undefined {
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || undefined
+  } catch {
+    return undefined
+  }
+}
+
+function select(name: string): void {
+  selected = name
+  show()
+}
 
 async function poll(): Promise<void> {
   const report = paused ? undefined : await ask().catch(showFailure)
   setTimeout(() => void poll(), POLL_MS)
-  if (report !== undefined && !paused) show(report.processes)
+  if (report === undefined || paused) return
+  shownMs = performance.now()
+  shown = history.add(report.processes, shownMs)
+  time.spanMs = history.spanMs
+  showState(report.processes)
+  if (document.hidden) return
+  show()
+  showProcesses(report.processes)
+  say(at("updated"), `Updated ${new Date().toLocaleTimeString()}`)
 }
 
 async function ask(): Promise<DashboardReport> {
-  const response = await fetch("stats.json", { signal: AbortSignal.timeout(TIMEOUT_MS) })
+  const steps = history.stepsToAsk(performance.now())
+  const response = await fetch(`stats.json?steps=${steps}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
   if (response.status === 401 || response.status === 403) {
     throw new Refusal("The dashboard asks for its token: reload the page")
   }
@@ -63,36 +89,21 @@ function showFailure(error: unknown): void {
   document.title = "Not answering · tiered-kv"
 }
 
-function show(processes: readonly ProcessReport[]): void {
-  shownMs = performance.now()
-  shown = history.add(processes, shownMs)
-  time.spanMs = history.spanMs
-  showStores()
-  showProcesses(processes)
-  showState(processes)
-  say(at("updated"), `Updated ${new Date().toLocaleTimeString()}`)
+function show(): void {
+  overview.update(shown, selected)
+  if (!shown.some(({ name }) => name === selected)) {
+    selected = overview.order[0]?.name
+    overview.update(shown, selected)
+  }
+  at("overview").hidden = shown.length === 0
+  showStore()
 }
 
-function showStores(): void {
-  for (const store of shown) {
-    const view = views.get(store.name) ?? addView(store.name)
-    view.update(store, shownMs)
-  }
-  for (const [name, view] of views) {
-    if (shown.some((store) => store.name === name)) continue
-    view.element.remove()
-    views.delete(name)
-  }
-  at("store-list").hidden = shown.length < 2
-  listStores(shown.map((store) => storeItem(store, views.get(store.name)?.address ?? "")))
-}
-
-function addView(name: string): NamedView {
-  const id = `store-${++viewsMade}`
-  const view = { ...storeView(name, id, time), address: `#${id}` }
-  views.set(name, view)
-  at("stores").append(view.element)
-  return view
+/** Only the selected store has charts, and they are drawn only while the page is seen. */
+function showStore(): void {
+  const store = shown.find(({ name }) => name === selected)
+  view.element.hidden = store === undefined
+  if (store !== undefined) view.update(store, shownMs)
 }
 
 function showProcesses(processes: readonly ProcessReport[]): void {
@@ -105,7 +116,7 @@ function showProcesses(processes: readonly ProcessReport[]): void {
 }
 
 function showState(processes: readonly ProcessReport[]): void {
-  const failing = shown.filter(isFailing).length
+  const failing = shown.filter((store) => stateOf(store).level === "failing").length
   const silent = processes.filter((one) => "failure" in one).length
   const troubles = [
     ...(failing > 0 ? [`${plural(failing, "store", "stores")} failing`] : []),

@@ -1,4 +1,5 @@
-import type { LatencyPath, Numbers } from "./counters.ts"
+import type { TIMES } from "../report.ts"
+import type { Numbers } from "./counters.ts"
 
 export interface Measure {
   label: string
@@ -16,7 +17,7 @@ export interface Tier {
   label: string
   /** The class in the style sheet that sets its colour. */
   className: string
-  latency: LatencyPath
+  latency: (typeof TIMES)[number]
 }
 
 /** Requests by result, from the bottom of the chart up. A request is a key: a batch of ten is ten requests. */
@@ -43,6 +44,7 @@ export const L1_EVENTS: readonly Measure[] = [
   { label: "Evicted: too many bytes", of: (n) => n["l1.evictions.bytes"] },
   { label: "Evicted: too large a value", of: (n) => n["l1.evictions.oversize"] },
   { label: "Evicted: known absent", of: (n) => n["l1.evictions.negatives"] },
+  { label: "Would have been there in twice the room", of: (n) => n["l1.doubledHits"] },
   { label: "Expired", of: (n) => n["l1.expirations"] },
   { label: "Invalidated", of: (n) => n["l1.invalidations"] },
   { label: "Fill refused: written meanwhile", of: (n) => n["l1.refusedFills"] },
@@ -51,6 +53,8 @@ export const L1_EVENTS: readonly Measure[] = [
 export const L2_EVENTS: readonly Measure[] = [
   { label: "Reads coalesced", of: (n) => n["l2.coalesced"] },
   { label: "Reads past L1", of: (n) => n["l1.bypasses"] },
+  { label: "Requests sent again", of: (n) => n["l2.retries"] },
+  { label: "Requests throttled", of: (n) => n["l2.throttles"] },
   { label: "Read errors", of: (n) => n["l2.readErrors"] },
   { label: "Writes applied", of: (n) => n["l2.writes"] },
   { label: "Writes refused by their condition", of: (n) => n["l2.refused"] },
@@ -71,7 +75,7 @@ export const l1Answered = (n: Numbers) => n["l1.hits"] + n["l1.negativeHits"]
 export const l1Asked = (n: Numbers) => l1Answered(n) + n["l1.misses"]
 
 /** Keys that the backend was asked for. */
-export const l2Reads = (n: Numbers) => n["l2.hits"] + n["l2.misses"] + n["l2.readErrors"]
+const l2Reads = (n: Numbers) => n["l2.hits"] + n["l2.misses"] + n["l2.readErrors"]
 
 /** Reads with a result. */
 export const reads = (n: Numbers) => l1Answered(n) + n["l2.coalesced"] + l2Reads(n)
@@ -81,3 +85,6 @@ export const errors = (n: Numbers) => n["l2.readErrors"] + n["l2.writeErrors"] +
 
 /** Keys read and written. */
 export const requests = (n: Numbers) => RESULTS.reduce((total, result) => total + result.of(n), 0)
+
+/** Keys that the backend was asked for or sent. */
+export const l2Asked = (n: Numbers) => l2Reads(n) + n["l2.writes"] + n["l2.refused"] + n["l2.writeErrors"]

@@ -1,3 +1,5 @@
+import { STEP_MS } from "../report.ts"
+
 /** The time that all charts show: their span, and the selected moment. */
 export class TimeView {
   readonly #onMove: () => void
@@ -15,9 +17,9 @@ export class TimeView {
     return this.#agoMs
   }
 
-  /** Selects a moment, rounded to a second of the span. */
+  /** Selects a moment, rounded to a step of the span. */
   pointAt(agoMs: number): void {
-    this.#agoMs = Math.min(this.spanMs, Math.max(0, Math.round(agoMs / 1_000) * 1_000))
+    this.#agoMs = Math.min(this.spanMs, Math.max(0, Math.round(agoMs / STEP_MS) * STEP_MS))
     this.#onMove()
   }
 }

@@ -68,7 +68,13 @@ await requireBrowser((browser) => {
 
     const page = await openPage(browser, `http://127.0.0.1:${own}/`)
     // Each also wrote one value.
-    await page.getByText("154 since opened").waitFor()
+    const written = (count: string) =>
+      page
+        .getByRole("row", { name: /^Written / })
+        .getByText(count, { exact: true })
+        .first()
+        .waitFor()
+    await written("2")
     await page.getByText("By process (2)").click()
     expect(
       await page.getByRole("table", { name: "By process" }).getByRole("rowheader").allTextContents(),
@@ -76,12 +82,10 @@ await requireBrowser((browser) => {
 
     await first?.stop()
     await page.getByText("1 process not answering").waitFor()
-    await page.getByText("52 since opened").first().waitFor()
+    await written("1")
 
     await startChild(one, 11)
-    await page.getByText("64 since opened").first().waitFor()
+    await written("2")
     expect(await page.getByRole("status").textContent()).toBe("Live")
-    const rate = await page.locator(".figure", { hasText: "Requests" }).locator(".value").textContent()
-    expect(Number.parseFloat(rate ?? "")).toBeGreaterThanOrEqual(0)
   })
 })

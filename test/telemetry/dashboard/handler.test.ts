@@ -74,12 +74,14 @@ describe("stats.json", () => {
     await cache.get("a")
     await cache.get("a")
     const { version, processes } = await reportOf({ name: "web-1" })
-    expect(version).toBe(1)
+    expect(version).toBe(2)
     expect(processes).toEqual([
       {
         id: expect.stringMatching(/^[0-9a-f-]{36}$/),
         name: "web-1",
         uptimeMs: expect.any(Number),
+        at: expect.any(Number),
+        step: expect.any(Number),
         stores: [expect.objectContaining({ name: "cache" }), expect.objectContaining({ name: "quiet" })],
       },
     ])

@@ -22,8 +22,10 @@ describe("other processes", () => {
     const { processes } = await reportOf({ processes: [one.url, { url: `${two.url}kv?x=1`, token: TOKEN }] })
     expect(processes.map((process) => process.url)).toEqual([undefined, one.url, `${two.url}kv`])
     expect(processes[2]?.stores?.[0]?.name).toBe("there")
-    expect(one.requests).toEqual([{ url: "/stats.json?scope=process", authorization: undefined }])
-    expect(two.requests).toEqual([{ url: "/kv/stats.json?scope=process", authorization: `Bearer ${TOKEN}` }])
+    expect(one.requests).toEqual([{ url: "/stats.json?scope=process&steps=0", authorization: undefined }])
+    expect(two.requests).toEqual([
+      { url: "/kv/stats.json?scope=process&steps=0", authorization: `Bearer ${TOKEN}` },
+    ])
   })
 
   test("are asked once each where two show each other", async () => {
@@ -74,12 +76,12 @@ describe("other processes", () => {
     ["is another server", () => failing(200, "<html>"), "is not a report of this version"],
     [
       "has other numbers",
-      () => failing(200, '{"version":1,"processes":[{"id":"a"}]}'),
+      () => failing(200, '{"version":2,"processes":[{"id":"a"}]}'),
       "is not a report of this version",
     ],
     [
       "is of another version",
-      () => failing(200, '{"version":2,"processes":[]}'),
+      () => failing(200, '{"version":1,"processes":[]}'),
       "is not a report of this version",
     ],
     ["never stops", () => failing(200, "x".repeat(5 * 1024 * 1024)), "too long for a report"],

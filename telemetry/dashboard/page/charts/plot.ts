@@ -1,3 +1,4 @@
+import { STEP_MS } from "../../report.ts"
 import { h, say, set, svg } from "../elements.ts"
 import type { TimeView } from "../time-view.ts"
 import type { Scale } from "./paths.ts"
@@ -10,12 +11,12 @@ const BOTTOM = HEIGHT - 2
 
 /** How far each key moves the selected moment into the past, ms. */
 const STEPS_MS: Readonly<Record<string, number>> = {
-  ArrowLeft: 1_000,
-  ArrowDown: 1_000,
-  ArrowRight: -1_000,
-  ArrowUp: -1_000,
-  PageDown: 10_000,
-  PageUp: -10_000,
+  ArrowLeft: STEP_MS,
+  ArrowDown: STEP_MS,
+  ArrowRight: -STEP_MS,
+  ArrowUp: -STEP_MS,
+  PageDown: 60_000,
+  PageUp: -60_000,
   Home: Number.POSITIVE_INFINITY,
   End: Number.NEGATIVE_INFINITY,
   Escape: Number.NEGATIVE_INFINITY,

@@ -1,7 +1,6 @@
 import { formatAge, formatBytes, formatCount, formatRate, NONE } from "../../../../tiers/util/format.ts"
-import type { Numbers } from "../counters.ts"
 import { h, set } from "../elements.ts"
-import { RECENT_MS, ratesAt, recent, type StoreHistory } from "../history.ts"
+import { type Point, pointAt, type StoreHistory } from "../history.ts"
 import type { Measure } from "../measures.ts"
 import { type Table, table } from "../table.ts"
 import type { TimeView } from "../time-view.ts"
@@ -9,7 +8,7 @@ import type { TimeView } from "../time-view.ts"
 /** A part of a store's section. */
 export interface Panel {
   element: HTMLElement
-  update(store: StoreHistory, totals: Numbers, nowMs: number): void
+  update(store: StoreHistory, nowMs: number): void
 }
 
 /** The element of a panel: its title, the time of its numbers, and its parts. */
@@ -20,13 +19,15 @@ export function frame(title: string, unit: string, ...parts: Element[]) {
   return { element, moment }
 }
 
-/** Rates at the selected moment: those of its second, or for now the recent average. */
-export function ratesShown(store: StoreHistory, time: TimeView, nowMs: number): Numbers | undefined {
-  return time.agoMs === 0 ? recent(store) : ratesAt(store, nowMs - time.agoMs)
+/** What the legends show: the selected moment, or for now the last minute. */
+export function shownOf(store: StoreHistory, time: TimeView, nowMs: number): Pick<Point, "rates" | "times"> {
+  if (time.agoMs > 0) return pointAt(store, nowMs - time.agoMs) ?? { rates: undefined, times: undefined }
+  if (store.members.length === 0) return { rates: undefined, times: undefined }
+  return { rates: store.recent, times: store.times }
 }
 
 export function momentShown({ agoMs }: TimeView): string {
-  return agoMs === 0 ? `last ${RECENT_MS / 1_000} s` : `${formatAge(agoMs)} ago`
+  return agoMs === 0 ? "last minute" : `${formatAge(agoMs)} ago`
 }
 
 /** Gives the first cell of each row the colour that the row's measure has in the charts. */
@@ -41,11 +42,11 @@ export function colour({ cells }: Table, rows: readonly { className: string }[])
 export function eventsTable(caption: string, label: string, measures: readonly Measure[]) {
   const events = table(caption, [{ label, text: true }, { label: "A second" }, { label: "Since opened" }])
 
-  function update(rates: Numbers | undefined, totals: Numbers): void {
+  function update({ members, recent, totals }: StoreHistory): void {
     events.fill(
       measures.map(({ label, of, bytes }) => {
         const [format, formatTotal] = bytes ? [formatBytes, formatBytes] : [formatRate, formatCount]
-        return [label, rates === undefined ? NONE : format(of(rates)), formatTotal(of(totals))]
+        return [label, members.length === 0 ? NONE : format(of(recent)), formatTotal(of(totals))]
       }),
     )
     measures.forEach(({ of }, index) => {

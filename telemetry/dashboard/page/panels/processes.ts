@@ -7,8 +7,9 @@ import {
   formatShare,
   NONE,
 } from "../../../../tiers/util/format.ts"
+import { recentOf, totalsOf } from "../counters.ts"
 import { h, say } from "../elements.ts"
-import { type Member, totals } from "../history.ts"
+import type { Member } from "../history.ts"
 import { errors, l1Answered, l1Asked, requests } from "../measures.ts"
 import { table } from "../table.ts"
 import type { Panel } from "./panel.ts"
@@ -41,14 +42,14 @@ export function processesPanel(): Panel {
 }
 
 function rowOf(member: Member): string[] {
-  const { process, store, rates } = member
-  const own = totals([member])
-  const { count: timed, p50Ms, p99Ms } = store.l2.readLatency
+  const { process, store } = member
+  const rates = recentOf(store)
+  const { count: timed, p50Ms, p99Ms } = store.recent.times["l2.readLatency"]
   return [
     process.url === undefined ? process.name : `${process.name} · ${process.url}`,
-    formatShare(l1Answered(own), l1Asked(own)),
-    rates === undefined ? NONE : formatRate(requests(rates)),
-    formatCount(errors(own)),
+    formatShare(l1Answered(rates), l1Asked(rates)),
+    formatRate(requests(rates)),
+    formatCount(errors(totalsOf(store))),
     `${formatCount(store.l1.entries)} of ${formatCount(store.l1.maxEntries)}`,
     formatBytes(store.l1.bytes),
     timed === 0 ? NONE : formatDuration(p50Ms),

@@ -4,7 +4,7 @@ import { say } from "../elements.ts"
 import { RESULTS, requests } from "../measures.ts"
 import { table } from "../table.ts"
 import type { TimeView } from "../time-view.ts"
-import { colour, frame, momentShown, type Panel, ratesShown } from "./panel.ts"
+import { colour, frame, momentShown, type Panel, shownOf } from "./panel.ts"
 
 export function requestsPanel(time: TimeView): Panel {
   const chart = stacked(time, "Requests by result", RESULTS, (tick) => `${formatRate(tick)} /s`)
@@ -18,19 +18,19 @@ export function requestsPanel(time: TimeView): Panel {
   const { element, moment } = frame("Requests by result", "keys a second", chart.element, legend.element)
   return {
     element,
-    update(store, totals, nowMs) {
-      const rates = ratesShown(store, time, nowMs)
+    update(store, nowMs) {
+      const { rates } = shownOf(store, time, nowMs)
       say(moment, momentShown(time))
       legend.fill(
         rows.map(({ label, of }) => [
           label,
           rates === undefined ? NONE : formatRate(of(rates)),
           rates === undefined ? NONE : formatShare(of(rates), requests(rates)),
-          formatCount(of(totals)),
+          formatCount(of(store.totals)),
         ]),
       )
       colour(legend, rows)
-      const points = store.points.map((point) => ({
+      const points = store.points().map((point) => ({
         atMs: point.atMs,
         values: RESULTS.map(({ of }) => point.rates && of(point.rates)),
       }))

@@ -1,129 +1,105 @@
-import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import { History, recent, type StoreHistory } from "../../../../telemetry/dashboard/page/history.ts"
+import { History, pointAt } from "../../../../telemetry/dashboard/page/history.ts"
+import { type ProcessReport, STEP_MS, STEPS } from "../../../../telemetry/dashboard/report.ts"
 import { processOf, withHits } from "../../../support/dashboard-fixture.ts"
 
-/** L1 hits a second in the last point. */
-function lastHits(stores: readonly StoreHistory[]): number | undefined {
-  return stores[0]?.points.at(-1)?.rates?.["l1.hits"]
+/** A process whose store `cache` has these L1 hits in its last steps, up to `step`. */
+const reporting = (id: string, step: number, ...hits: number[]) => ({
+  ...processOf(id, 60_000, withHits(hits)),
+  step,
+})
+
+/** L1 hits a second in the last points, the latest last. */
+function lastHits(history: History, processes: readonly ProcessReport[], atMs: number, points = 4) {
+  const [cache] = history.add(processes, atMs)
+  return cache
+    ?.points()
+    .slice(-points)
+    .map(({ rates }) => rates?.["l1.hits"])
 }
 
-describe("rates", () => {
-  test("are what was counted between two reports, by the clock of the process that counted", () => {
+describe("the history of a store", () => {
+  test("is that which the process kept, so that a page opened later shows it", () => {
     const history = new History()
-    expect(lastHits(history.add([processOf("a", 50_000, withHits(1_000))], 0))).toBeUndefined()
-    // The second report came late, but was made two seconds after the first.
-    expect(lastHits(history.add([processOf("a", 52_000, withHits(1_300))], 3_500))).toBe(150)
+    expect(history.stepsToAsk(0)).toBe(STEPS)
+    expect(lastHits(history, [reporting("a", 900, 50, 100, 150)], 0)).toEqual([undefined, 10, 20, 30])
   })
 
-  test("of the stores of one name in several processes add up", () => {
+  test("grows by the points that came since", () => {
     const history = new History()
-    history.add([processOf("a", 1_000, withHits(0)), processOf("b", 9_000, withHits(500))], 0)
-    const now = [processOf("a", 2_000, withHits(30)), processOf("b", 11_000, withHits(700))]
-    const [cache] = history.add(now, 1_000)
-    expect(cache?.points.at(-1)?.rates?.["l1.hits"]).toBe(130)
-    expect(cache?.members.map(({ rates }) => rates?.["l1.hits"])).toEqual([30, 100])
+    lastHits(history, [reporting("a", 10, 50, 100)], 0)
+    expect(history.stepsToAsk(2_000)).toBe(2)
+    expect(lastHits(history, [reporting("a", 10, 100)], 2_000)).toEqual([undefined, undefined, 10, 20])
+    expect(history.stepsToAsk(2_000 + 2 * STEP_MS)).toBe(3)
+    expect(lastHits(history, [reporting("a", 12, 100, 150, 0)], 12_000)).toEqual([10, 20, 30, 0])
   })
 
-  test("of a store that was opened anew under the same name count from zero", () => {
+  test("has a gap where the page was not told, and none that is made up", () => {
     const history = new History()
-    history.add([processOf("a", 1_000, withHits(5_000))], 0)
-    expect(lastHits(history.add([processOf("a", 2_000, withHits(40))], 1_000))).toBe(40)
+    lastHits(history, [reporting("a", 10, 50, 100)], 0)
+    expect(lastHits(history, [reporting("a", 20, 150)], 50_000)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      30,
+    ])
   })
 
-  test("of a process that started since the last report count from zero", () => {
+  test("starts anew where a process counts its steps anew", () => {
     const history = new History()
-    history.add([processOf("a", 90_000, withHits(5_000))], 0)
-    expect(lastHits(history.add([processOf("b", 500, withHits(40))], 1_000))).toBe(80)
+    lastHits(history, [reporting("a", 10, 50, 100)], 0)
+    expect(lastHits(history, [reporting("a", 1, 5)], 5_000)).toEqual([undefined, undefined, undefined, 1])
   })
 
-  test("of a process that is seen late are not known at first: what it counted took longer", () => {
+  test("holds 15 minutes, and shows as much as there is", () => {
     const history = new History()
-    history.add([], 0)
-    expect(lastHits(history.add([processOf("a", 90_000, withHits(5_000))], 1_000))).toBeUndefined()
-    expect(lastHits(history.add([processOf("a", 91_000, withHits(5_010))], 2_000))).toBe(10)
+    const spans = new Set<number>()
+    for (let step = 1; step <= STEPS + 20; step++) {
+      history.add([reporting("a", step, 5)], step * STEP_MS)
+      spans.add(history.spanMs)
+    }
+    expect([...spans]).toEqual([60_000, 120_000, 300_000, 900_000])
+    const [cache] = history.add([reporting("a", STEPS + 20, 5)], (STEPS + 20) * STEP_MS)
+    const rates = cache?.points().map((point) => point.rates?.["l1.hits"])
+    expect(rates).toEqual(new Array(STEPS).fill(1))
   })
 
-  test("of processes that take turns behind one address are each their own", () => {
+  test("is found by its moment, to the nearest step", () => {
     const history = new History()
-    history.add([processOf("a", 10_000, withHits(100))], 0)
-    history.add([processOf("b", 70_000, withHits(9_000))], 1_000)
-    expect(lastHits(history.add([processOf("a", 12_000, withHits(120))], 2_000))).toBe(10)
-    expect(lastHits(history.add([processOf("b", 72_000, withHits(9_040))], 3_000))).toBe(20)
-  })
-
-  test("wait a report where one of two stores of the same name was closed: which one cannot be told", () => {
-    const history = new History()
-    history.add([processOf("a", 1_000, withHits(100), withHits(7_000))], 0)
-    expect(lastHits(history.add([processOf("a", 2_000, withHits(7_010))], 1_000))).toBeUndefined()
-    expect(lastHits(history.add([processOf("a", 3_000, withHits(7_030))], 2_000))).toBe(20)
-  })
-
-  test("are never negative, and add up to all that was counted, whatever happens to the process", () => {
-    const step = fc.record({
-      hits: fc.nat(1_000),
-      restart: fc.boolean(),
-      seconds: fc.integer({ min: 1, max: 5 }),
-    })
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), (steps) => {
-        const history = new History()
-        let [at, uptime, counted, generation, all, shown] = [0, 10_000, 500, 0, 0, 0]
-        history.add([processOf("0", uptime, withHits(counted))], at)
-        for (const { hits, restart, seconds } of steps) {
-          at += seconds * 1_000
-          // A restart takes a tenth of a second of the interval.
-          uptime = restart ? seconds * 1_000 - 100 : uptime + seconds * 1_000
-          if (restart) [generation, counted] = [generation + 1, 0]
-          counted += hits
-          all += hits
-          const rate = lastHits(history.add([processOf(String(generation), uptime, withHits(counted))], at))
-          if (rate === undefined || rate < 0) return false
-          shown += rate * (restart ? seconds - 0.1 : seconds)
-        }
-        return Math.abs(shown - all) < 1e-6
-      }),
-    )
+    const [cache] = history.add([reporting("a", 3, 5, 10, 15)], 100_000)
+    if (cache === undefined) throw new Error("there is no store")
+    const hits = [0, 2_400, 2_600, 10_000].map((agoMs) => pointAt(cache, 100_000 - agoMs)?.rates?.["l1.hits"])
+    expect(hits).toEqual([3, 3, 2, 1])
   })
 })
 
-describe("the history", () => {
-  test("keeps a store that was closed for five minutes, with gaps in its chart", () => {
+describe("the stores of one name", () => {
+  test("in several processes add up, each at its own steps", () => {
     const history = new History()
-    history.add([processOf("a", 0, withHits(1))], 0)
-    const [closed] = history.add([processOf("a", 1_000)], 1_000)
-    expect(closed).toMatchObject({ name: "cache", members: [] })
-    expect(closed?.points.at(-1)?.rates).toBeUndefined()
-    expect(history.add([processOf("a", 300_000)], 300_000)).toHaveLength(1)
-    expect(history.add([processOf("a", 301_000)], 301_000)).toHaveLength(0)
+    const now = [reporting("a", 7, 50, 100), reporting("b", 900, 5, 10)]
+    expect(lastHits(history, now, 0, 2)).toEqual([11, 22])
+    const [cache] = history.add(now, 1_000)
+    expect(cache?.members).toHaveLength(2)
+    expect(cache?.recent["l1.hits"]).toBe(165 / 60)
   })
 
-  test("holds five minutes of points, and shows as much as there is", () => {
-    const history = new History()
-    let shown: StoreHistory[] = []
-    const spans = new Set<number>()
-    for (let second = 0; second <= 400; second++) {
-      shown = history.add([processOf("a", second * 1_000, withHits(second))], second * 1_000)
-      spans.add(history.spanMs)
-    }
-    expect(shown[0]?.points).toHaveLength(301)
-    expect([...spans]).toEqual([60_000, 120_000, 300_000])
+  test("in one process add up", () => {
+    const two = { ...processOf("a", 1, withHits([5]), withHits([10])), step: 1 }
+    expect(lastHits(new History(), [two], 0, 1)).toEqual([3])
   })
 
-  test("averages the last ten seconds for the numbers beside the charts", () => {
-    const history = new History()
-    for (let second = 0; second <= 20; second++) {
-      const hits = second <= 10 ? 0 : (second - 10) * 100
-      const [cache] = history.add([processOf("a", second * 1_000, withHits(hits))], second * 1_000)
-      if (second === 15 && cache !== undefined) expect(recent(cache)?.["l1.hits"]).toBe(50)
-      if (second === 20 && cache !== undefined) expect(recent(cache)?.["l1.hits"]).toBe(100)
-    }
-  })
-
-  test("survives a silent process: the others go on", () => {
+  test("go on without a process that is silent, whose points stay where they were", () => {
     const history = new History()
     const silent = { url: "http://10.0.0.9/", failure: "Nothing listens there" }
-    history.add([processOf("a", 0, withHits(0)), silent], 0)
-    expect(lastHits(history.add([silent, processOf("a", 1_000, withHits(7))], 1_000))).toBe(7)
+    history.add([reporting("a", 3, 50, 50), reporting("b", 1, 5)], 0)
+    expect(lastHits(history, [silent, reporting("b", 2, 5)], 5_000)).toEqual([undefined, 10, 11, 1])
+  })
+
+  test("stay for five minutes after the last was closed, and are then forgotten", () => {
+    const history = new History()
+    history.add([reporting("a", 1, 5)], 0)
+    const empty = processOf("a", 1)
+    expect(history.add([empty], 300_000)).toMatchObject([{ name: "cache", members: [] }])
+    expect(history.add([empty], 301_000)).toEqual([])
   })
 })

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { meanMs, numbersOf } from "../../../../telemetry/dashboard/page/counters.ts"
+import { totalsOf } from "../../../../telemetry/dashboard/page/counters.ts"
 import {
   errors,
   l1Answered,
@@ -7,14 +7,12 @@ import {
   RESULTS,
   reads,
   requests,
-  TIERS,
 } from "../../../../telemetry/dashboard/page/measures.ts"
 import { storeReport } from "../../../support/dashboard-fixture.ts"
 
 test("measures follow from the counters of a store's report", () => {
-  const latency = { count: 10, meanMs: 2, p50Ms: 1, p90Ms: 3, p99Ms: 4, maxMs: 5 }
   const store = storeReport("cache")
-  const totals = numbersOf({
+  const totals = totalsOf({
     ...store,
     l1: { ...store.l1, hits: 70, negativeHits: 10, misses: 20 },
     l2: {
@@ -26,7 +24,6 @@ test("measures follow from the counters of a store's report", () => {
       writes: 6,
       refused: 1,
       writeErrors: 3,
-      readLatency: latency,
     },
     loader: { ...store.loader, errors: 1 },
   })
@@ -35,5 +32,4 @@ test("measures follow from the counters of a store's report", () => {
   expect(requests(totals)).toBe(110)
   expect(errors(totals)).toBe(6)
   expect(RESULTS.reduce((sum, { of }) => sum + of(totals), 0)).toBe(requests(totals))
-  expect(TIERS.map(({ latency }) => meanMs(totals, latency))).toEqual([undefined, 2, undefined, undefined])
 })
