@@ -229,6 +229,7 @@ describe("metrics tell", () => {
     const units = Object.fromEntries((await collect()).map(({ metric, unit }) => [metric, unit]))
     expect(units).toEqual({
       "tiered_kv.requests": "{request}",
+      "tiered_kv.l1.doubled_hits": "{request}",
       "tiered_kv.coalesced": "{request}",
       "tiered_kv.evictions": "{entry}",
       "tiered_kv.invalidations": "{entry}",
