@@ -1,15 +1,16 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest"
+import { beforeEach, describe, expect, test, vi } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { toKvError } from "../../../tiers/dynamodb/errors.ts"
 import { KvError, type KvErrorCode } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { RequestTimedOut } from "../../../tiers/util/limited-request.ts"
-import { awsError, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
+import { awsError, localSettings } from "../../servers/dynamodb.ts"
+import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
+import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
 import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
@@ -98,24 +99,9 @@ describe("what the SDK throws without an answer", () => {
   })
 })
 
-await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  const tables = localTables(server)
-  let proxy: FaultProxy
-  let table: string
-  let backend: Backend
-
-  beforeAll(async () => {
-    proxy = await faultProxy(server.port, "http1")
-    table = await tables.create()
-    backend = dynamodb(localSettings(proxy.port), { table })
-    await backend.open()
-  })
+await requireServer("dynamodb", startProxiedDynamodb, (server) => {
+  const { proxy, tables, table, backend } = server
   beforeEach(() => proxy.clear())
-  afterAll(async () => {
-    await backend.close()
-    await proxy.close()
-    tables.client.destroy()
-  })
 
   let keys = 0
   async function storedKey(): Promise<{ key: string; version: string }> {

@@ -1,19 +1,12 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
-import type { Backend, Condition } from "../../../tiers/backend.ts"
+import { beforeEach, describe, expect, test } from "vitest"
+import type { Condition } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
-import {
-  actionOf,
-  awsError,
-  awsReply,
-  localSettings,
-  localTables,
-  startDynamodbLocal,
-} from "../../servers/dynamodb.ts"
-import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
+import { actionOf, awsError, awsReply, localSettings } from "../../servers/dynamodb.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
 import { testRuntime, until } from "../../support/runtime.ts"
@@ -23,24 +16,8 @@ const { id: newId } = systemRuntime
 
 const LIMIT_MS = 700
 
-await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  const tables = localTables(server)
-  let proxy: FaultProxy
-  let table: string
-  let backend: Backend
-
-  beforeAll(async () => {
-    proxy = await faultProxy(server.port, "http1")
-    table = await tables.create()
-    backend = dynamodb(localSettings(proxy.port), { table })
-    await backend.open()
-  })
+await requireServer("dynamodb", startProxiedDynamodb, ({ proxy, table, backend }) => {
   beforeEach(() => proxy.clear())
-  afterAll(async () => {
-    await backend.close()
-    await proxy.close()
-    tables.client.destroy()
-  })
 
   const writes = (request: Buffer) => /PutItem|DeleteItem|BatchWriteItem/.test(actionOf(request))
 

@@ -1,30 +1,22 @@
-import { type AttributeValue, PutItemCommand } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { primaryKey } from "../../../tiers/dynamodb/row.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { actionOf, awsReply, localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
+import { actionOf, awsReply, localSettings } from "../../servers/dynamodb.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
 import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
 const { id: newId } = systemRuntime
 
-await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  const tables = localTables(server)
-  let proxy: FaultProxy
-  let table: string
+await requireServer("dynamodb", startProxiedDynamodb, ({ proxy, table, storeRow }) => {
   let runtime: TestRuntime
   let backend: Backend
 
-  beforeAll(async () => {
-    proxy = await faultProxy(server.port, "http1")
-    table = await tables.create()
-  })
   beforeEach(async () => {
     proxy.clear()
     runtime = testRuntime()
@@ -32,13 +24,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await backend.open()
     return () => backend.close()
   })
-  afterAll(async () => {
-    await proxy.close()
-    tables.client.destroy()
-  })
 
-  const storeRow = (key: string, attributes: Record<string, AttributeValue>) =>
-    tables.client.send(new PutItemCommand({ TableName: table, Item: { ...primaryKey(key), ...attributes } }))
   const prefixed = (count: number) => {
     const prefix = newId()
     return Array.from({ length: count }, (_, index) => `${prefix}:${index}`)

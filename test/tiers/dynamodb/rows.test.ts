@@ -1,28 +1,22 @@
-import { type AttributeValue, GetItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import type { AttributeValue } from "@aws-sdk/client-dynamodb"
+import { beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { bucketOf } from "../../../tiers/util/bucket.ts"
-import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
+import { localSettings } from "../../servers/dynamodb.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { settle, type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
 const { id: newId } = systemRuntime
 
-await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  const tables = localTables(server)
-  let proxy: FaultProxy
+await requireServer("dynamodb", startProxiedDynamodb, ({ proxy, tables, ...at }) => {
   let table: string
   let runtime: TestRuntime
   let backend: Backend
 
-  beforeAll(async () => {
-    proxy = await faultProxy(server.port, "http1")
-  })
   beforeEach(async () => {
     proxy.clear()
     table = await tables.create()
@@ -31,24 +25,10 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await backend.open()
     return () => backend.close()
   })
-  afterAll(async () => {
-    await proxy.close()
-    tables.client.destroy()
-  })
 
-  const primaryKey = (key: string) => ({ pk: { S: `bucket_${bucketOf(key)}` }, sk: { S: key } })
-
-  async function storeRow(key: string, attributes: Record<string, AttributeValue>): Promise<void> {
-    const Item = { ...primaryKey(key), ...attributes }
-    await tables.client.send(new PutItemCommand({ TableName: table, Item }))
-  }
-
-  async function rowOf(key: string): Promise<Record<string, AttributeValue> | undefined> {
-    const { Item } = await tables.client.send(
-      new GetItemCommand({ TableName: table, Key: primaryKey(key), ConsistentRead: true }),
-    )
-    return Item
-  }
+  const storeRow = (key: string, attributes: Record<string, AttributeValue>) =>
+    at.storeRow(key, attributes, table)
+  const rowOf = (key: string) => at.rowOf(key, table)
 
   async function versionOf(key: string): Promise<string> {
     const entry = await backend.get(key)

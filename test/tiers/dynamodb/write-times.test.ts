@@ -1,13 +1,14 @@
-import { DynamoDBClient, GetItemCommand } from "@aws-sdk/client-dynamodb"
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb"
+import { beforeEach, describe, expect, test } from "vitest"
 import type { Backend, RowHead, ServiceTime } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { primaryKey } from "../../../tiers/dynamodb/row.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
-import { localSettings, localTables, startDynamodbLocal } from "../../servers/dynamodb.ts"
-import { type FaultProxy, faultProxy, httpResponse } from "../../servers/fault-proxy.ts"
+import { localSettings } from "../../servers/dynamodb.ts"
+import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
+import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
 import { type TestRuntime, testRuntime } from "../../support/runtime.ts"
 
@@ -18,18 +19,11 @@ const { id: newId } = systemRuntime
 const SERVICE = Date.UTC(2031, 0, 1)
 const HOUR = 3_600_000
 
-await requireServer("dynamodb", startDynamodbLocal, (server) => {
-  const tables = localTables(server)
-  let proxy: FaultProxy
-  let table: string
+await requireServer("dynamodb", startProxiedDynamodb, ({ proxy, table, rowOf }) => {
   let runtime: TestRuntime
   let backend: Backend
   let key: string
 
-  beforeAll(async () => {
-    proxy = await faultProxy(server.port, "http1")
-    table = await tables.create()
-  })
   beforeEach(async () => {
     proxy.clear()
     key = newId()
@@ -37,10 +31,6 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     backend = dynamodb(localSettings(proxy.port), { table, runtime })
     await backend.open()
     return () => backend.close()
-  })
-  afterAll(async () => {
-    await proxy.close()
-    tables.client.destroy()
   })
 
   /** The next answer is this one, of this time of the service. */
@@ -59,10 +49,9 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
     await backend.exists(key)
   }
   const stampOf = async (of = key) => {
-    const input = { TableName: table, Key: primaryKey(of), ConsistentRead: true }
-    const { Item } = await tables.client.send(new GetItemCommand(input))
-    if (Item === undefined) throw new Error("there is no row")
-    return Item.wt
+    const row = await rowOf(of)
+    if (row === undefined) throw new Error("there is no row")
+    return row.wt
   }
   const headOf = async (of = key): Promise<RowHead> => {
     const head = (await backend.probe([of])).get(of)
