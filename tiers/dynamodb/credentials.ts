@@ -44,7 +44,8 @@ const RENEWAL_MS = 1_000
 
 /**
  * Whether another attempt is signed with another key than `signedBy`, which AWS calls expired. The SDK renews credentials before they
- * expire, but not in a process that was suspended, or whose clock is wrong: so it is made to renew them.
+ * expire, but not in a process that was suspended, or whose clock is wrong: so it is made to renew them. Releases of the SDK before 3.840
+ * cannot be made to, if the caller gave a function; then there is no other key.
  */
 export async function renewCredentials(
   { config }: DynamoDBClient,
