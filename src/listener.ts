@@ -22,7 +22,9 @@ export interface Outcome {
   hit?: boolean
   /** Bytes of the value. */
   size?: number | undefined
-  /** Of a conditional write: whether its condition held. */
+  /** Time to live of the value written, ms. */
+  ttlMs?: number | undefined
+  /** Of a write: whether it took effect; `false` if its condition did not hold. */
   applied?: boolean
   keys?: KeyCounts
 }

@@ -1,5 +1,5 @@
 import type { Context, Histogram } from "@opentelemetry/api"
-import { errorType } from "../src/failures.ts"
+import { errorType, isKvError } from "../src/failures.ts"
 import type { BackendTraits, Callers } from "../tiers/backend.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { CallObserver, ObservedCall, Operation, Subject } from "../tiers/wrappers/resilience/observer.ts"
@@ -20,6 +20,7 @@ export class BackendCalls implements CallObserver {
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
+  readonly #responseAttributes: BackendTraits["responseAttributes"]
   readonly #calls: Readonly<Partial<Record<Operation, DbCall>>>
 
   constructor(
@@ -32,6 +33,7 @@ export class BackendCalls implements CallObserver {
     this.#spans = spans
     this.#metrics = metrics
     this.#runtime = runtime
+    this.#responseAttributes = traits.responseAttributes
     this.#calls = dbCallsOf(traits)
     this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
   }
@@ -48,7 +50,7 @@ export class BackendCalls implements CallObserver {
     const started = this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
     if (started === undefined && duration === undefined) return undefined
     const scope = this.#spans?.enter ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
-    return new BackendCall(call, this.#runtime, started, scope, duration)
+    return new BackendCall(call, this.#runtime, started, scope, duration, this.#responseAttributes)
   }
 
   /** The span of a call for several callers is a child of the first caller's span, and has links to the others. */
@@ -75,6 +77,7 @@ class BackendCall implements ObservedCall {
   readonly #started: Spanned | undefined
   readonly #duration: Histogram | undefined
   readonly #startedAt: number
+  readonly #responseAttributes: BackendTraits["responseAttributes"]
   #retries = 0
 
   constructor(
@@ -83,7 +86,9 @@ class BackendCall implements ObservedCall {
     started: Spanned | undefined,
     scope: Context | undefined,
     duration: Histogram | undefined,
+    responseAttributes: BackendTraits["responseAttributes"],
   ) {
+    this.#responseAttributes = responseAttributes
     this.scope = scope
     this.#call = call
     this.#runtime = runtime
@@ -111,12 +116,28 @@ class BackendCall implements ObservedCall {
   /** Records the end of the call; `error` is `undefined` after a success. */
   #tell(error: unknown): void {
     const { attributes } = this.#call
-    const told = error === undefined ? attributes : { ...attributes, [ATTRIBUTE.errorType]: errorType(error) }
+    const response = error === undefined ? {} : this.#response(error)
+    const status = response[ATTRIBUTE.dbStatus]
+    const told =
+      error === undefined
+        ? attributes
+        : {
+            ...attributes,
+            [ATTRIBUTE.errorType]: errorType(error),
+            ...(status === undefined ? {} : { [ATTRIBUTE.dbStatus]: status }),
+          }
     recordDuration(this.#duration, this.#runtime.monotonic() - this.#startedAt, told)
     if (this.#started === undefined) return
     const retries = this.#retries === 0 ? undefined : { [ATTRIBUTE.retryCount]: this.#retries }
     if (error === undefined) end(this.#started, retries)
-    else endFailed(this.#started, error, retries)
+    else endFailed(this.#started, error, { ...retries, ...response })
+  }
+
+  /** What the service says in the error of the last attempt, which the backend has mapped. */
+  #response(error: unknown): Readonly<Record<string, string>> {
+    let cause = error
+    while (isKvError(cause)) cause = cause.cause
+    return this.#responseAttributes?.(cause) ?? {}
   }
 }
 

@@ -4,20 +4,28 @@ import { ATTRIBUTE } from "./names.ts"
 
 /** The attributes of every span and every duration of one kind of call. */
 export interface DbCall {
-  /** `GetItem TABLE`, or only the call if the service has no tables. */
+  /** `GetItem TABLE`, `EVALSHA write`, or only the call if the service has neither tables nor procedures. */
   readonly spanName: string
   readonly attributes: Attributes
 }
 
-export function dbCallsOf({ system, calls, place = {} }: BackendTraits): Record<BackendOperation, DbCall> {
+export function dbCallsOf({
+  system,
+  calls,
+  procedures = {},
+  place = {},
+}: BackendTraits): Record<BackendOperation, DbCall> {
   const { collection } = place
   const callOf = (operation: BackendOperation): DbCall => {
     const call = calls[operation]
+    const procedure = procedures[operation]
+    const target = collection ?? procedure
     return {
-      spanName: collection === undefined ? call : `${call} ${collection}`,
+      spanName: target === undefined ? call : `${call} ${target}`,
       attributes: {
         [ATTRIBUTE.dbSystem]: system,
         [ATTRIBUTE.dbOperation]: call,
+        ...(procedure === undefined ? {} : { [ATTRIBUTE.dbProcedure]: procedure }),
         ...placeAttributes(place),
       },
     }
@@ -34,11 +42,12 @@ export function dbCallsOf({ system, calls, place = {} }: BackendTraits): Record<
   }
 }
 
-function placeAttributes({ collection, namespace, address, port }: Place): Attributes {
+function placeAttributes({ collection, namespace, address, port, region }: Place): Attributes {
   return {
     ...(collection === undefined ? {} : { [ATTRIBUTE.dbCollection]: collection }),
     ...(namespace === undefined ? {} : { [ATTRIBUTE.dbNamespace]: namespace }),
     ...(address === undefined ? {} : { [ATTRIBUTE.serverAddress]: address }),
+    ...(region === undefined ? {} : { [ATTRIBUTE.cloudRegion]: region }),
     ...(port === undefined ? {} : { [ATTRIBUTE.serverPort]: port }),
   }
 }

@@ -18,14 +18,12 @@ export const ATTRIBUTE = {
   hit: "cache.hit",
   /** Bytes of the value. */
   itemSize: "cache.item_size",
-  /** The key, as far as the option `keys` shows it. */
+  /** The key, as far as the option `keys` shows it: a list of one, as Sentry has it. */
   key: "cache.key",
   /** On a span: it waited for the read or the load of another caller. */
   coalesced: "tiered_kv.coalesced",
   /** Why a loader was called: `absent`, `refresh_ahead`. */
   loadReason: "tiered_kv.load.reason",
-  /** Whether a conditional write took effect. */
-  applied: "tiered_kv.applied",
   /** Keys of a batch or a page, by what became of them. */
   keysFromL1: "tiered_kv.keys.l1",
   keysFromL2: "tiered_kv.keys.l2",
@@ -44,14 +42,40 @@ export const ATTRIBUTE = {
   capacityUnit: "tiered_kv.capacity.unit",
   /** The code of a `KvError`, or the name of any other error. */
   errorType: "error.type",
+  /** Time to live of the value written, s. */
+  ttl: "cache.ttl",
+  /** Whether a write took effect. */
+  write: "cache.write",
+  /** The kind of operation by the terms of Sentry's page of caches: `cache.get`, `cache.put`, `cache.remove`. */
+  sentryOp: "sentry.op",
+  /** The server of the backend. */
+  peerAddress: "network.peer.address",
+  peerPort: "network.peer.port",
   dbSystem: "db.system.name",
   dbOperation: "db.operation.name",
   dbCollection: "db.collection.name",
   dbNamespace: "db.namespace",
+  /** The script that a call runs on the server. */
+  dbProcedure: "db.stored_procedure.name",
+  /** The service's code of an error. */
+  dbStatus: "db.response.status_code",
+  cloudRegion: "cloud.region",
   dbBatchSize: "db.operation.batch.size",
   serverAddress: "server.address",
   serverPort: "server.port",
 } as const
+
+/** `sentry.op` of the operations that Sentry's page of caches shows. */
+export const SENTRY_OP: Readonly<Partial<Record<string, string>>> = {
+  get: "cache.get",
+  get_many: "cache.get",
+  exists: "cache.get",
+  get_or_set: "cache.get",
+  set: "cache.put",
+  set_many: "cache.put",
+  delete: "cache.remove",
+  delete_many: "cache.remove",
+}
 
 /** `cache.operation`, and the word in the name of a span. */
 export const OPERATION = {
@@ -222,6 +246,9 @@ export const HISTOGRAMS = {
       ATTRIBUTE.dbOperation,
       ATTRIBUTE.dbCollection,
       ATTRIBUTE.dbNamespace,
+      ATTRIBUTE.dbProcedure,
+      ATTRIBUTE.cloudRegion,
+      ATTRIBUTE.dbStatus,
       ATTRIBUTE.serverAddress,
       ATTRIBUTE.serverPort,
       ATTRIBUTE.errorType,

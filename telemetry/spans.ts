@@ -10,9 +10,10 @@ import type {
 } from "@opentelemetry/api"
 import { errorType, isKvError } from "../src/failures.ts"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
+import type { Place } from "../tiers/backend.ts"
 import { activeContext, ERROR, INTERNAL, isValid, registered, spanOf, withoutSpan, withSpan } from "./api.ts"
 import { shownKey } from "./keys.ts"
-import { ATTRIBUTE, OPERATION, SCOPE } from "./names.ts"
+import { ATTRIBUTE, OPERATION, SCOPE, SENTRY_OP } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
 import { type ContextSource, isEntered, registeredContexts, registeredTracerProvider } from "./providers.ts"
 import { report, safely } from "./safely.ts"
@@ -38,6 +39,8 @@ export class Spans {
   readonly #requireParent: boolean
   readonly #given: TracerProvider | undefined
   readonly #version: string | undefined
+  /** The server of the backend, on the spans of operations. */
+  readonly #peer: Attributes
   #provider: TracerProvider | undefined
   #contexts: ContextSource | undefined
   /** The last context found without a recording span. It stays so: contexts do not change, and spans only stop recording. */
@@ -48,7 +51,12 @@ export class Spans {
     { l1Hits = "span", keys = "off", requireParent = false }: TelemetrySpanOptions,
     provider: TracerProvider | undefined,
     version: string | undefined,
+    { address, port }: Place = {},
   ) {
+    this.#peer = {
+      ...(address === undefined ? {} : { [ATTRIBUTE.peerAddress]: address }),
+      ...(port === undefined ? {} : { [ATTRIBUTE.peerPort]: port }),
+    }
     this.#store = store
     this.#l1Hits = l1Hits
     this.#keys = keys
@@ -104,7 +112,9 @@ export class Spans {
     const attributes: Attributes = { [ATTRIBUTE.name]: this.#store, [ATTRIBUTE.operation]: word }
     if (reason !== undefined) attributes[ATTRIBUTE.loadReason] = reason
     const shown = key === undefined || this.#keys === "off" ? undefined : this.#shown(key)
-    if (shown !== undefined) attributes[ATTRIBUTE.key] = shown
+    if (shown !== undefined) attributes[ATTRIBUTE.key] = [shown]
+    const op = SENTRY_OP[word]
+    if (op !== undefined) Object.assign(attributes, { [ATTRIBUTE.sentryOp]: op }, this.#peer)
     return {
       name: `cache.${word} ${this.#store}`,
       parent: activeContext(),
@@ -225,12 +235,13 @@ export function isContext(captured: unknown): captured is Context {
 }
 
 /** The attributes of an outcome. */
-export function outcomeAttributes({ tier, result, hit, size, applied, keys }: Outcome): Attributes {
+export function outcomeAttributes({ tier, result, hit, size, ttlMs, applied, keys }: Outcome): Attributes {
   const attributes: Attributes = { [ATTRIBUTE.tier]: tier }
   if (result !== undefined) attributes[ATTRIBUTE.result] = result
   if (hit !== undefined) attributes[ATTRIBUTE.hit] = hit
   if (size !== undefined) attributes[ATTRIBUTE.itemSize] = size
-  if (applied !== undefined) attributes[ATTRIBUTE.applied] = applied
+  if (applied !== undefined) attributes[ATTRIBUTE.write] = applied
+  if (ttlMs !== undefined) attributes[ATTRIBUTE.ttl] = Math.ceil(ttlMs / 1_000)
   if (keys === undefined) return attributes
   attributes[ATTRIBUTE.keysFromL2] = keys.l2
   if (keys.l1 !== undefined) attributes[ATTRIBUTE.keysFromL1] = keys.l1

@@ -49,6 +49,7 @@ export class Telemetry implements Listener {
   ) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
     const version = packageVersion()
+    const { place } = backend.traits
     const capacity = metrics ? capacityOf(backend.traits.tariff) : undefined
     this.#runtime = runtime
     this.#failures = failures
@@ -56,7 +57,7 @@ export class Telemetry implements Listener {
     this.#spans =
       spans === false
         ? undefined
-        : new Spans(store, spans, tracerProvider as TracerProvider | undefined, version)
+        : new Spans(store, spans, tracerProvider as TracerProvider | undefined, version, place)
     this.#metrics = metrics
       ? new StoreMetrics(store, meterProvider as MeterProvider | undefined, version, capacity)
       : undefined

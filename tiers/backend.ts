@@ -239,8 +239,18 @@ export interface BackendTraits {
   readonly maxWriteBatch: number
   /** The service's names of the calls behind the methods, for spans: `{ get: "GetItem", getMany: "BatchGetItem", … }`. */
   readonly calls: Readonly<Record<BackendOperation, string>>
-  /** Where the entries are stored, for spans. @default {}: spans have only the name of the call */
+  /** The names of the scripts or procedures that calls run on the server, for spans. @default none */
+  readonly procedures?: Readonly<Partial<Record<BackendOperation, string>>>
+  /**
+   * Where the entries are stored, for spans. It is read after the opening.
+   * @default {}: spans have only the name of the call
+   */
   readonly place?: Place
+  /**
+   * What the service says in `error`, an error of the SDK, in attributes of OpenTelemetry's conventions: `db.response.status_code` and the
+   * id of the request. @default nothing
+   */
+  readonly responseAttributes?: (error: unknown) => Readonly<Record<string, string>>
   /** What the service bills for a call. @default none: capacity is not counted */
   readonly tariff?: Tariff
 }
@@ -255,6 +265,8 @@ export interface Place {
   readonly address?: string
   /** `server.port` */
   readonly port?: number
+  /** `cloud.region` */
+  readonly region?: string
 }
 
 /**

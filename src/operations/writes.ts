@@ -1,4 +1,4 @@
-import type { Condition } from "../../tiers/backend.ts"
+import type { Condition, WriteResult } from "../../tiers/backend.ts"
 import { KvError, KvPartialError } from "../../tiers/errors.ts"
 import { abortable } from "../../tiers/util/abort.ts"
 import type { CallOptions, DeleteOptions, KvValue, PutOptions, PutResult, WriteOptions } from "../api.ts"
@@ -27,11 +27,16 @@ export async function put(
     ...(condition === undefined ? {} : { condition }),
   }
   const send = () => abortable(store.tiers.writes.put(key, write), options?.signal)
+  const describe = (result: WriteResult): Outcome => ({
+    ...ofWrite(result),
+    size: write.value.length,
+    ttlMs: options?.ttlMs,
+  })
   const { applied, version, mayLandLate } = await store.listener.operation(
     "set",
     key,
     send,
-    ofWrite,
+    describe,
     options?.signal,
   )
   return {

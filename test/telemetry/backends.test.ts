@@ -50,6 +50,9 @@ beforeAll(() => {
 afterAll(unregisterAll)
 afterEach(() => tracing.reset())
 
+/** The scripts of Redis, by operation. */
+const PROCEDURES: Readonly<Record<string, string>> = { set: "write", setMany: "write", exists: "exists" }
+
 /** Makes every call once, each in a request of its own, and compares the spans. */
 async function everyOperation(backend: Backend, expected: Expected | undefined): Promise<void> {
   const { collect, provider } = metricsOf(undefined, { register: false })
@@ -90,7 +93,8 @@ async function everyOperation(backend: Backend, expected: Expected | undefined):
     const { attributes } = expected
     const call = Object.entries(expected).find(([key]) => key === name)?.[1]
     const collection = attributes["db.collection.name"]
-    const spanName = collection === undefined ? call : `${call} ${collection}`
+    const target = collection ?? PROCEDURES[name]
+    const spanName = target === undefined ? call : `${call} ${target}`
     expect(calls.length).toBeGreaterThan(0)
     for (const span of calls) {
       expect(shape(span, all)).toEqual({ name: spanName, parent: operation, links: [] })

@@ -8,7 +8,15 @@ import { AlwaysOffSampler } from "@opentelemetry/sdk-trace-base"
 import { afterEach, describe, expect, test } from "vitest"
 import { type Kv, KvError, kv } from "../../src/index.ts"
 import { type GatedStoreOptions, gatedStore } from "../support/gated-store.ts"
-import { inRequest, registerTracing, shape, type TestTracing, unregisterAll } from "../support/otel.ts"
+import {
+  histogramOf,
+  inRequest,
+  metricsOf,
+  registerTracing,
+  shape,
+  type TestTracing,
+  unregisterAll,
+} from "../support/otel.ts"
 import { settle } from "../support/runtime.ts"
 
 afterEach(unregisterAll)
@@ -34,8 +42,10 @@ describe("an operation that leaves L1", () => {
   const found = { "cache.tier": "l2", "cache.result": "hit", "cache.hit": true }
   const bypassed = { ...found, "cache.result": "bypass" }
   const missed = { "cache.tier": "l2", "cache.result": "miss", "cache.hit": false }
-  const written = { "cache.tier": "l2", "tiered_kv.applied": true }
+  const written = { "cache.tier": "l2", "cache.write": true }
   const size = { "cache.item_size": 3 }
+  const one = { "cache.item_size": 1 }
+  const sentryOps: Record<string, string> = { get: "get", exists: "get", set: "put", delete: "remove" }
   const cases: Record<string, [call: string, word: string, (client: Kv) => Promise<unknown>, object]> = {
     get: ["get", "get", (client) => client.get("a"), { ...found, ...size }],
     getText: ["get", "get", (client) => client.getText("a"), { ...found, ...size }],
@@ -64,13 +74,18 @@ describe("an operation that leaves L1", () => {
       (client) => client.getOrSet("a", () => 1),
       { ...found, ...size },
     ],
-    set: ["put", "set", (client) => client.set("c", "x"), written],
-    put: ["put", "set", (client) => client.put("c", "x"), written],
+    set: [
+      "put",
+      "set",
+      (client) => client.set("c", "x", { ttlMs: 1_500 }),
+      { ...written, ...one, "cache.ttl": 2 },
+    ],
+    put: ["put", "set", (client) => client.put("c", "x"), { ...written, ...one }],
     "set under a condition that does not hold": [
       "put",
       "set",
       (client) => client.set("a", "x", { ifNotExists: true }),
-      { ...written, "tiered_kv.applied": false },
+      { ...written, ...one, "cache.write": false },
     ],
     setMany: [
       "putMany",
@@ -119,7 +134,10 @@ describe("an operation that leaves L1", () => {
       const operation = tracing.span(`cache.${word} test`)
       expect(operation.kind).toBe(SpanKind.INTERNAL)
       expect(operation.status.code).toBe(SpanStatusCode.UNSET)
-      expect(operation.attributes).toEqual({ "cache.name": "test", "cache.operation": word, ...outcome })
+      const op = sentryOps[/^[a-z]+/.exec(word)?.[0] ?? ""]
+      const sentry = op === undefined ? {} : { "sentry.op": `cache.${op}` }
+      const attributes = { "cache.name": "test", "cache.operation": word, ...outcome, ...sentry }
+      expect(operation.attributes).toEqual(attributes)
       expect(operation.instrumentationScope.name).toBe("tiered-kv")
       expect(operation.instrumentationScope.version).toMatch(/^\d+\.\d+\.\d+/)
 
@@ -191,6 +209,36 @@ describe("an operation that leaves L1", () => {
       "cache.load test",
       "cache.get_or_set test",
     ])
+  })
+
+  test("names the server, the script, and what the service said of a failure, by the conventions", async () => {
+    const tracing = registerTracing()
+    const { collect } = metricsOf()
+    const said = { "db.response.status_code": "Slow", "aws.request_id": "42" }
+    const place = { collection: "rows", address: "host", port: 1, region: "eu" }
+    const { client, gate } = await gatedStore({
+      networked: true,
+      behind: (table) => {
+        const procedures = { put: "write" }
+        const responseAttributes = (error: unknown) => (error === "of the SDK" ? said : {})
+        return { ...table, traits: { ...table.traits, place, procedures, responseAttributes } }
+      },
+    })
+    await client.set("a", "1")
+    await client.delete("a")
+    const mapped = new KvError("ACCESS_DENIED", "no", { operation: "get", cause: "of the SDK" })
+    gate.script("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get", cause: mapped }) })
+    await expect(client.get("a")).rejects.toThrow()
+
+    const server = { "server.address": "host", "server.port": 1, "cloud.region": "eu" }
+    const put = tracing.span("put rows").attributes
+    expect(put).toMatchObject({ ...server, "db.stored_procedure.name": "write" })
+    expect(tracing.span("delete rows").attributes).not.toHaveProperty("db.stored_procedure.name")
+    expect(tracing.span("get rows").attributes).toMatchObject({ ...server, ...said })
+    const operation = tracing.span("cache.get test").attributes
+    expect(operation).toMatchObject({ "network.peer.address": "host", "network.peer.port": 1 })
+    const timed = { "db.response.status_code": "Slow", "aws.request_id": undefined }
+    expect(histogramOf(await collect(), "db.client.operation.duration", timed)?.count).toBe(1)
   })
 
   test("has an error on its span only if its caller sees one", async () => {
@@ -300,6 +348,7 @@ describe("an L1 hit", () => {
     expect(tracing.span(`cache.${word} test`).attributes).toEqual({
       "cache.name": "test",
       "cache.operation": word,
+      "sentry.op": "cache.get",
       "cache.tier": "l1",
       "cache.result": "hit",
       "cache.hit": true,
@@ -578,7 +627,8 @@ describe("keys on spans", () => {
     const { tracing, client } = await traced({ telemetry: { spans: { keys } } })
     await client.set(key, "1")
     unregisterAll()
-    return tracing.span("cache.set test").attributes["cache.key"]
+    const attribute = tracing.span("cache.set test").attributes["cache.key"]
+    return Array.isArray(attribute) ? attribute.join(", ") : attribute
   }
 
   test("are left out unless asked for", async () => {
@@ -612,7 +662,7 @@ describe("keys on spans", () => {
     })
     for (const { name, attributes } of tracing.spans()) {
       if (name === "request") continue
-      expect([name, attributes["cache.key"]]).toEqual([name, name.startsWith("cache.") ? "a:1" : undefined])
+      expect([name, attributes["cache.key"]]).toEqual([name, name.startsWith("cache.") ? ["a:1"] : undefined])
     }
   })
 

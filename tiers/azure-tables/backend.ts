@@ -16,7 +16,7 @@ import { countdown } from "../util/deadline.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { deleteMany, eachKey, MAX_WRITE_BATCH, putMany } from "./batches.ts"
 import { borrowClient, leaseClient } from "./client.ts"
-import { decoding, KIND, type Request } from "./errors.ts"
+import { decoding, KIND, type Request, responseAttributes } from "./errors.ts"
 import { probe } from "./probe.ts"
 import { tableRequests } from "./requests.ts"
 import {
@@ -233,7 +233,15 @@ function traitsOf(table: string, url: () => string | undefined): BackendTraits {
       return JSON.stringify([KIND, url(), table])
     },
     system: "azure.table_storage",
-    place: { collection: table },
+    get place() {
+      const { hostname, port } = new URL(url() ?? "unknown:")
+      return {
+        collection: table,
+        ...(hostname === "" ? {} : { address: hostname }),
+        ...(port === "" ? {} : { port: Number(port) }),
+      }
+    },
+    responseAttributes,
     inProcess: false,
     ordered: true,
     // The service has no batched read: `getMany` sends one request a key, eight at a time.

@@ -211,6 +211,16 @@ function serviceCode(error: RestErrorLike): string {
   )
 }
 
+/** The service's code of the error, or else its HTTP status, and the id of the request. */
+export function responseAttributes(error: unknown): Record<string, string> {
+  if (!isRestError(error) || error.statusCode === undefined) return {}
+  const id = error.response?.headers.get("x-ms-request-id")
+  return {
+    "db.response.status_code": serviceCode(error) || String(error.statusCode),
+    ...(id === undefined ? {} : { "azure.service.request.id": id }),
+  }
+}
+
 function property(of: unknown, name: string): unknown {
   return typeof of === "object" && of !== null ? Reflect.get(of, name) : undefined
 }

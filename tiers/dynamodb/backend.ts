@@ -8,9 +8,9 @@ import { type Checks, checkAllOptions, optional, runtimeOption, text, wholeNumbe
 import { countdown } from "../util/deadline.ts"
 import { batchGet, batchGotten, batchWrite, MAX_READ_BATCH, MAX_WRITE_BATCH } from "./batches.ts"
 import type { DynamoDbSdk, DynamoDbSettings } from "./client.ts"
-import { isConditionFailure, KIND } from "./errors.ts"
+import { isConditionFailure, KIND, responseAttributes } from "./errors.ts"
 import { probe } from "./probe.ts"
-import { dynamodbRequests, type Request } from "./requests.ts"
+import { type DynamoDbRequests, dynamodbRequests, type Request } from "./requests.ts"
 import {
   entryOf,
   hasContentVersion,
@@ -134,7 +134,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 
   return {
-    traits: traitsOf(table, requests.root),
+    traits: traitsOf(table, requests),
 
     open,
     close,
@@ -227,7 +227,7 @@ export function dynamodb(client: DynamoDBClient | DynamoDbSettings, options: Dyn
   }
 }
 
-function traitsOf(table: string, root: () => string): BackendTraits {
+function traitsOf(table: string, { root, place }: Pick<DynamoDbRequests, "root" | "place">): BackendTraits {
   return {
     kind: KIND,
     target: table,
@@ -235,7 +235,10 @@ function traitsOf(table: string, root: () => string): BackendTraits {
       return root()
     },
     system: "aws.dynamodb",
-    place: { collection: table },
+    get place() {
+      return place()
+    },
+    responseAttributes,
     tariff,
     inProcess: false,
     ordered: false,

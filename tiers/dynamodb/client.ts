@@ -31,12 +31,18 @@ export function checkTarget(target: DynamoDBClient | DynamoDbSettings): void {
   if (!isClient(target)) checkAllOptions(target, SETTINGS, "open")
 }
 
+/** Where requests go. */
+interface Address {
+  readonly region: string
+  /** Name and port; absent if it is AWS's own for the region. */
+  readonly host: string | undefined
+}
+
 export interface DynamoDbConnection {
   readonly sdk: DynamoDbSdk
   /** Sends each command once, without retries. */
   readonly client: DynamoDBClient
-  /** Region and endpoint. */
-  readonly address: string
+  readonly address: Address
   /** The options to send a command with, whose exchange has begun: see `beginExchange`. */
   optionsOf(cancel: AbortSignal): { abortSignal: AbortSignal } | undefined
   /** Closes the client if it was made here and has no other user. */
@@ -67,12 +73,12 @@ async function loadSdk(): Promise<DynamoDbSdk> {
 }
 
 /** Where requests go. Without an endpoint of the client, the variables of the environment that the SDK reads. */
-async function addressOf({ config }: DynamoDBClient): Promise<string> {
+async function addressOf({ config }: DynamoDBClient): Promise<Address> {
   const { AWS_ENDPOINT_URL_DYNAMODB: own, AWS_ENDPOINT_URL: general } = process.env
   const [region, endpoint] = await Promise.all([config.region(), config.endpoint?.()])
-  if (endpoint === undefined) return JSON.stringify([region, hostOf(own || general)])
+  if (endpoint === undefined) return { region, host: hostOf(own || general) }
   const { hostname, port, protocol } = endpoint
-  return JSON.stringify([region, hostOf(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}`)])
+  return { region, host: hostOf(`${protocol}//${hostname}${port === undefined ? "" : `:${port}`}`) }
 }
 
 function hostOf(url: string | undefined): string | undefined {

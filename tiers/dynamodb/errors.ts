@@ -179,6 +179,15 @@ function isClockSkew(error: unknown): boolean {
   return metadata !== undefined && "clockSkewCorrected" in metadata && metadata.clockSkewCorrected === true
 }
 
+/** The service's name of the error, and the id of the request. */
+export function responseAttributes(error: unknown): Record<string, string> {
+  const metadata = metadataOf(error)
+  if (!(error instanceof Error) || metadata === undefined || httpStatusOf(error) === undefined) return {}
+  const id =
+    "requestId" in metadata && typeof metadata.requestId === "string" ? metadata.requestId : undefined
+  return { "db.response.status_code": error.name, ...(id === undefined ? {} : { "aws.request_id": id }) }
+}
+
 function httpStatusOf(error: unknown): number | undefined {
   const metadata = metadataOf(error)
   if (metadata === undefined || !("httpStatusCode" in metadata)) return undefined

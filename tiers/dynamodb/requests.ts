@@ -5,6 +5,7 @@ import type {
   ServiceInputTypes,
   ServiceOutputTypes,
 } from "@aws-sdk/client-dynamodb"
+import type { Place } from "../backend.ts"
 import type { Runtime } from "../runtime.ts"
 import { AnswerClock } from "../util/answer-clock.ts"
 import { LimitedRequest } from "../util/limited-request.ts"
@@ -33,6 +34,8 @@ export interface DynamoDbRequests {
   open(): Promise<void>
   /** Names endpoint, region and table. */
   root(): string
+  /** Where requests go. */
+  place(): Place
   /** Sends one command, once. Rejects with a `KvError`, or with the reason of the request's signal. */
   request<Input extends ServiceInputTypes, Output extends ServiceOutputTypes>(
     request: Request,
@@ -56,6 +59,16 @@ export function dynamodbRequests(
     open: () => connection.open(),
     close: () => connection.close(),
     root: () => JSON.stringify([KIND, connection.held?.address, table]),
+    place() {
+      const { region, host } = { ...connection.held?.address }
+      const url = host === undefined ? undefined : new URL(`http://${host}`)
+      return {
+        collection: table,
+        ...(region === undefined ? {} : { region }),
+        ...(url === undefined ? {} : { address: url.hostname }),
+        ...(url === undefined || url.port === "" ? {} : { port: Number(url.port) }),
+      }
+    },
 
     async request({ limitMs = requestTimeoutMs, signal, ...request }, command) {
       const { sdk, client, optionsOf } = connection.use(request.operation, request.key)

@@ -17,9 +17,9 @@ import { OpenOnce } from "../util/open-once.ts"
 import { type Call, Calls, documentIn } from "./calls.ts"
 import { bySize } from "./commits.ts"
 import { create, type RowAccess, replace } from "./conditions.ts"
-import { isRefusal, KIND } from "./errors.ts"
+import { isRefusal, KIND, responseAttributes } from "./errors.ts"
 import type { FirestoreDocument, FirestoreWrite, Instant } from "./requests.ts"
-import { rootOf, rootOfClient } from "./root.ts"
+import { rootOf, rootOfClient, serverOf } from "./root.ts"
 import * as rows from "./row.ts"
 import { rpcRequests } from "./rpc.ts"
 import { scanPage } from "./scan.ts"
@@ -177,7 +177,10 @@ export function firestore(client: Firestore | FirestoreSettings, options: Firest
       get root() {
         return isClient(client) ? rootOfClient(client, target) : rootOf(client, target)
       },
-      place: { collection, namespace: database },
+      get place() {
+        return { collection, namespace: database, ...(isClient(client) ? {} : serverOf(client)) }
+      },
+      responseAttributes,
     },
     compareVersions: rows.compareVersions,
     serviceTime: () => clock.now(),

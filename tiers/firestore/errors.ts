@@ -198,6 +198,13 @@ export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined
 }
 
+/** The name of gRPC's code. */
+export function responseAttributes(error: unknown): Record<string, string> {
+  const status = statusOf(error)
+  const [name] = Object.entries(GRPC).find(([, code]) => code === status) ?? []
+  return status === undefined ? {} : { "db.response.status_code": name ?? String(status) }
+}
+
 function detailsOf(error: unknown): string {
   return error instanceof Error && "details" in error && typeof error.details === "string"
     ? error.details

@@ -17,3 +17,9 @@ export function rootOfClient(client: Firestore, target: string): string {
 
 const numbers = new WeakMap<Firestore, number>()
 let clients = 0
+
+/** The server that settings name; nothing for Google's own. */
+export function serverOf(settings: FirestoreSettings): { address?: string; port?: number } {
+  const { host, port } = endpointOf(settings) ?? {}
+  return { ...(host === undefined ? {} : { address: host }), ...(port === undefined ? {} : { port }) }
+}

@@ -123,6 +123,12 @@ function answerOf(cause: unknown): readonly [KvErrorCode, string] | undefined {
   return sentence && [sentence[1], sentence[2]]
 }
 
+/** The word with which the server's answer begins: `ERR`, `WRONGTYPE`, `OOM`. */
+export function responseAttributes(cause: unknown): Record<string, string> {
+  const word = isAnswer(cause) ? /^[A-Z]+(?= )/.exec(textOf(cause))?.[0] : undefined
+  return word === undefined ? {} : { "db.response.status_code": word }
+}
+
 function isAnswer(cause: unknown): boolean {
   return cause instanceof Error && cause.name === "ReplyError"
 }

@@ -1,5 +1,5 @@
 import type { BackendTraits, Place } from "../backend.ts"
-import { KIND } from "./errors.ts"
+import { KIND, responseAttributes } from "./errors.ts"
 
 /** Keys in one call. Redis has no limit; 100 entries of the largest size make an answer of 2.4 MB. */
 export const MAX_BATCH = 100
@@ -24,5 +24,8 @@ export function traitsOf(target: string, place: Place): BackendTraits {
       deleteMany: "UNLINK",
       scan: "SCAN",
     },
+    // Deletes without a condition need no script.
+    procedures: { exists: "exists", put: "write", putMany: "write" },
+    responseAttributes,
   }
 }
