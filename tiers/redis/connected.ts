@@ -159,12 +159,15 @@ export function keepConnected(
     reconnect = runtime.setTimer(connect, runtime.random() * bound)
   }
   client.on("end", reconnectLater)
+  const renewAfterLoss = () => {
+    if (!done) signedIn?.renew().catch(note)
+  }
   forEachNode(client, (node) => {
     const unref = () => node.stream?.unref()
     // ioredis creates the socket one turn after the event; if it asks a sentinel first, later.
     node.on("connecting", () => setImmediate(unref))
     node.on("connect", unref)
-    if (isCluster(client) && signedIn !== undefined) node.on("close", () => void signedIn.renew().catch(note))
+    if (isCluster(client) && signedIn !== undefined) node.on("close", renewAfterLoss)
   })
 
   const processHold = setInterval(() => {}, 2 ** 30).unref()

@@ -24,8 +24,16 @@ export function signIn(
   const patienceMs = Math.min(requestTimeoutMs, CONNECT_PATIENCE_MS)
   let renewal: Timer | undefined
   let stopped = false
+  let renewing: Promise<void> | undefined
 
-  const renew = async () => {
+  /** Once for all connections that are lost together. */
+  const renew = () => {
+    renewing ??= askAndUse().finally(() => {
+      renewing = undefined
+    })
+    return renewing
+  }
+  const askAndUse = async () => {
     const asked = Promise.resolve().then(ask)
     const credentials = await within(runtime, asked, patienceMs, () => new Error("no credentials in time"))
     renewal?.cancel()
