@@ -77,7 +77,7 @@ describe("tiered-kv dashboard", () => {
     expect((await fetch(address)).status).toBe(401)
     const headers = { authorization: `Bearer ${searchParams.get("token")}` }
     expect((await fetch(address, { headers })).status).toBe(200)
-    expect(other.requests).toEqual([{ url: "/stats.json?scope=process", authorization: undefined }])
+    expect(other.requests).toEqual([{ url: "/stats.json?scope=process&steps=0", authorization: undefined }])
     expect(await served.end()).toBe(0)
     expect(served.advice()).toContain("made up for this run")
   })
