@@ -30,6 +30,27 @@ export function storeView(time: TimeView): StoreView {
     h("div", { class: "panels" }, ...panels.map((panel) => panel.element)),
   )
 
+  const parts = [...cards, ...panels]
+  const seen = new Set<Element>()
+  let last: [store: StoreHistory, nowMs: number] | undefined
+  // What is near the screen counts as seen, so that it is there when somebody scrolls to it.
+  const observer = new IntersectionObserver(
+    (changes) => {
+      for (const { isIntersecting, target } of changes) {
+        if (isIntersecting) seen.add(target)
+        else seen.delete(target)
+      }
+      draw()
+    },
+    { rootMargin: "50%" },
+  )
+  for (const part of parts) observer.observe(part.element)
+
+  function draw(): void {
+    if (last === undefined) return
+    for (const part of parts) if (seen.has(part.element)) part.update(...last)
+  }
+
   return {
     element,
     update(store, nowMs) {
@@ -42,7 +63,8 @@ export function storeView(time: TimeView): StoreView {
       const processes = new Set(members.map(({ process }) => process.id)).size
       const shared = processes > 1 ? `${formatCount(processes)} processes` : ""
       say(state, verdict.level === "closed" ? verdict.why : shared)
-      for (const part of [...cards, ...panels]) part.update(store, nowMs)
+      last = [store, nowMs]
+      draw()
     },
   }
 }

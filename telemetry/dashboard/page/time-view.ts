@@ -7,9 +7,14 @@ export class TimeView {
   /** How far back the charts go, ms. */
   spanMs = 60_000
 
-  /** `onMove` runs when another moment is selected. */
+  /** `onMove` draws the charts: another moment is selected, or they have another size. */
   constructor(onMove: () => void) {
     this.#onMove = onMove
+  }
+
+  /** Draws all charts anew. */
+  redraw(): void {
+    this.#onMove()
   }
 
   /** How long before now the selected moment is, ms; 0 for now. */

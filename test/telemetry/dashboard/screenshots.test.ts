@@ -70,7 +70,7 @@ if (FOLDER === undefined) {
       work.push(keepBusy(slow, 12, stop.signal))
       const names = ["basket", "catalogue", "flags", "geo", "limits", "locks", "profiles", "search", "texts"]
       for (const [index, name] of names.entries()) {
-        const store = await open(name, { backend: later(1 + index), l1: { maxEntries: 4_000 } })
+        const store = await open(name, { backend: "memory:", l1: { maxEntries: 1_500 + 400 * index } })
         if (name !== "locks") work.push(keepBusy(store, 8 + index, stop.signal, 250))
       }
       await sleep((SECONDS * 1_000) / 3)

@@ -40,6 +40,8 @@ export class Plot {
   readonly #cursor = svg("line", { class: "cursor", y1: String(TOP - 6), y2: String(BOTTOM) })
   readonly #oldest = h("span", {})
   #saidMs = -1
+  /** Kept, because asking for it makes the browser lay out the page. */
+  #width = 1
 
   constructor(time: TimeView, title: string, paths: readonly SVGPathElement[]) {
     this.#time = time
@@ -77,7 +79,7 @@ export class Plot {
    */
   prepare({ ticks, label, y }: Axes, nowMs: number, says: string): Scale {
     const { spanMs, agoMs } = this.#time
-    const width = Math.max(1, Math.round(this.#frame.getBoundingClientRect().width))
+    const width = this.#width
     set(this.#frame, "aria-valuemin", String(-spanMs / 1_000))
     say(this.#oldest, `${spanMs / 60_000} min ago`)
     set(this.#drawing, "viewBox", `0 0 ${width} ${HEIGHT}`)
@@ -114,6 +116,10 @@ export class Plot {
 
   #listen(): void {
     const [frame, time] = [this.#frame, this.#time]
+    new ResizeObserver(([frame]) => {
+      this.#width = Math.max(1, Math.round(frame?.contentRect.width ?? 1))
+      time.redraw()
+    }).observe(frame)
     const point = ({ clientX }: PointerEvent) => {
       const { left, width } = frame.getBoundingClientRect()
       time.pointAt((1 - (clientX - left) / width) * time.spanMs)
