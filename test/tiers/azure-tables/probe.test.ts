@@ -2,7 +2,7 @@ import { TableClient } from "@azure/data-tables"
 import { beforeEach, describe, expect, test } from "vitest"
 import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { partitionOf } from "../../../tiers/azure-tables/row.ts"
-import type { Backend, RequestOptions } from "../../../tiers/backend.ts"
+import type { Backend } from "../../../tiers/backend.ts"
 import { KvError } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { azuriteConnectionString } from "../../servers/azurite.ts"
@@ -10,6 +10,7 @@ import { httpResponse } from "../../servers/fault-proxy.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { keysOfOnePartition, startProxiedAzurite } from "../../support/azure-tables-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
+import { expectEndAtLimit, LIMITED, limitedCalls } from "../../support/request-limit.ts"
 import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const value = new TextEncoder().encode("v")
@@ -83,11 +84,6 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
   const [key = ""] = keysOfOnePartition(1)
   const pair = keysOfOnePartition(2)
   const writes = () => new Map(pair.map((key) => [key, { value, id: newId() }]))
-  /** Rejects with the error of the first key. */
-  const batch = async (results: unknown) => {
-    const map: unknown = await results
-    if (map instanceof Map) for (const result of map.values()) if (result instanceof KvError) throw result
-  }
 
   describe("the time of the service", () => {
     const learning: Record<string, () => unknown> = {
@@ -107,27 +103,11 @@ await requireServer("azure-tables", startProxiedAzurite, ({ proxy, direct, table
   })
 
   describe("the limit of a request", () => {
-    const request: RequestOptions = { timeoutMs: 500 }
-    const calls: Record<string, () => unknown> = {
-      get: () => backend.get(key, request),
-      getMany: () => batch(backend.getMany([key], request)),
-      exists: () => backend.exists(key, request),
-      probe: () => batch(backend.probe([key], request)),
-      scan: () => backend.scan("", { limit: 1, ...request }),
-      put: () => backend.put(key, { value, id: newId() }, request),
-      create: () => backend.put(key, { value, id: newId(), condition: { absent: true } }, request),
-      putMany: () => batch(backend.putMany(writes(), request)),
-      delete: () => backend.delete(key, { id: newId() }, request),
-      deleteMany: () => batch(backend.deleteMany(writes(), request)),
-    }
-
-    test.each(Object.entries(calls))("ends %s, whatever the limit of the backend", async (name, call) => {
-      const hole = proxy.inject({ kind: "black-hole" })
-      const code = codeOf(call)
-      await until(() => hole.hits === 1)
-      await runtime.advance(500)
-      expect(await code).toBe(/put|create|delete/.test(name) ? "OUTCOME_UNKNOWN" : "TIMEOUT")
-    })
+    const request = LIMITED
+    test.each(limitedCalls(() => ({ backend, key })))(
+      "ends %s, whatever the limit of the backend",
+      (name, call) => expectEndAtLimit(proxy, runtime, name, call),
+    )
 
     test("covers the requests of one call together", async () => {
       const { version = "" } = await direct.put(key, { value, id: newId() })

@@ -2,12 +2,12 @@ import { beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { dynamodb } from "../../../tiers/dynamodb/backend.ts"
 import { primaryKey } from "../../../tiers/dynamodb/row.ts"
-import { KvError } from "../../../tiers/errors.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { actionOf, awsReply, localSettings } from "../../servers/dynamodb.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { startProxiedDynamodb } from "../../support/dynamodb-fixture.ts"
 import { codeOf } from "../../support/failures.ts"
+import { expectEndAtLimit, LIMITED, limitedCalls } from "../../support/request-limit.ts"
 import { type TestRuntime, testRuntime, until } from "../../support/runtime.ts"
 
 const text = (value: string) => new TextEncoder().encode(value)
@@ -94,33 +94,16 @@ await requireServer("dynamodb", startProxiedDynamodb, ({ proxy, table, storeRow 
   })
 
   describe("the limit of a request", () => {
-    const request = { timeoutMs: 500 }
-    const calls: Record<string, () => unknown> = {
-      get: () => backend.get("key", request),
-      getMany: () => backend.getMany(["key"], request),
-      exists: () => backend.exists("key", request),
-      probe: () => backend.probe(["key"], request),
-      scan: () => backend.scan("", { limit: 1, ...request }),
-      put: () => backend.put("key", { value: text("v"), id: newId() }, request),
-      create: () =>
-        backend.put("key", { value: text("v"), id: newId(), condition: { absent: true } }, request),
-      putMany: () => batch(backend.putMany(new Map([["key", { value: text("v"), id: newId() }]]), request)),
-      delete: () => backend.delete("key", { id: newId() }, request),
-      "delete if version": () => backend.delete("key", { id: newId(), condition: { version: "v" } }, request),
-      deleteMany: () => batch(backend.deleteMany(new Map([["key", { id: newId() }]]), request)),
-    }
-    /** Rejects with the error of the only key. */
-    const batch = async (results: Promise<Map<string, unknown>>) => {
-      for (const result of (await results).values()) if (result instanceof KvError) throw result
-    }
+    const request = LIMITED
+    test.each(limitedCalls(() => ({ backend, key: "key" })))(
+      "ends %s, whatever the limit of the backend",
+      (name, call) => expectEndAtLimit(proxy, runtime, name, call),
+    )
 
-    test.each(Object.entries(calls))("ends %s, whatever the limit of the backend", async (name, call) => {
-      const hole = proxy.inject({ kind: "black-hole" })
-      const code = codeOf(call)
-      await until(() => hole.hits === 1)
-      await runtime.advance(500)
-      expect(await code).toBe(/put|create|delete/.test(name) ? "OUTCOME_UNKNOWN" : "TIMEOUT")
-    })
+    test("ends a delete under a condition", () =>
+      expectEndAtLimit(proxy, runtime, "delete", () =>
+        backend.delete("key", { id: newId(), condition: { version: "v" } }, request),
+      ))
 
     test("covers both requests of a compare-and-set of Alien's row", async () => {
       const [key = ""] = prefixed(1)
