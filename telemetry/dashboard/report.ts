@@ -57,6 +57,8 @@ export interface Recent {
 
 /** The latest points of the history of a store. */
 export interface Points {
+  /** Tells the history from those of other stores of the process, of the same name too. */
+  of: number
   steps: number
   /** The increases of counters in each step, and percentiles of durations; series of zeros are left out. The latest is last. */
   values: Partial<Record<PointName, number[]>>
@@ -138,6 +140,7 @@ function isStore(store: unknown): store is StoreReport {
     isNumber(valueAt(store, "recent.ms")) &&
     isRecordOf(valueAt(store, "recent.counts"), isNumber) &&
     conforms(valueAt(store, "recent.times"), TIMES_SHAPE) &&
+    isNumber(valueAt(store, "points.of")) &&
     isNumber(valueAt(store, "points.steps")) &&
     isRecordOf(valueAt(store, "points.values"), (one) => Array.isArray(one) && one.every(isNumber))
   )
@@ -169,7 +172,7 @@ function conforms<Shape>(value: unknown, shape: Shape): value is Shape {
 const CREDENTIALS = /\/\/[^/@\s"\\]*@/g
 
 const NAMES = [
-  ...["recent", "ms", "counts", "times", "points", "steps", "values"],
+  ...["recent", "ms", "counts", "times", "points", "of", "steps", "values"],
   ...COUNTS,
   ...TIMES.flatMap((path) => [path, `${path}.p50Ms`, `${path}.p99Ms`]),
   ...[...TEXTS, ...NUMBERS, ...LISTS].flatMap((path) => path.split(".")),

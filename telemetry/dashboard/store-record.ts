@@ -7,6 +7,7 @@ import {
   LATENCIES,
   type Points,
   type Recent,
+  STEP_MS,
   STEPS,
   type StoreReport,
   TIMES,
@@ -17,6 +18,8 @@ import {
 const MINUTE_STEPS = 12
 /** What a hit of L1 counts as before the first one was timed, ns. */
 const UNTIMED_HIT_NS = 500
+
+let recordsMade = 0
 
 /** What a store counted in some time. */
 interface Increase {
@@ -33,6 +36,7 @@ interface Reading extends Increase {
 
 /** The history of one store. */
 export class StoreRecord {
+  readonly #id = ++recordsMade
   readonly #store: WatchedStore
   #before: Reading
   /** The increases of the last minute, the oldest first. */
@@ -68,7 +72,10 @@ export class StoreRecord {
     this.#minute.push(increase)
     if (this.#minute.length > MINUTE_STEPS) this.#minute.shift()
     const times = timesOf(increase)
-    const row = [...increase.counts, ...TIMES.flatMap((path) => [times[path].p50Ms, times[path].p99Ms])]
+    // A step is longer where the event loop was blocked.
+    const share = Math.min(1, STEP_MS / increase.ms)
+    const counts = increase.counts.map((count) => count * share)
+    const row = [...counts, ...TIMES.flatMap((path) => [times[path].p50Ms, times[path].p99Ms])]
     this.#points.set(row, (this.#steps % STEPS) * ROW)
     this.#steps++
   }
@@ -98,7 +105,7 @@ export class StoreRecord {
       })
       if (series.some((value) => value !== 0)) values[name] = series
     })
-    return { steps, values }
+    return { of: this.#id, steps, values }
   }
 }
 

@@ -70,14 +70,14 @@ export function processOf(id: string, uptimeMs: number, ...stores: StoreReport[]
 }
 
 /** The report of a store that had so many L1 hits in each of its last steps, and their sum in the last minute. */
-export function withHits(hits: readonly number[], name = "cache"): StoreReport {
+export function withHits(hits: readonly number[], name = "cache", of = 1): StoreReport {
   const store = storeReport(name)
   const all = hits.reduce((sum, each) => sum + each, 0)
   return {
     ...store,
     l1: { ...store.l1, hits: all },
     recent: { ...store.recent, ms: 60_000, counts: { "l1.hits": all } },
-    points: { steps: hits.length, values: { "l1.hits": [...hits] } },
+    points: { of, steps: hits.length, values: { "l1.hits": [...hits] } },
   }
 }
 

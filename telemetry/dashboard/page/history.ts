@@ -44,7 +44,7 @@ export interface StoreHistory {
 interface Kept {
   name: string
   lastSeenMs: number
-  /** By process, and by the order of the stores of this name in it. */
+  /** By the process and its number of the store. */
   tracks: Map<string, Track>
 }
 
@@ -70,11 +70,8 @@ export class History {
     const members = new Map<string, Member[]>()
     for (const process of processes) {
       if ("failure" in process) continue
-      const opened = new Map<string, number>()
       for (const store of process.stores) {
-        const order = opened.get(store.name) ?? 0
-        opened.set(store.name, order + 1)
-        const track = this.#trackOf(store.name, `${process.id} ${order}`, atMs)
+        const track = this.#trackOf(store.name, `${process.id} ${store.points.of}`, atMs)
         track.add(process.step, store.points, atMs)
         members.set(store.name, [...(members.get(store.name) ?? []), { process, store }])
       }

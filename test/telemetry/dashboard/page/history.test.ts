@@ -84,8 +84,16 @@ describe("the stores of one name", () => {
   })
 
   test("in one process add up", () => {
-    const two = { ...processOf("a", 1, withHits([5]), withHits([10])), step: 1 }
+    const two = { ...processOf("a", 1, withHits([5], "cache", 1), withHits([10], "cache", 2)), step: 1 }
     expect(lastHits(new History(), [two], 0, 1)).toEqual([3])
+  })
+
+  test("each keep their own history where one of them is closed", () => {
+    const history = new History()
+    const two = { ...processOf("a", 1, withHits([500], "cache", 1), withHits([5], "cache", 2)), step: 1 }
+    history.add([two], 0)
+    const one = { ...processOf("a", 1, withHits([10], "cache", 2)), step: 2 }
+    expect(lastHits(history, [one], 5_000, 2)).toEqual([101, 2])
   })
 
   test("go on without a process that is silent, whose points stay where they were", () => {
