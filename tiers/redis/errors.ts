@@ -133,7 +133,16 @@ function isAnswer(cause: unknown): boolean {
   return cause instanceof Error && cause.name === "ReplyError"
 }
 
+/** The function that gives the credentials failed; its error is the cause. */
+export class NoCredentials extends Error {
+  constructor(cause: unknown) {
+    super("no credentials", { cause })
+  }
+}
+
 function notConnected(cause: unknown): string {
+  if (cause instanceof NoCredentials)
+    return "the function `credentials` gave none, see the cause; nothing was sent"
   const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : ""
   return `${NO_CONNECTION}${code}; nothing was sent. ${REMEDY}`
 }

@@ -2,6 +2,7 @@ import type { Redis } from "ioredis"
 import type { Timer } from "../runtime.ts"
 import { within } from "../util/deadline.ts"
 import { CONNECT_PATIENCE_MS, isCluster, nodesOf, type RedisClient } from "./client.ts"
+import { NoCredentials } from "./errors.ts"
 import type { ClientTiming, RedisCredentials, RedisSettings } from "./settings.ts"
 
 /** The part of the time of credentials after which they are renewed. */
@@ -10,7 +11,7 @@ const RENEWAL = 3 / 4
 const LEAST_RENEWAL_MS = 1_000
 
 export interface SignIn {
-  /** Asks for credentials, with which the client then makes its connections. Rejects if there are none in time. */
+  /** Asks for credentials, with which the client then makes its connections. Rejects with {@link NoCredentials} if there are none in time. */
   renew(): Promise<void>
   stop(): void
 }
@@ -28,9 +29,13 @@ export function signIn(
 
   /** Once for all connections that are lost together. */
   const renew = () => {
-    renewing ??= askAndUse().finally(() => {
-      renewing = undefined
-    })
+    renewing ??= askAndUse()
+      .catch((error: unknown) => {
+        throw new NoCredentials(error)
+      })
+      .finally(() => {
+        renewing = undefined
+      })
     return renewing
   }
   const askAndUse = async () => {

@@ -64,7 +64,10 @@ describe("credentials from a function", () => {
     const settings = { nodes: [{ host: "127.0.0.1", port: server.port }], credentials }
     const backend = redis(settings, { openLazily: true })
     await backend.open()
-    expect(await codeOf(() => backend.get("key"))).toBe("UNAVAILABLE")
+    await expect((async () => backend.get("key"))()).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+      message: expect.stringContaining("the function `credentials` gave none"),
+    })
     await untilAnswered(backend)
     expect([asked, seen]).toEqual([3, ["0: token"]])
     await backend.close()
