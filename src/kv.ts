@@ -61,13 +61,19 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 /** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches telemetry. */
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
   const { runtime, resilience, quarantineMs, isolated } = settings
-  await backend.open()
+  const suppression = backend.traits.inProcess ? undefined : await import("../telemetry/suppression.ts")
+  await (suppression === undefined ? backend.open() : suppression.openSuppressed(() => backend.open()))
   const counters = newCounters(() => runtime.now())
   const telemetry = await telemetryOf(name, backend, settings, counters.failures)
   const listener = telemetry ?? counting(counters.failures)
   const composed = backend.traits.inProcess
     ? backend
-    : await overNetwork(backend, { ...resilience, runtime, counters, observer: telemetry?.calls })
+    : await overNetwork(backend, {
+        ...resilience,
+        runtime,
+        counters,
+        observer: telemetry?.calls ?? suppression?.suppressing,
+      })
   const l1 = new L1(settings.l1, runtime, () => hitTimes.begin())
   const hitTimes = new HitTimes(runtime, counters, listener, () => l1.lookUps)
   const tiers = new TwoTier({

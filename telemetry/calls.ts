@@ -10,13 +10,12 @@ import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
 import { report } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
-
-/** The key that `@opentelemetry/core` uses. */
-const SUPPRESS_TRACING = Symbol.for("OpenTelemetry SDK Context Key SUPPRESS_TRACING")
+import { runIn, SuppressedCall, suppressed } from "./suppression.ts"
 
 /** Records the spans, durations and capacity of the calls to the backend of one store, by the database conventions. */
 export class BackendCalls implements CallObserver {
   readonly answered: CallObserver["answered"]
+  readonly run = runIn
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
@@ -38,18 +37,14 @@ export class BackendCalls implements CallObserver {
     this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
   }
 
-  /** Is called only with the scope of a call, which there is only if contexts can be entered. */
-  get run(): CallObserver["run"] {
-    return this.#spans?.enter ?? runOutside
-  }
-
   begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {
     const call = this.#calls[operation]
-    if (call === undefined) return undefined
-    const duration = this.#metrics?.instruments?.dbDuration
-    const started = this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
-    if (started === undefined && duration === undefined) return undefined
-    const scope = this.#spans?.enter ? started?.context.setValue(SUPPRESS_TRACING, true) : undefined
+    const duration = call && this.#metrics?.instruments?.dbDuration
+    const started = call && this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
+    const scope = suppressed(started?.context)
+    if (call === undefined || (started === undefined && duration === undefined)) {
+      return scope && new SuppressedCall(scope)
+    }
     return new BackendCall(call, this.#runtime, started, scope, duration, this.#responseAttributes)
   }
 
@@ -153,5 +148,3 @@ function errorIn(answer: unknown): unknown {
   for (const result of answer.values()) if (result instanceof Error) return result
   return undefined
 }
-
-const runOutside: CallObserver["run"] = (_scope, send, _self, ...args) => send(...args)

@@ -1,21 +1,12 @@
-import type {
-  Attributes,
-  Context,
-  ContextManager,
-  Link,
-  Span,
-  SpanKind,
-  Tracer,
-  TracerProvider,
-} from "@opentelemetry/api"
+import type { Attributes, Context, Link, Span, SpanKind, Tracer, TracerProvider } from "@opentelemetry/api"
 import { errorType, isKvError } from "../src/failures.ts"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
 import type { Place } from "../tiers/backend.ts"
-import { activeContext, ERROR, INTERNAL, isValid, registered, spanOf, withoutSpan, withSpan } from "./api.ts"
+import { activeContext, ERROR, INTERNAL, isValid, spanOf, withoutSpan, withSpan } from "./api.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE, SENTRY_OP } from "./names.ts"
 import type { TelemetrySpanOptions } from "./options.ts"
-import { type ContextSource, isEntered, registeredContexts, registeredTracerProvider } from "./providers.ts"
+import { type ContextSource, registeredContexts, registeredTracerProvider } from "./providers.ts"
 import { report, safely } from "./safely.ts"
 
 /** A span that has not ended, and the context of its operation. */
@@ -31,8 +22,6 @@ const hitsUnder = new WeakMap<Span, number>()
 export class Spans {
   /** The tracer of the registered SDK, if there is one. */
   tracer: Tracer | undefined
-  /** Runs a function in a context: that of the registered context manager, without a wrapper, if there is one that works. */
-  enter: ContextManager["with"] | undefined
   readonly #l1Hits: NonNullable<TelemetrySpanOptions["l1Hits"]>
   readonly #store: string
   readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
@@ -68,8 +57,6 @@ export class Spans {
   /** Looks up the tracer and the context manager again after an SDK was registered or removed. */
   sync(): void {
     this.#contexts = safely(registeredContexts)
-    const manager = registered().context
-    this.enter = manager && safely(() => isEntered(manager)) ? manager.with.bind(manager) : undefined
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider

@@ -92,7 +92,7 @@ const ROOMS: readonly Room[] = [
       "src/store.ts",
       "tiers/l1/",
     ],
-    dynamic: ["telemetry/store-telemetry.ts", "tiers/wrappers/"],
+    dynamic: ["telemetry/store-telemetry.ts", "telemetry/suppression.ts", "tiers/wrappers/"],
   },
   { files: ["src/index.ts"], values: [...CONTRACTS, ...CORE, "src/kv.ts"], types: ["telemetry/options.ts"] },
   // What is built on the public API imports only the public API.

@@ -15,6 +15,7 @@ import { localSettings, localTables, startDynamodbLocal } from "../servers/dynam
 import { startFirestoreEmulator } from "../servers/firestore.ts"
 import { startRedis } from "../servers/redis.ts"
 import { requireServer } from "../servers/require-server.ts"
+import { registerInstrumentations } from "../support/instrumentations.ts"
 import {
   inRequest,
   metricsOf,
@@ -46,6 +47,7 @@ interface Expected {
 let tracing: TestTracing
 beforeAll(() => {
   tracing = registerTracing()
+  registerInstrumentations(tracing)
 })
 afterAll(unregisterAll)
 afterEach(() => tracing.reset())
@@ -114,6 +116,42 @@ async function everyOperation(backend: Backend, expected: Expected | undefined):
   await provider.shutdown()
 }
 
+const KEY = "canary-key"
+const VALUE = "canary-value"
+
+/** Makes every call under the stock instrumentations: they see the calls of the bare backend, and nothing of those of a store. */
+async function nothingElseIsTraced(backend: Backend): Promise<void> {
+  await inRequest("bare", async () => {
+    await backend.open()
+    tracing.reset()
+    await backend.get("bare-key")
+  })
+  expect(tracing.spans().length).toBeGreaterThan(1)
+
+  for (const telemetry of [false, { spans: false }, { spans: false, metrics: false }, {}] as const) {
+    tracing.reset()
+    const store = await kv("canary", { backend, l1: false, timeoutMs: TIMEOUT_MS, telemetry })
+    await inRequest("request", async () => {
+      await store.set(KEY, VALUE)
+      const version = (await store.getEntry(KEY))?.version ?? ""
+      await store.set(KEY, VALUE, { ifVersion: version, ttlMs: 60_000 })
+      await store.setMany([[KEY, VALUE]])
+      await store.getMany([KEY, "absent"])
+      await store.exists(KEY)
+      await store.scanPage("canary")
+      await store.deleteMany([KEY])
+      await store.delete(KEY)
+    })
+    await store.close()
+    const seen = tracing.spans().map(({ name, attributes, events }) => ({ name, attributes, events }))
+    const foreign = tracing
+      .spans()
+      .filter(({ instrumentationScope: { name } }) => name !== "test" && name !== "tiered-kv")
+    expect([telemetry, foreign.map(({ name }) => name)]).toEqual([telemetry, []])
+    expect(JSON.stringify(seen)).not.toContain("canary-")
+  }
+}
+
 describe("the calls of an embedded backend", () => {
   test("have no spans and durations of their own", async () => {
     const folder = await mkdtemp(join(tmpdir(), "tiered-kv-telemetry-"))
@@ -143,6 +181,7 @@ await requireServer("redis", startRedis, (server) => {
         "server.port": server.port,
       },
     })
+    await nothingElseIsTraced(backend)
     await backend.close()
   })
 })
@@ -164,6 +203,7 @@ await requireServer("dynamodb", startDynamodbLocal, (server) => {
       attributes: { "db.system.name": "aws.dynamodb", "db.collection.name": table },
       capacity: { read: 1 + 4 + 1 + 1, write: 1 + 2 + 2 + 1 },
     })
+    await nothingElseIsTraced(backend)
     await backend.close()
     tables.client.destroy()
   })
@@ -184,6 +224,7 @@ await requireServer("azure-tables", startAzurite, (server) => {
       scan: "QueryEntities",
       attributes: { "db.system.name": "azure.table_storage", "db.collection.name": tableName },
     })
+    await nothingElseIsTraced(backend)
     await backend.close()
   })
 })
@@ -208,6 +249,7 @@ await requireServer("firestore", startFirestoreEmulator, (server) => {
       },
       capacity: { read: 1 + 4 + 1 + 3, write: 3, delete: 3 },
     })
+    await nothingElseIsTraced(backend)
     await backend.close()
   })
 })

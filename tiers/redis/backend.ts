@@ -35,6 +35,7 @@ import type { RedisClient } from "./client.ts"
 import { msOf } from "./clock.ts"
 import { redisConnection } from "./connection.ts"
 import { type RedisRequest, toKvError } from "./errors.ts"
+import { hidingFor } from "./hidden.ts"
 import { scanRedis } from "./scan.ts"
 import { EXISTS, runScript, type Script, WRITE } from "./scripts.ts"
 import type { RedisSettings } from "./settings.ts"
@@ -119,7 +120,8 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   const { source, prefix, description, root, place, cluster } = resolveTarget(target, options)
   const timing = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, allowsReplica: false }
   const connection = redisConnection(source, timing)
-  const nameOf = (key: string) => prefix + key
+  const hide = hidingFor(source)
+  const nameOf = (key: string) => hide(prefix + key)
   /** Whether the keys of one command may be in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
 
@@ -151,7 +153,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     const sentAt = runtime.monotonic()
     const clock = connection.clock()
     const tag = clock?.tag ?? 0
-    const reply = await script(request, key, WRITE, [row, life, condition, String(tag)])
+    const reply = await script(request, key, WRITE, [hide(row), life, condition, String(tag)])
     if (reply === 0) return undefined
     const ticks = Math.floor(reply / 4)
     if (reply % 2 === 1) clock?.learn(msOf(ticks), sentAt)
@@ -273,7 +275,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
         : removeMany(writing("deleteMany", options), [...removals.keys()]),
 
     scan: (scanned, page) =>
-      scanRedis({ prefix, connection, runtime, requestTimeoutMs, read: readChunks }, scanned, page),
+      scanRedis({ prefix, hide, connection, runtime, requestTimeoutMs, read: readChunks }, scanned, page),
 
     compareVersions,
   }

@@ -11,6 +11,8 @@ import type { RedisRequest } from "./errors.ts"
 export interface ScannedStore {
   /** The prefix of every key of the store on the server. */
   prefix: string
+  /** As `hidingFor` of the client. */
+  hide(text: string): string | Buffer
   connection: RedisConnection
   runtime: Runtime
   /** Longest time of a page that gives none, ms. */
@@ -60,7 +62,7 @@ export async function scanRedis(
     throw new KvError("INVALID_CURSOR", "the cursor is damaged", { operation: "scan", backend: "redis" })
   }
 
-  const pattern = `${escapeGlob(scope.prefix)}*`
+  const pattern = store.hide(`${escapeGlob(scope.prefix)}*`)
   const recent = new Set(start.recent)
   const keys = start.pending.slice(0, limit)
   let pending = start.pending.slice(limit)
@@ -74,7 +76,7 @@ export async function scanRedis(
     const asked = Math.max(room, count)
     const step = request(leftMs())
     connection.client(step) // throws once the connection is lost
-    const answer = node.scan(position, "MATCH", pattern, "COUNT", asked)
+    const answer = scanOnce(node, position, pattern, asked)
     const [next, names] = await connection.answered(step, answer)
     lookedAt += asked
     const found = names.map((name) => name.slice(store.prefix.length)).filter((key) => isKey(key, prefix))
@@ -96,6 +98,14 @@ export async function scanRedis(
   if (primary >= primaries.length && pending.length === 0) return { entries }
   const state = { primary, position, recent: [...recent].slice(-MOST_RECENT), pending }
   return { entries, next: encodeCursor(state, scope) }
+}
+
+/** Bytes go by `call`, because the types of `scan` take a pattern as text alone. */
+async function scanOnce(node: Redis, position: string, pattern: string | Buffer, count: number) {
+  if (typeof pattern === "string") return node.scan(position, "MATCH", pattern, "COUNT", count)
+  const reply = await node.call("SCAN", position, "MATCH", pattern, "COUNT", count)
+  const [next, names]: [unknown?, unknown?] = Array.isArray(reply) ? [reply[0], reply[1]] : []
+  return [String(next), Array.isArray(names) ? names.map(String) : []] as const
 }
 
 const START = { primary: 0, position: "0", recent: [], pending: [] } as const

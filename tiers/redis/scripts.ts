@@ -108,7 +108,7 @@ export async function runScript(
   runtime: Runtime,
   request: RedisRequest,
   { sha, text }: Script,
-  key: string,
+  key: string | Buffer,
   args: readonly (string | Buffer)[],
 ): Promise<number> {
   const startedAt = runtime.monotonic()
