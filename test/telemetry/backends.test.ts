@@ -182,6 +182,16 @@ await requireServer("redis", startRedis, (server) => {
       },
     })
     await nothingElseIsTraced(backend)
+    // Without suppression, a serializer of commands joins their arguments.
+    tracing.reset()
+    await inRequest("bare", async () => {
+      await backend.put(KEY, { value: Buffer.from(VALUE), id: "0".repeat(32) })
+      await backend.getMany([KEY])
+      await backend.scan("canary", { limit: 10 })
+    })
+    const texts = tracing.spans().map(({ attributes }) => JSON.stringify(attributes))
+    expect(texts.join()).toMatch(/evalsha \w+ 1 \?/)
+    expect(texts.join()).not.toContain("canary")
     await backend.close()
   })
 })
