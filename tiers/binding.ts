@@ -19,6 +19,10 @@ export interface BackendDescription<Settings extends object = object> {
   /** Settings for the store called `name` if none are configured, outside production. One backend has this method. */
   defaultSettings?(name: string): Settings
   /**
+   * Whether the store is there, found out without making it. Absent where opening makes nothing.
+   */
+  isThere?(settings: Settings): Promise<boolean>
+  /**
    * Makes a backend, not yet open, from settings that this description read. A method, not a property, so that a list can hold
    * descriptions with different `Settings`. Rejects with `BINDING_INVALID` if the settings contradict each other.
    */

@@ -4,7 +4,13 @@ export const EXIT = { done: 0, no: 1, usage: 2, failed: 3 } as const
 
 /** The command line, or a file that it names, is not valid. Exit code 2. */
 export class InputError extends Error {
-  readonly code: "USAGE" | "INPUT_UNREADABLE" | "INPUT_EMPTY" | "INPUT_DAMAGED" | "VALUE_TOO_LARGE"
+  readonly code:
+    | "USAGE"
+    | "INPUT_UNREADABLE"
+    | "INPUT_EMPTY"
+    | "INPUT_DAMAGED"
+    | "FORMAT_UNKNOWN"
+    | "VALUE_TOO_LARGE"
 
   constructor(code: InputError["code"], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -75,16 +75,19 @@ export function entryOf(key: string, value: Uint8Array, version: string, expires
 function decodeText(entry: L1Entry, operation: string, key: string): string {
   const text = entry.decodeText()
   if (text !== undefined) return text
-  throw new KvError("INVALID_VALUE", "The stored bytes are not UTF-8 text; read them with get()", {
-    operation,
-    key,
-  })
+  const remedy = choosesForm(operation) ? 'pass as: "bytes"' : "read them with get()"
+  throw new KvError("INVALID_VALUE", `The stored bytes are not UTF-8 text; ${remedy}`, { operation, key })
 }
 
 // The SyntaxError is not the cause, because its message quotes the value.
 function notJson(operation: string, key: string): KvError {
-  return new KvError("INVALID_VALUE", "The stored value is not JSON; read it with getText() or get()", {
-    operation,
-    key,
-  })
+  const remedy = choosesForm(operation)
+    ? 'pass as: "text", as its writer did, or as: "bytes"'
+    : "read it with getText() or get()"
+  return new KvError("INVALID_VALUE", `The stored value is not JSON; ${remedy}`, { operation, key })
+}
+
+/** Whether the operation has the option `as`. */
+function choosesForm(operation: string): boolean {
+  return operation === "getOrSet" || operation === "update"
 }

@@ -1,4 +1,5 @@
 import type { MaybePromise } from "../../tiers/backend.ts"
+import { KvError } from "../../tiers/errors.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import { NONE } from "../../tiers/l1/lru-slots.ts"
 import { abortable } from "../../tiers/util/abort.ts"
@@ -25,6 +26,11 @@ export async function readMany<T>(
 
   const strong = options?.consistency === "strong"
   const fill = options?.fill ?? false
+  if (strong && fill) {
+    const message =
+      'fill puts what is read into L1, which consistency: "strong" bypasses; give one of the two'
+    throw new KvError("INVALID_OPTION", message, { operation })
+  }
   const present = new Map<string, T>()
   const unheld: string[] = []
   for (const key of distinct) {

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import manifest from "../../package.json" with { type: "json" }
 import { bundle, FIRESTORE, type Format } from "../bundlers/bundle.ts"
+import type { Ended } from "../support/ended.ts"
 import { type Installed, install } from "../support/installed.ts"
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
@@ -106,6 +107,39 @@ test("the tarball has no source map, because it has no sources", async () => {
   expect(project.files.filter((file) => file.endsWith(".map"))).toEqual([])
   const main = await readFile(join(project.folder, "node_modules/tiered-kv/dist/src/index.js"), "utf8")
   expect(main).not.toContain("sourceMappingURL")
+})
+
+describe("the service of the README", () => {
+  /** Its code in a process with a server of its own, which would keep the process alive. */
+  async function service(script: string): Promise<Ended> {
+    const readme = await readFile(join(project.folder, "node_modules/tiered-kv/README.md"), "utf8")
+    const [, code = ""] = /## In a service\n\n```ts\n([^]*?)```/.exec(readme) ?? []
+    expect(code).toContain("SIGTERM")
+    const server = 'import { createServer } from "node:http"; createServer().listen(0, "127.0.0.1")\n'
+    await project.write("service.ts", `${server}${code}\n${script}`)
+    const { build } = await import("esbuild")
+    const entry = {
+      entryPoints: [join(project.folder, "service.ts")],
+      outfile: join(project.folder, "service.js"),
+    }
+    await build({ ...entry, bundle: false, format: "esm", logLevel: "silent" })
+    return project.run("service.js", { KV_SESSIONS_URL: "memory:" })
+  }
+
+  test("ends at SIGTERM, though its server listens", async () => {
+    expect(await service('process.kill(process.pid, "SIGTERM")')).toMatchObject({ code: 0, signal: null })
+  })
+
+  test("runs work once, and again if it failed", async () => {
+    const { stdout } = await service(`
+      const outcome = (id, work) => once(id, work).then(() => "done", (error) => error.message)
+      const work = async () => console.log("worked")
+      console.log(await outcome("a", async () => { throw new Error("failed") }))
+      await Promise.all([outcome("a", work), outcome("a", work)])
+      process.exit()
+    `)
+    expect(stdout).toBe("failed\nworked\n")
+  })
 })
 
 /** The short form of `npm run bundlers`, which runs every bundler. */

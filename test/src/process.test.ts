@@ -183,12 +183,16 @@ describe("what a script loads", () => {
     await rm(list, { force: true })
     const hooks = `
       import { appendFileSync } from "node:fs"
-      export async function load(url, context, next) {
+      export function load(url, context, next) {
         appendFileSync(process.env.LOADED, url + "\\n")
         return next(url, context)
       }`
     const dataUrl = (text: string) => `data:text/javascript,${encodeURIComponent(text)}`
-    const register = `import { register } from "node:module"; register(${JSON.stringify(dataUrl(hooks))})`
+    // Node 26 warns of \`register\`, and Node 20 has no \`registerHooks\`.
+    const register = `
+      import module from "node:module"
+      if (module.registerHooks) module.registerHooks(await import(${JSON.stringify(dataUrl(hooks))}))
+      else module.register(${JSON.stringify(dataUrl(hooks))})`
     const ended = await run(code, { flags: ["--import", dataUrl(register)], environment: { LOADED: list } })
     expect(ended).toEqual(cleanly(""))
     return (await readFile(list, "utf8")).split("\n")

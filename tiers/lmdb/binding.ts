@@ -1,3 +1,4 @@
+import { access } from "node:fs/promises"
 import { join } from "node:path"
 import type { BackendDescription } from "../binding.ts"
 
@@ -30,6 +31,11 @@ export const lmdbDescription: BackendDescription<LmdbPlace> = {
     },
   },
   defaultSettings: (name) => ({ path: join(".kv", name) }),
+  isThere: ({ path }) =>
+    access(join(path, "data.mdb")).then(
+      () => true,
+      () => false,
+    ),
   async make({ path, keyPrefix }, { runtime, timeoutMs }) {
     const { lmdb } = await import("./backend.ts")
     const backend = lmdb(path, { runtime, timeoutMs })

@@ -24,7 +24,7 @@ export function setCommand(io: Io, exit: Exit): Command {
     .addOption(new Option("--if-not-exists", "only if no live entry is there").conflicts("ifVersion"))
     .option("--if-version <version>", "only if the entry there has this version, as get --json shows it")
     .action(async (key: string, value: string | undefined, options: SetOptions) =>
-      exit(await withStore(options, (store) => set(store, key, value, options, io))),
+      exit(await withStore(options, (store) => set(store, key, value, options, io), { mayMake: true })),
     )
 }
 

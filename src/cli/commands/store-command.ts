@@ -1,6 +1,10 @@
 import { Command, Option } from "commander"
+import { KvError } from "../../../tiers/errors.ts"
 import type { Kv } from "../../api.ts"
-import { listedUrlForms } from "../../binding/url.ts"
+import type { Binding } from "../../binding/catalogue.ts"
+import { resolveBinding } from "../../binding/environment.ts"
+import { listedUrlForms, parseUrl } from "../../binding/url.ts"
+import { checkName } from "../../operations/keys.ts"
 import { type Io, write } from "../io.ts"
 
 export interface StoreOptions {
@@ -21,11 +25,18 @@ export function storeCommand(name: string, description: string): Command {
     .option("--debug", "show the stack of a failure")
 }
 
-/** Opens the store that the options name, calls `use` with it, and closes it. */
+/**
+ * Opens the store that the options name, calls `use` with it, and closes it. Only a command that writes may make the store: otherwise a
+ * mistyped path would read as an empty store.
+ */
 export async function withStore<T>(
   { name, backend }: StoreOptions,
   use: (store: Kv) => Promise<T>,
+  { mayMake = false } = {},
 ): Promise<T> {
+  checkName(name, "open")
+  if (!mayMake)
+    await checkThere(backend === undefined ? resolveBinding(name, process.env) : parseUrl(backend))
   const { kv } = await import("../../kv.ts")
   // A command reads each key once and then ends, so L1 and telemetry would have no use.
   const store = await kv(name, {
@@ -38,6 +49,14 @@ export async function withStore<T>(
   } finally {
     await store.close()
   }
+}
+
+async function checkThere({ backend, settings }: Binding): Promise<void> {
+  if ((await backend.isThere?.(settings)) !== false) return
+  throw new KvError("STORE_NOT_FOUND", "there is no store; tiered-kv set makes one", {
+    operation: "open",
+    backend: backend.kind,
+  })
 }
 
 export function consistencyOf({ strong }: { strong?: boolean }) {

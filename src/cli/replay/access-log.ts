@@ -56,6 +56,12 @@ export async function openAccessLog(
   if (head.length === 0 && bad.count === 0)
     throw new InputError("INPUT_EMPTY", `${nameOf(path)} holds no accesses`)
   const found = format ?? detectFormat(head.slice(0, SAMPLE_LINES).map(({ text }) => text))
+  if (found === undefined) {
+    const message =
+      `${nameOf(path)} is in no format that replay knows: its lines are neither one key each nor the CSV of Twitter's traces. ` +
+      "Extract the keys first; --format keys takes each whole line for a key"
+    throw new InputError("FORMAT_UNKNOWN", message)
+  }
   const parse = parserOf(found)
 
   const batches = async function* () {

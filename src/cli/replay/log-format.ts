@@ -28,11 +28,16 @@ export function parserOf(format: LogFormat): LineParser {
   return format === "keys" ? parseKey : parseTwitter
 }
 
-/** The format of the lines: CSV if more than half of them parse as CSV. */
-export function detectFormat(sample: readonly string[]): LogFormat {
+/** The format of the lines: that of more than half of them. `undefined` if they are neither CSV of Twitter's nor look like keys. */
+export function detectFormat(sample: readonly string[]): LogFormat | undefined {
   const csv = sample.filter((text) => typeof parseTwitter(text, 1) === "object").length
-  return csv * 2 > sample.length ? "twitter" : "keys"
+  if (csv * 2 > sample.length) return "twitter"
+  const foreign = sample.filter((text) => FOREIGN.test(text)).length
+  return foreign * 2 > sample.length ? undefined : "keys"
 }
+
+/** A line of several fields, which are separated by blanks or commas, or a JSON object: the line of a web server's log, for one. */
+const FOREIGN = /\S\s+\S|^\s*[{[]|,.*,/
 
 function parseKey(text: string, line: number): Access | string {
   const key = line === 1 ? text.replace(/^\xef\xbb\xbf/, "") : text

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { access, mkdtemp, rm } from "node:fs/promises"
 import { createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -315,3 +315,21 @@ function listen(server: Server): Promise<number> {
     })
   })
 }
+
+describe("a store that is not there", () => {
+  test.each([["get", "key"], ["exists", "key"], ["scan"], ["stats"], ["delete", "key"]])(
+    "is not made by %s",
+    async (command, ...args) => {
+      const absent = join(folder, `absent-${command}`)
+      const outcome = await tieredKv([command, "--backend", `lmdb:${absent}`, ...args])
+      expect(outcome).toMatchObject({ exitCode: 3, stderr: expect.stringContaining("STORE_NOT_FOUND") })
+      await expect(access(absent)).rejects.toThrow("ENOENT")
+    },
+  )
+
+  test("is made by set", async () => {
+    const made = `lmdb:${join(folder, "made")}`
+    expect(await tieredKv(["set", "--backend", made, "key", "value"])).toMatchObject({ exitCode: 0 })
+    expect(await tieredKv(["exists", "--backend", made, "key"])).toMatchObject({ exitCode: 0 })
+  })
+})

@@ -82,6 +82,14 @@ describe("values", () => {
     expect(await store.getJson("own")).toEqual({ kept: true })
   })
 
+  test("fill of a strong read, which bypasses L1, is refused", async () => {
+    const store = await openStore()
+    await expect(store.getMany(["a"], { consistency: "strong", fill: true })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+    })
+    expect(await store.getMany(["a"], { consistency: "strong", fill: false })).toEqual(new Map())
+  })
+
   test("bytes that are not UTF-8, or not JSON, are no miss either: INVALID_VALUE says how to read them", async () => {
     const store = await openStore()
     await store.set("bytes", new Uint8Array([0xff]))
@@ -95,6 +103,14 @@ describe("values", () => {
       await expect(store.getJson("text"), tier).rejects.toThrow(
         /not JSON; read it with getText\(\) or get\(\)/,
       )
+      await expect(
+        store.getOrSet("text", () => 1),
+        tier,
+      ).rejects.toThrow('not JSON; pass as: "text"')
+      await expect(
+        store.getOrSet("bytes", () => "", { as: "text" }),
+        tier,
+      ).rejects.toThrow('not UTF-8 text; pass as: "bytes"')
       await expect(store.getManyJson(["text"]), tier).rejects.toMatchObject({ code: "INVALID_VALUE" })
     }
     expect(() => store.peekText("bytes")).toThrow(KvError)

@@ -142,7 +142,7 @@ describe("the access log", () => {
           const chunks: Buffer[] = []
           for (let at = 0; at < bytes.length; at += chunkLength)
             chunks.push(bytes.subarray(at, at + chunkLength))
-          const { keys } = await read("-", { stdin: Readable.from(chunks) })
+          const { keys } = await read("-", { stdin: Readable.from(chunks), format: "keys" })
           expect(keys).toEqual(["k", ...lines.filter((line) => line !== "")])
         },
       ),
@@ -156,9 +156,23 @@ describe("the access log", () => {
     ["an empty gzip file", () => fileOf(gzipSync("")), "INPUT_EMPTY", "no accesses"],
     [
       "a cut gzip file",
-      () => fileOf(gzipSync(randomBytes(40_000)).subarray(0, 20_000)),
+      () =>
+        fileOf(gzipSync(randomBytes(40_000).toString("hex").replace(/.{32}/g, "$&\n")).subarray(0, 20_000)),
       "INPUT_DAMAGED",
       "cut short",
+    ],
+    [
+      "the log of a web server",
+      () => fileOf('127.0.0.1 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.1" 200 23\n'.repeat(3)),
+      "FORMAT_UNKNOWN",
+      "--format keys",
+    ],
+    ["lines of JSON", () => fileOf('{"key":"a"}\n{"key":"b"}\n'), "FORMAT_UNKNOWN", "no format"],
+    [
+      "CSV with other columns",
+      () => fileOf("time,op,key\n1,get,a\n2,get,b\n"),
+      "FORMAT_UNKNOWN",
+      "no format",
     ],
     ["zstd", () => fileOf(Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0])), "INPUT_UNREADABLE", "zstd -dc"],
   ])("rejects %s with a clear error", async (_what, path, code, words) => {
