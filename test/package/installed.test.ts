@@ -113,7 +113,7 @@ describe("the service of the README", () => {
   /** Its code in a process with a server of its own, which would keep the process alive. */
   async function service(script: string): Promise<Ended> {
     const readme = await readFile(join(project.folder, "node_modules/tiered-kv/README.md"), "utf8")
-    const [, code = ""] = /## In a service\n\n```ts\n([^]*?)```/.exec(readme) ?? []
+    const [, code = ""] = /## In a service\n\n```ts\n([\s\S]*?)```/.exec(readme) ?? []
     expect(code).toContain("SIGTERM")
     const server = 'import { createServer } from "node:http"; createServer().listen(0, "127.0.0.1")\n'
     await project.write("service.ts", `${server}${code}\n${script}`)
