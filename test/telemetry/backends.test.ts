@@ -26,7 +26,7 @@ import {
   unregisterAll,
 } from "../support/otel.ts"
 
-const TIMEOUT_MS = 20_000
+const TIMEOUT_MS = 60_000
 vi.stubEnv("METADATA_SERVER_DETECTION", "none")
 
 /** The name of the call of each operation, and its attributes of the server. */
