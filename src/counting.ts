@@ -15,6 +15,7 @@ export function counting(failures: Failures): Listener {
 
   return {
     onHit: undefined,
+    onUntimedHit: undefined,
     onPeek: undefined,
     begin,
     operation: (name, key, run, describe, signal) => {

@@ -14,7 +14,6 @@ export class HitTimes {
   readonly #lookUps: () => number
   #startedAt = 0
   #startedWith = 0
-  #replaced: HitListener | undefined
 
   constructor(runtime: Runtime, counters: Counters, listener: Listener, lookUps: () => number) {
     this.#runtime = runtime
@@ -26,7 +25,6 @@ export class HitTimes {
   /** Is called before a look-up that finds an entry. The entry may be stale. */
   begin(): void {
     const listener = this.#listener
-    if (listener.onHit !== this.#onHit) this.#replaced = listener.onHit
     listener.onHit = this.#onHit
     listener.onPeek = this.#onPeek
     this.#startedWith = this.#lookUps()
@@ -35,7 +33,7 @@ export class HitTimes {
 
   readonly #onHit: HitListener = (operation, key, size, keys) => {
     this.#end(operation)
-    this.#replaced?.(operation, key, size, keys)
+    this.#listener.onUntimedHit?.(operation, key, size, keys)
   }
 
   readonly #onPeek = () => this.#end("peek")
@@ -43,7 +41,7 @@ export class HitTimes {
   #end(operation: HitOperation): void {
     const ms = this.#runtime.monotonic() - this.#startedAt
     const listener = this.#listener
-    listener.onHit = this.#replaced
+    listener.onHit = listener.onUntimedHit
     listener.onPeek = undefined
     // The look-up began within a batch, or found a stale entry and is not the one of this hit.
     if (operation === "getMany" || this.#lookUps() !== this.#startedWith) return

@@ -63,6 +63,8 @@ export interface BegunOperation {
 export interface Listener {
   /** `undefined` while no consumer is registered, so that a hit then costs one read of this field. {@link HitTimes} replaces it for one hit in 256. */
   onHit: HitListener | undefined
+  /** Is called for a hit of `getOrSet`, which is not timed: a call that is compiled into it makes its other hits slower. */
+  readonly onUntimedHit: HitListener | undefined
   /** Is called for a hit of `peek`; set only by {@link HitTimes}. */
   onPeek: (() => void) | undefined
   /**

@@ -28,6 +28,7 @@ import { end, endAborted, endFailed, outcomeAttributes, type Spanned, Spans, wai
 /** The telemetry of one store: receives its events, and reports them to OpenTelemetry if an SDK is registered. */
 export class Telemetry implements Listener {
   onHit: HitListener | undefined = undefined
+  onUntimedHit: HitListener | undefined = undefined
   onPeek: (() => void) | undefined = undefined
   readonly calls: BackendCalls
   readonly #runtime: Runtime
@@ -128,7 +129,8 @@ export class Telemetry implements Listener {
     if (!this.#registration.hasChanged()) return
     this.#spans?.sync()
     this.#metrics?.sync()
-    this.onHit = this.#spans?.hearsHits ? this.#spans.onHit : undefined
+    this.onUntimedHit = this.#spans?.hearsHits ? this.#spans.onHit : undefined
+    this.onHit = this.onUntimedHit
     this.#heard = this.#spans?.tracer !== undefined || this.#metrics?.instruments !== undefined
   }
 

@@ -80,13 +80,13 @@ export async function getOrSet(
   if (slot !== NONE && !isRefreshDue(store, l1.expiresAt(slot), options)) {
     const size = l1.lengthAt(slot)
     const value = codec.form.at(l1, slot, OPERATION, key)
-    listener.onHit?.(OPERATION, key, size)
+    listener.onUntimedHit?.(OPERATION, key, size)
     return value
   }
   const load = loadOf(store, key, loader, codec, options)
   if (slot !== NONE) {
     const entry = l1.entryAt(slot)
-    listener.onHit?.(OPERATION, key, entry.bytes.length)
+    listener.onUntimedHit?.(OPERATION, key, entry.bytes.length)
     refresh(store, load, entry)
     return codec.form.of(l1, entry, OPERATION, key)
   }
