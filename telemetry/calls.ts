@@ -10,12 +10,11 @@ import { recordDuration, type StoreMetrics } from "./metrics/store-metrics.ts"
 import { ATTRIBUTE } from "./names.ts"
 import { report } from "./safely.ts"
 import { end, endFailed, isContext, linksTo, type Spanned, type Spans } from "./spans.ts"
-import { runIn, SuppressedCall, suppressed } from "./suppression.ts"
+import { runner, SuppressedCall, suppressed } from "./suppression.ts"
 
 /** Records the spans, durations and capacity of the calls to the backend of one store, by the database conventions. */
 export class BackendCalls implements CallObserver {
   readonly answered: CallObserver["answered"]
-  readonly run = runIn
   readonly #spans: Spans | undefined
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
@@ -35,6 +34,10 @@ export class BackendCalls implements CallObserver {
     this.#responseAttributes = traits.responseAttributes
     this.#calls = dbCallsOf(traits)
     this.answered = traits.tariff && capacity && metering(traits.tariff, capacity)
+  }
+
+  get run(): CallObserver["run"] {
+    return runner()
   }
 
   begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {

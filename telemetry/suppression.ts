@@ -1,5 +1,4 @@
 import type { Context, ContextManager } from "@opentelemetry/api"
-import type { MaybePromise } from "../tiers/backend.ts"
 import type { CallObserver, ObservedCall } from "../tiers/wrappers/resilience/observer.ts"
 import { activeContext, registered } from "./api.ts"
 import { isEntered } from "./providers.ts"
@@ -30,20 +29,17 @@ export function suppressed(context?: Context): Context | undefined {
   return safely(() => (context ?? activeContext()).setValue(SUPPRESS_TRACING, true))
 }
 
-/** Calls `send` in a scope that {@link suppressed} made. */
-export function runIn<A extends unknown[], T>(
-  scope: unknown,
-  send: (...args: A) => MaybePromise<T>,
-  self: undefined,
-  ...args: A
-): MaybePromise<T> {
-  return enter === undefined ? send(...args) : enter(scope as Context, send, self, ...args)
+/** Calls a function in a scope that {@link suppressed} made: the context manager itself, without a frame of ours around each attempt. */
+export function runner(): CallObserver["run"] {
+  return enter ?? withoutScope
 }
+
+const withoutScope: CallObserver["run"] = (_scope, send, _self, ...args) => send(...args)
 
 /** Opens a backend. What it does later by itself, such as a sweep, is traced as little as its calls. */
 export async function openSuppressed(open: () => Promise<void>): Promise<void> {
   const scope = suppressed()
-  return scope === undefined ? open() : runIn(scope, open, undefined)
+  return scope === undefined ? open() : runner()(scope, open, undefined)
 }
 
 /** A call that is not reported. */
@@ -62,7 +58,9 @@ export class SuppressedCall implements ObservedCall {
 /** Reports nothing, and keeps the instrumentations of the SDKs from it as well: the observer of a store without telemetry. */
 export const suppressing: CallObserver = {
   answered: undefined,
-  run: runIn,
+  get run() {
+    return runner()
+  },
   begin() {
     const scope = suppressed()
     return scope && new SuppressedCall(scope)
