@@ -1,6 +1,6 @@
 export type { ShownKeys, TelemetryOptions, TelemetrySpanOptions } from "../telemetry/options.ts"
 export type { Backend } from "../tiers/backend.ts"
-export { KvError, type KvErrorCode, KvPartialError } from "../tiers/errors.ts"
+export { isKvError, KvError, type KvErrorCode, KvPartialError } from "../tiers/errors.ts"
 export type * from "./api.ts"
 export type { LatencyStats, StoreStats } from "./counters.ts"
 export type { DeepReadonly, Jsonified, Mutable, SharedJson } from "./json.ts"

@@ -54,6 +54,14 @@ export interface KvErrorDetails {
   cause?: unknown
 }
 
+/** Marks the errors of every copy of this package in a process. */
+const BRAND = Symbol.for("tiered-kv.KvError")
+
+/** Whether `error` is a {@link KvError}, also one of another copy of this package, of which `instanceof` says no. */
+export function isKvError(error: unknown): error is KvError {
+  return error instanceof Error && BRAND in error
+}
+
 /** Every failure of the store, except an error of a loader and the reason of an aborted signal, which are passed on unchanged. */
 export class KvError extends Error {
   readonly code: KvErrorCode
@@ -75,11 +83,16 @@ export class KvError extends Error {
     this.retryable = RETRYABLE.has(code)
     this.operation = details.operation
     if (details.backend !== undefined) this.backend = details.backend
-    if (details.key !== undefined) this.key = details.key
+    // Not enumerable, so that what prints an error does not print the key.
+    if (details.key !== undefined) Object.defineProperty(this, "key", { value: details.key })
     if (details.limit !== undefined) this.limit = details.limit
     if (details.actual !== undefined) this.actual = details.actual
     if (details.queueFull) this.queueFull = true
     if (details.retryAfterMs !== undefined) this.retryAfterMs = details.retryAfterMs
+  }
+
+  get [BRAND](): true {
+    return true
   }
 
   override get name(): string {

@@ -19,7 +19,8 @@ export interface Timer {
 }
 
 export const systemRuntime: Runtime = {
-  now: Date.now,
+  // Looked up when used, so that the fake timers of a test move it.
+  now: () => Date.now(),
   monotonic: () => performance.now(),
   random: Math.random,
   id: () => randomUUID().replaceAll("-", ""),

@@ -1,6 +1,7 @@
-import { describe, expect, test } from "vitest"
+import { inspect } from "node:util"
+import { describe, expect, test, vi } from "vitest"
 import type { Kv } from "../../src/api.ts"
-import { KvError, type KvErrorCode, KvPartialError } from "../../src/index.ts"
+import { isKvError, KvError, type KvErrorCode, KvPartialError } from "../../src/index.ts"
 import type { Backend } from "../../tiers/backend.ts"
 import type { GatedOperation } from "../support/gated-backend.ts"
 import { gatedStore } from "../support/gated-store.ts"
@@ -323,4 +324,20 @@ describe("no message holds a key, a value or a loader's data", () => {
       expect(everyText(error)).not.toMatch(/SECRET/)
     }
   })
+})
+
+test("what prints an error prints no key, and the key can be read", () => {
+  const error = new KvError("TIMEOUT", "too late", { operation: "get", key: "user:canary" })
+  expect(error.key).toBe("user:canary")
+  expect([inspect(error), JSON.stringify(error), JSON.stringify({ ...error })].join()).not.toContain("canary")
+})
+
+test("an error of another copy of the package is recognised", async () => {
+  vi.resetModules()
+  const other = await import("../../tiers/errors.ts")
+  const error = new other.KvError("TIMEOUT", "too late", { operation: "get" })
+  expect(error).not.toBeInstanceOf(KvError)
+  expect(isKvError(error)).toBe(true)
+  expect(isKvError(new other.KvPartialError(new Map(), [], { operation: "setMany" }))).toBe(true)
+  for (const none of [new Error("no"), { code: "TIMEOUT" }, undefined]) expect(isKvError(none)).toBe(false)
 })

@@ -1,4 +1,6 @@
+import { mock } from "node:test"
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
+import { kv } from "../../src/index.ts"
 import { systemRuntime } from "../../tiers/runtime.ts"
 
 beforeEach(() => void vi.useFakeTimers())
@@ -22,4 +24,35 @@ test("a timer of more than 2^31 ms can be cancelled in its second part", () => {
   timer.cancel()
   vi.advanceTimersByTime(60 * DAY_MS)
   expect(fired).not.toHaveBeenCalled()
+})
+
+test("fake timers move the expiry of an entry, whenever they were installed", async () => {
+  vi.useRealTimers()
+  const store = await kv("fake", { backend: "memory:" })
+  vi.useFakeTimers()
+  await store.set("a", "1", { ttlMs: 1_000 })
+  expect(await store.getText("a")).toBe("1")
+  vi.advanceTimersByTime(999)
+  expect(await store.getText("a")).toBe("1")
+  vi.advanceTimersByTime(1)
+  expect(await store.getText("a", { consistency: "strong" })).toBeUndefined()
+  expect(await store.getText("a")).toBeUndefined()
+  vi.useRealTimers()
+  await store.close()
+})
+
+test("the mocked clock of node:test moves the expiry of an entry", async () => {
+  vi.useRealTimers()
+  const store = await kv("fake", { backend: "memory:", l1: false })
+  mock.timers.enable({ apis: ["Date", "setTimeout"], now: 0 })
+  try {
+    await store.set("a", "1", { ttlMs: 1_000 })
+    mock.timers.tick(999)
+    expect(await store.getText("a")).toBe("1")
+    mock.timers.tick(1)
+    expect(await store.getText("a")).toBeUndefined()
+  } finally {
+    mock.timers.reset()
+    await store.close()
+  }
 })
