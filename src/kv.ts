@@ -5,6 +5,7 @@ import type { ResilienceOptions } from "../tiers/wrappers/resilience/options.ts"
 import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
+import { prepareFallback } from "./binding/fallback.ts"
 import { parseUrl } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { counting } from "./counting.ts"
@@ -20,7 +21,7 @@ import { Store } from "./store.ts"
 /**
  * Opens the store called `name`. Its backend is, in this order: `options.backend`; the URL in the environment variable
  * `KV_<NAME>_URL`; the JSON in `ALIEN_<NAME>_BINDING`; an embedded LMDB store under `.kv/<name>` of the working
- * directory, unless `NODE_ENV` is `production`. `<NAME>` is the name in upper case with `-` as `_`.
+ * directory, unless `NODE_ENV` is `production` or `KV_STRICT` is `1`; unless `NODE_ENV` is `development` or `test`, it is said on standard error. `<NAME>` is the name in upper case with `-` as `_`.
  *
  * Two calls with the same name and no options return two handles of one store with one L1. Each handle is closed separately.
  *
@@ -50,6 +51,7 @@ function handleOf(store: OpenStore): Kv {
 async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
   const backend = await backendOf(binding, settings)
   try {
+    if (binding.isFallback) await prepareFallback(name, backend.traits.target)
     const store = await compose(name, backend, settings)
     return { ...store, close: () => store.close().finally(() => backend.close()) }
   } catch (error) {

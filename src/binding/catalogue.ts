@@ -22,6 +22,8 @@ export interface Binding {
   readonly backend: BackendDescription
   /** In the form that `backend` reads. They may hold a credential. */
   readonly settings: object
+  /** Whether nothing is configured, and these are the default settings. */
+  readonly isFallback?: true
 }
 
 /** Makes the backend of a binding, not yet open. Loads the module of that backend only. */

@@ -7,7 +7,8 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * The binding of the store called `name`, from the variable `KV_<NAME>_URL`, else from `ALIEN_<NAME>_BINDING`, else, outside production,
- * the default settings of a backend: LMDB under `.kv/<name>` of the working directory. Reads these two variables and `NODE_ENV` only.
+ * the default settings of a backend: LMDB under `.kv/<name>` of the working directory. `KV_STRICT=1` leaves out the default, unless `NODE_ENV` is
+ * `development` or `test`. Reads these two variables, `NODE_ENV` and `KV_STRICT` only.
  */
 export function resolveBinding(name: string, environment: Environment): Binding {
   const suffix = name.toUpperCase().replaceAll("-", "_")
@@ -19,11 +20,13 @@ export function resolveBinding(name: string, environment: Environment): Binding 
   if (json !== undefined && json !== "") {
     return parseAlienBinding(json, `The environment variable ${bindingVariable}`)
   }
-  const byDefault = environment.NODE_ENV === "production" ? undefined : defaultBinding(name)
+  const { NODE_ENV, KV_STRICT } = environment
+  const isStrict = KV_STRICT === "1" && NODE_ENV !== "development" && NODE_ENV !== "test"
+  const byDefault = isStrict || NODE_ENV === "production" ? undefined : defaultBinding(name)
   if (byDefault !== undefined) return byDefault
   throw new KvError(
     "BINDING_NOT_CONFIGURED",
-    `The store "${name}" has no binding, and NODE_ENV is production, where there is no default. Set ${urlVariable} ` +
+    `The store "${name}" has no binding, and ${isStrict ? "KV_STRICT is 1" : "NODE_ENV is production"}, where there is no default. Set ${urlVariable} ` +
       `to a URL such as ${urlForms()[0]}, or ${bindingVariable} to a JSON binding`,
     { operation: "open" },
   )
@@ -32,7 +35,7 @@ export function resolveBinding(name: string, environment: Environment): Binding 
 function defaultBinding(name: string): Binding | undefined {
   for (const backend of CATALOGUE) {
     const settings = backend.defaultSettings?.(name)
-    if (settings !== undefined) return { backend, settings }
+    if (settings !== undefined) return { backend, settings, isFallback: true }
   }
   return undefined
 }

@@ -1,6 +1,9 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { resolveBinding } from "../../../src/binding/environment.ts"
+import { prepareFallback } from "../../../src/binding/fallback.ts"
 import { bindingError } from "../../support/bindings.ts"
 
 const redisAt = (host: string) => ({ backend: { kind: "redis" }, settings: { nodes: [{ host }] } })
@@ -47,4 +50,34 @@ test("a malformed variable breaks its own name alone, and the message names it",
   )
   expect(resolveBinding("c", environment)).toMatchObject(memoryStore)
   expect(resolveBinding("d", environment)).toMatchObject(defaultOf("d"))
+})
+
+test("KV_STRICT=1 makes a missing binding an error, but not in development and tests", () => {
+  for (const NODE_ENV of [undefined, "staging"]) {
+    const error = bindingError(() => resolveBinding("a", { NODE_ENV, KV_STRICT: "1" }))
+    expect(error).toMatchObject({ code: "BINDING_NOT_CONFIGURED" })
+    expect(error.message).toContain("KV_STRICT is 1")
+  }
+  for (const NODE_ENV of ["development", "test"])
+    expect(resolveBinding("a", { NODE_ENV, KV_STRICT: "1" })).toMatchObject(defaultOf("a"))
+})
+
+test("a store without a binding is said once on standard error, with its path, and its folder is ignored by git", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tiered-kv-fallback-"))
+  const written = vi.spyOn(process.stderr, "write").mockReturnValue(true)
+  const path = join(folder, ".kv", "a")
+  try {
+    vi.stubEnv("NODE_ENV", "test")
+    await prepareFallback("a", path)
+    expect(written).not.toHaveBeenCalled()
+    expect(await readFile(join(folder, ".kv", ".gitignore"), "utf8")).toBe("*\n")
+    vi.stubEnv("NODE_ENV", "staging")
+    await prepareFallback("a", path)
+    await prepareFallback("a", path)
+    expect(written.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining(path)])
+  } finally {
+    written.mockRestore()
+    vi.unstubAllEnvs()
+    await rm(folder, { recursive: true })
+  }
 })
