@@ -12,8 +12,8 @@ import { startFirestoreEmulator } from "../servers/firestore.ts"
 import { startRedisServer } from "../servers/redis.ts"
 import { reportServer } from "../servers/report.ts"
 import { requireServer } from "../servers/require-server.ts"
-import { type Built, build, shell } from "../support/built.ts"
-import type { Ended } from "../support/ended.ts"
+import { type Built, build } from "../support/built.ts"
+import { type Ended, ended } from "../support/ended.ts"
 
 /**
  * One program, written for the embedded store, runs unchanged over every backend. Only one environment variable differs
@@ -44,7 +44,7 @@ function run(variables: Record<string, string>): Promise<Ended> {
   const { PATH, HOME, TMPDIR } = process.env
   const plain = { PATH, HOME, TMPDIR, NODE_ENV: "production", NODE_NO_WARNINGS: "1" }
   const environment = { ...nothing, ...plain, ...variables }
-  return shell(`timeout 25 "${process.execPath}" program.mjs`, built.folder, environment)
+  return ended(process.execPath, ["program.mjs"], built.folder, environment)
 }
 
 function expectReference(ended: Ended): void {

@@ -61,7 +61,9 @@ describe("in a shell", () => {
   })
 
   test("replay reads gzip from a pipe", async () => {
-    const { stdout } = await sh("printf 'a\\nb\\na\\n' | gzip | kv replay - --json")
+    const { stdout } = await sh(
+      "printf 'a\\nb\\na\\n' | \"$NODE\" -e 'process.stdin.pipe(zlib.createGzip()).pipe(process.stdout)' | kv replay - --json",
+    )
     expect(JSON.parse(stdout).l1.hits).toBe(1)
   })
 

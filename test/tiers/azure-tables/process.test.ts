@@ -3,7 +3,8 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { newTable, startAzurite } from "../../servers/azurite.ts"
 import { requireServer } from "../../servers/require-server.ts"
-import { type Built, build, shell } from "../../support/built.ts"
+import { type Built, build } from "../../support/built.ts"
+import { ended } from "../../support/ended.ts"
 
 await requireServer("azure-tables", startAzurite, (server) => {
   let built: Built
@@ -16,21 +17,21 @@ await requireServer("azure-tables", startAzurite, (server) => {
   const run = async (script: string) => {
     const file = join(built.folder, "script.mjs")
     await writeFile(file, `import { azureTables } from "./dist/tiers/azure-tables/backend.js"\n${script}`)
-    return shell(`timeout 20 ${process.execPath} ${file}`, built.folder, {
+    return ended(process.execPath, [file], built.folder, {
       AZURE_STORAGE_CONNECTION_STRING: server.connectionString,
     })
   }
 
   test("a script that never closes the backend ends by itself, whatever is left for the sweep", async () => {
     const { tableName } = await newTable(server)
-    const ended = await run(`
+    const outcome = await run(`
       const backend = azureTables({}, { table: ${JSON.stringify(tableName)} })
       await backend.open()
       const { version } = await backend.put("key", { value: Uint8Array.of(1), id: "0".repeat(32) })
       await backend.delete("key", { id: "1".repeat(32), condition: { version } })
       console.log(await backend.exists("key"))
     `)
-    expect(ended).toMatchObject({ code: 0, stdout: "false\n", stderr: "" })
+    expect(outcome).toMatchObject({ code: 0, stdout: "false\n", stderr: "" })
   })
 
   describe("without the installed packages", () => {
