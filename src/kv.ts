@@ -6,7 +6,7 @@ import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
 import { prepareFallback } from "./binding/fallback.ts"
-import { parseUrl } from "./binding/url.ts"
+import { parseUrlOf } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { counting } from "./counting.ts"
 import type { Failures } from "./failures.ts"
@@ -34,7 +34,7 @@ export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   const settings = kvSettings(options)
   const given = options?.backend
   if (typeof given === "object") return handleOf(await compose(name, given, settings))
-  const binding = given === undefined ? resolveBinding(name, process.env) : parseUrl(given)
+  const binding = given === undefined ? resolveBinding(name, process.env) : parseUrlOf(name, given)
   const open = () => openOwned(name, binding, settings)
   if (options !== undefined && Object.keys(options).length > 0) return handleOf(await open())
   const identity = JSON.stringify([name, process.cwd(), identityOf(binding)])

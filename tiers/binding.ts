@@ -48,6 +48,11 @@ export interface UrlDescription<Settings> {
   readonly forms: Readonly<Record<string, string>>
   /** The settings in a URL with one of these schemes; `undefined` if the URL has none of the forms. */
   read(url: UrlReader): Settings | undefined
+  /**
+   * The settings of the store called `name` from those of its URL, for a service without tables, where two stores with one URL would otherwise be
+   * one. @default the settings of the URL
+   */
+  ofStore?(settings: Settings, name: string): Settings
 }
 
 /** A URL to read settings from. Messages never show it. */

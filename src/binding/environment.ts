@@ -1,7 +1,7 @@
 import { KvError } from "../../tiers/errors.ts"
 import { parseAlienBinding } from "./alien.ts"
 import { type Binding, CATALOGUE } from "./catalogue.ts"
-import { parseUrl, urlForms } from "./url.ts"
+import { parseUrlOf, urlForms } from "./url.ts"
 
 type Environment = Readonly<Record<string, string | undefined>>
 
@@ -15,7 +15,7 @@ export function resolveBinding(name: string, environment: Environment): Binding 
   const urlVariable = `KV_${suffix}_URL`
   const bindingVariable = `ALIEN_${suffix}_BINDING`
   const url = environment[urlVariable]
-  if (url !== undefined && url !== "") return parseUrl(url, `The environment variable ${urlVariable}`)
+  if (url !== undefined && url !== "") return parseUrlOf(name, url, `The environment variable ${urlVariable}`)
   const json = environment[bindingVariable]
   if (json !== undefined && json !== "") {
     return parseAlienBinding(json, `The environment variable ${bindingVariable}`)

@@ -15,6 +15,12 @@ export function parseUrl(text: string, source = "The backend URL"): Binding {
   throw refuse(`is none of ${listedUrlForms()}`)
 }
 
+/** The binding of the store called `name` with this URL. On Redis, which has no tables, its keys begin with the name, unless the URL has a prefix. */
+export function parseUrlOf(name: string, text: string, source?: string): Binding {
+  const { backend, settings } = parseUrl(text, source)
+  return { backend, settings: backend.url.ofStore?.(settings, name) ?? settings }
+}
+
 /** The forms of the URLs of all backends. */
 export function urlForms(): string[] {
   return CATALOGUE.flatMap(({ url }) => Object.values(url.forms))

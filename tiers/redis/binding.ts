@@ -21,6 +21,7 @@ export const redisDescription: BackendDescription<RedisPlace> = {
       "redis+unix": "redis+unix:///PATH",
     },
     read: ({ text, refuse }) => readUrl(text, refuse),
+    ofStore: (settings, name) => ({ prefix: `${name}:`, ...settings }),
   },
   alien: {
     service: "redis",

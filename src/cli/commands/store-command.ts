@@ -1,7 +1,9 @@
 import { Command, Option } from "commander"
 import { KvError } from "../../../tiers/errors.ts"
+import { DEFAULTS } from "../../../tiers/limits.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
 import type { Kv } from "../../api.ts"
-import type { Binding } from "../../binding/catalogue.ts"
+import { type Binding, backendOf } from "../../binding/catalogue.ts"
 import { resolveBinding } from "../../binding/environment.ts"
 import { listedUrlForms, parseUrl } from "../../binding/url.ts"
 import { checkName } from "../../operations/keys.ts"
@@ -39,15 +41,21 @@ export async function withStore<T>(
     await checkThere(backend === undefined ? resolveBinding(name, process.env) : parseUrl(backend))
   const { kv } = await import("../../kv.ts")
   // A command reads each key once and then ends, so L1 and telemetry would have no use.
-  const store = await kv(name, {
-    l1: false,
-    telemetry: false,
-    ...(backend === undefined ? {} : { backend }),
-  })
+  const options = { l1: false, telemetry: false } as const
+  // A URL that is given to a command names the rows themselves, not those of the store called `cache`.
+  const own =
+    backend === undefined
+      ? undefined
+      : await backendOf(parseUrl(backend), { runtime: systemRuntime, timeoutMs: DEFAULTS.timeoutMs.write })
   try {
-    return await use(store)
+    const store = await kv(name, own === undefined ? options : { ...options, backend: own })
+    try {
+      return await use(store)
+    } finally {
+      await store.close()
+    }
   } finally {
-    await store.close()
+    await own?.close()
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { expect, test, vi } from "vitest"
 import { resolveBinding } from "../../../src/binding/environment.ts"
 import { prepareFallback } from "../../../src/binding/fallback.ts"
+import { parseUrl, parseUrlOf } from "../../../src/binding/url.ts"
 import { bindingError } from "../../support/bindings.ts"
 
 const redisAt = (host: string) => ({ backend: { kind: "redis" }, settings: { nodes: [{ host }] } })
@@ -80,4 +81,17 @@ test("a store without a binding is said once on standard error, with its path, a
     vi.unstubAllEnvs()
     await rm(folder, { recursive: true })
   }
+})
+
+test("two stores with one Redis URL are two stores: keys begin with the name, unless the URL has a prefix", () => {
+  const prefixOf = (name: string, environment: Record<string, string>) =>
+    resolveBinding(name, environment).settings
+  const KV_A_URL = "redis://host"
+  expect(prefixOf("a", { KV_A_URL })).toMatchObject({ prefix: "a:" })
+  expect(prefixOf("b-1", { KV_B_1_URL: KV_A_URL })).toMatchObject({ prefix: "b-1:" })
+  expect(prefixOf("a", { KV_A_URL: `${KV_A_URL}?prefix=x:` })).toMatchObject({ prefix: "x:" })
+  expect(prefixOf("a", { KV_A_URL: `${KV_A_URL}?prefix=` })).toMatchObject({ prefix: "" })
+  expect(parseUrlOf("a", KV_A_URL).settings).toMatchObject({ prefix: "a:" })
+  expect(parseUrl(KV_A_URL).settings).not.toHaveProperty("prefix")
+  expect(prefixOf("cache", { ALIEN_CACHE_BINDING: redis })).not.toHaveProperty("prefix")
 })
