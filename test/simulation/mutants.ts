@@ -6,7 +6,7 @@ import type { WriteFault } from "./link.ts"
 export const ANCHORS = {
   flightLands: ["TwoTier.#fly", "$flight.dirty ||"],
   overtakenLands: ["TwoTier.#fly", "$flight.shown !== undefined &&"],
-  flightFails: ["TwoTier.#fly", "$land() $reads.failed()"],
+  flightFails: ["TwoTier.#fly", "$land() $reads.failed("],
   flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
   flightShows: ["TwoTier.#fly", "this.direct.shown($key, $entry)"],
   flightIsDirtied: ["Flights.dirty", "$flights.delete($key)"],
@@ -78,7 +78,7 @@ export const ANCHORS = {
   createIsNotSentAgain: ["judgeConditional", "const $gone = $head === undefined || !$head.live"],
   newerHadNoCondition: ["isNewer", "&& isUnconditional($id)"],
   retryIsCounted: ["RetryBudget.spend", "this.#retriesInWindow++"],
-  failureLeavesItsPlace: ["Call.answered", "end() if ($looking &&"],
+  failureLeavesItsPlace: ["Call.answered", "end() if (isThrottled($error))"],
 } as const satisfies Readonly<Record<string, Anchor>>
 
 type AnchorName = keyof typeof ANCHORS
@@ -165,7 +165,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a failed read that leaves its flight behind": {
     caughtBy: ["get"],
-    edits: { flightFails: "this.#inFlight.end()\n$reads.failed()" },
+    edits: { flightFails: "this.#inFlight.end()\n$reads.failed(" },
   },
   "a failed load that leaves its reservation behind": {
     caughtBy: ["getOrSet"],
@@ -357,6 +357,6 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "a request that fails keeps its place": {
     caughtBy: ["get", "set"],
     networked: true,
-    edits: { failureLeavesItsPlace: "if ($looking &&" },
+    edits: { failureLeavesItsPlace: "if (isThrottled($error))" },
   },
 }
