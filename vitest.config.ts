@@ -6,5 +6,7 @@ export default defineConfig({
     globalSetup: ["test/servers/table.ts", "test/support/sharing.ts"],
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    // The tests wait for servers more than they compute; the default leaves one processor unused.
+    maxWorkers: "100%",
   },
 })
