@@ -5,7 +5,7 @@ import type { ResilienceOptions } from "../tiers/wrappers/resilience/options.ts"
 import type { Kv, KvOptions } from "./api.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
-import { prepareFallback } from "./binding/fallback.ts"
+import { announceFallback } from "./binding/fallback.ts"
 import { parseUrlOf } from "./binding/url.ts"
 import { TwoTier } from "./coherence/two-tier.ts"
 import { counting } from "./counting.ts"
@@ -51,8 +51,8 @@ function handleOf(store: OpenStore): Kv {
 async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
   const backend = await backendOf(binding, settings)
   try {
-    if (binding.isFallback) await prepareFallback(name, backend.traits.target)
     const store = await compose(name, backend, settings)
+    if (binding.isFallback) await announceFallback(name, backend.traits.target)
     return { ...store, close: () => store.close().finally(() => backend.close()) }
   } catch (error) {
     await backend.close().catch(() => {})

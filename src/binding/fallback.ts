@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises"
+import { writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 
 /** The values of `NODE_ENV` with which a store without a binding is expected. */
@@ -7,16 +7,15 @@ const EXPECTED: readonly (string | undefined)[] = ["development", "test"]
 const said = new Set<string>()
 
 /**
- * Prepares the folder of the stores that have no binding: with a `.gitignore`, so that no store is committed by mistake. Unless `NODE_ENV` is
- * `development` or `test`, says once for each store, on standard error, where it is.
+ * Gives the folder of the stores that have no binding a `.gitignore`, so that no store is committed by mistake. Unless `NODE_ENV` is
+ * `development` or `test`, says once for each store, on standard error, where it is. Is called when the store is open.
  */
-export async function prepareFallback(name: string, path: string): Promise<void> {
+export async function announceFallback(name: string, path: string): Promise<void> {
   const folder = dirname(path)
   try {
-    await mkdir(folder, { recursive: true })
     await writeFile(join(folder, ".gitignore"), "*\n", { flag: "wx" })
   } catch {
-    // It is there already, or cannot be written: then the opening of the store says so.
+    // It is there already, or cannot be written.
   }
   if (EXPECTED.includes(process.env.NODE_ENV) || said.has(path)) return
   said.add(path)

@@ -98,9 +98,9 @@ const commands: fc.Arbitrary<Command>[] = [
       if (entry !== undefined) model.versions.set(key, entry.version)
     }),
   ),
-  fc.tuple(keys, fc.boolean(), strong).map(([keys, fill, consistency]) =>
-    command(`getMany(${keys}, fill ${fill})`, async (model, store) => {
-      expect(await store.getManyText(keys, { fill, ...consistency })).toEqual(model.present(keys))
+  fc.tuple(keys, fc.oneof(fc.record({ fill: fc.boolean() }), strong)).map(([keys, options]) =>
+    command(`getMany(${keys}, ${JSON.stringify(options)})`, async (model, store) => {
+      expect(await store.getManyText(keys, options)).toEqual(model.present(keys))
     }),
   ),
   key.map((key) =>

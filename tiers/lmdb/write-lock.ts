@@ -7,6 +7,8 @@ import type { Patience } from "./writer.ts"
 
 /** Time between two looks at the lock, ms. */
 const POLL_MS = 10
+/** The longest delay of a Node timer, ms. */
+const LONGEST_MS = 2 ** 31 - 1
 
 const MAGIC = 0xbeefc0de
 const MAGIC_AT = 0
@@ -30,19 +32,25 @@ const OWNER = 0x3fffffff
 export async function awaitWriteLock(directory: string, { runtime, timeoutMs }: Patience): Promise<void> {
   const holder = holderOf(directory)
   if (holder === undefined) return
-  const endsAt = runtime.monotonic() + timeoutMs
-  for (;;) {
-    await new Promise<void>((resolve) => void runtime.setTimer(resolve, POLL_MS))
-    if (holderOf(directory) !== holder || !hasGlibc()) return
-    if (runtime.monotonic() < endsAt) continue
-    const [owner = ""] = holder.split(" ")
-    throw new KvError(
-      "UNAVAILABLE",
-      `process or thread ${owner} has held the write lock of the store in ${directory} for ${timeoutMs} ms; ` +
-        "if it is stopped (SIGSTOP, a paused container), resume or end it",
-      { operation: "open", backend: KIND },
-    )
+  // The timers of a runtime keep no process alive, and an opening has nothing else that does.
+  const alive = setInterval(() => {}, LONGEST_MS)
+  try {
+    const endsAt = runtime.monotonic() + timeoutMs
+    for (;;) {
+      await new Promise<void>((resolve) => void runtime.setTimer(resolve, POLL_MS))
+      if (holderOf(directory) !== holder || !hasGlibc()) return
+      if (runtime.monotonic() >= endsAt) break
+    }
+  } finally {
+    clearInterval(alive)
   }
+  const [owner = ""] = holder.split(" ")
+  throw new KvError(
+    "UNAVAILABLE",
+    `process or thread ${owner} has held the write lock of the store in ${directory} for ${timeoutMs} ms; ` +
+      "if it is stopped (SIGSTOP, a paused container), resume or end it",
+    { operation: "open", backend: KIND },
+  )
 }
 
 /** Who holds the write lock, and for which write; `undefined`: nobody, or that cannot be told. */

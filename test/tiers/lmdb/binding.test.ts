@@ -22,7 +22,7 @@ test("two key prefixes over one LMDB directory do not see each other, and the wh
   expect(await two.get("key")).toBeUndefined()
   expect((await one.get("key"))?.value).toEqual(Uint8Array.of(0x31))
   expect((await all.get("one:key"))?.value).toEqual(Uint8Array.of(0x31))
-  expect(one.traits).toEqual({ ...all.traits, target: `${all.traits.target}#one:` })
+  expect(one.traits).toEqual({ ...all.traits, target: `${all.traits.target}#one:`, keyPrefix: "one:" })
 })
 
 test.each(["~", "~s", "app:~", "\u007f", "é", "with space", "x".repeat(513)])(

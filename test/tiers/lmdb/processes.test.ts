@@ -149,6 +149,12 @@ describe("several processes over one LMDB store", () => {
         expect(code).toBe("UNAVAILABLE")
         expect(message).toContain(`thread ${child.pid} has held the write lock`)
         expect(turns).toBeGreaterThan(1)
+        // A script that does nothing else waits for the answer as well.
+        const script = `const { lmdb } = await import(${JSON.stringify(built.file("tiers/lmdb/backend.js"))});
+          await lmdb(process.argv[1], { timeoutMs: 300 }).open().catch((error) => console.log(error.code))`
+        const alone = [process.execPath, "--input-type=module", "-e", script, fixture.directory]
+        const waited = await shell(alone.map((word) => `'${word}'`).join(" "), built.folder)
+        expect(waited).toMatchObject({ code: 0, stdout: "UNAVAILABLE\n" })
       }
       const waiting = fixture.put(backend, "waiting", "value")
       child.kill("SIGCONT")
