@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, test, vi } from "vitest"
 import { resolveBinding } from "../../../src/binding/environment.ts"
-import { prepareFallback } from "../../../src/binding/fallback.ts"
+import { announceFallback } from "../../../src/binding/fallback.ts"
 import { parseUrl, parseUrlOf } from "../../../src/binding/url.ts"
 import { bindingError } from "../../support/bindings.ts"
 
@@ -67,14 +67,15 @@ test("a store without a binding is said once on standard error, with its path, a
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-fallback-"))
   const written = vi.spyOn(process.stderr, "write").mockReturnValue(true)
   const path = join(folder, ".kv", "a")
+  await mkdir(path, { recursive: true })
   try {
     vi.stubEnv("NODE_ENV", "test")
-    await prepareFallback("a", path)
+    await announceFallback("a", path)
     expect(written).not.toHaveBeenCalled()
     expect(await readFile(join(folder, ".kv", ".gitignore"), "utf8")).toBe("*\n")
     vi.stubEnv("NODE_ENV", "staging")
-    await prepareFallback("a", path)
-    await prepareFallback("a", path)
+    await announceFallback("a", path)
+    await announceFallback("a", path)
     expect(written.mock.calls.map(([text]) => text)).toEqual([expect.stringContaining(path)])
   } finally {
     written.mockRestore()
