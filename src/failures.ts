@@ -1,3 +1,4 @@
+import { isKvError, locate } from "../tiers/errors.ts"
 import type { OperationName } from "./listener.ts"
 
 /** The failures of one kind. */
@@ -39,13 +40,6 @@ export function errorType(error: unknown): string {
   return error.name
 }
 
-/** Whether `error` is a `KvError` of this copy of the package or of another. */
-export function isKvError(error: unknown): error is Error & { code: string } {
-  return (
-    error instanceof Error && error.name === "KvError" && "code" in error && typeof error.code === "string"
-  )
-}
-
 /** Marks the error of a loader, so that it is not taken for one of the backend. */
 export function blameLoader(error: unknown): void {
   if (typeof error === "object" && error !== null) ofLoaders.add(error)
@@ -60,20 +54,23 @@ function failedTier(error: unknown): ErrorStats["tier"] {
 export class Failures {
   aborted = 0
   readonly #now: () => number
+  readonly #place: { store: string; target: string }
   readonly #kinds = new Map<string, ErrorStats>()
 
   /** @param now wall clock, Unix ms */
-  constructor(now: () => number) {
+  constructor(now: () => number, store: string, target: string) {
     this.#now = now
+    this.#place = { store, target }
   }
 
-  /** Counts the end of an operation. Returns its kind; `undefined` if `signal`, that of the caller, ended it. */
+  /** Counts the end of an operation, and says in its error which store failed. Returns its kind; `undefined` if `signal`, that of the caller, ended it. */
   add(operation: FailedOperation, error: unknown, signal?: AbortSignal): ErrorStats | undefined {
     if (signal?.aborted && error === signal.reason) {
       this.aborted++
       return undefined
     }
     const tier = failedTier(error)
+    if (tier === "l2") locate(error, this.#place)
     const type = errorType(error)
     const id = `${operation} ${tier} ${type}`
     const known = this.#kinds.get(id)

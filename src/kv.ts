@@ -1,5 +1,6 @@
 import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
+import { locate } from "../tiers/errors.ts"
 import { L1 } from "../tiers/l1/l1.ts"
 import type { ResilienceOptions } from "../tiers/wrappers/resilience/options.ts"
 import type { Kv, KvOptions } from "./api.ts"
@@ -64,8 +65,13 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
 async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
   const { runtime, resilience, quarantineMs, isolated } = settings
   const suppression = backend.traits.inProcess ? undefined : await import("../telemetry/suppression.ts")
-  await (suppression === undefined ? backend.open() : suppression.openSuppressed(() => backend.open()))
-  const counters = newCounters(() => runtime.now())
+  try {
+    await (suppression === undefined ? backend.open() : suppression.openSuppressed(() => backend.open()))
+  } catch (error) {
+    locate(error, { store: name, target: backend.traits.target })
+    throw error
+  }
+  const counters = newCounters(() => runtime.now(), name, backend.traits.target)
   const telemetry = await telemetryOf(name, backend, settings, counters.failures)
   const listener = telemetry ?? counting(counters.failures)
   const composed = backend.traits.inProcess

@@ -57,13 +57,13 @@ export type Counters = Record<CounterField, number> &
   Readonly<Record<LatencyField, Latency>> & { readonly failures: Failures }
 
 /** @param now wall clock, Unix ms */
-export function newCounters(now = () => Date.now()): Counters {
+export function newCounters(now = () => Date.now(), store = "", target = ""): Counters {
   const fields = pathsOf("counter").flatMap((path) => {
     const stat = STATS[path]
     return "field" in stat ? [stat.field] : []
   })
   const latencies = pathsOf("latency").map((path) => STATS[path].field)
-  const failures = new Failures(now)
+  const failures = new Failures(now, store, target)
   return { ...record(fields, () => 0), ...record(latencies, () => new Latency()), failures }
 }
 

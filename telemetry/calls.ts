@@ -1,6 +1,7 @@
 import type { Context, Histogram } from "@opentelemetry/api"
-import { errorType, isKvError } from "../src/failures.ts"
+import { errorType } from "../src/failures.ts"
 import type { BackendTraits, Callers } from "../tiers/backend.ts"
+import { isKvError } from "../tiers/errors.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { CallObserver, ObservedCall, Operation, Subject } from "../tiers/wrappers/resilience/observer.ts"
 import { activeContext, CLIENT } from "./api.ts"

@@ -69,6 +69,10 @@ export class KvError extends Error {
   readonly retryable: boolean
   readonly operation: string
   declare readonly backend?: string
+  /** Name of the store that failed; absent if a call was refused before the backend was asked. */
+  declare readonly store?: string
+  /** Where the entries of that store lie: a table, a server, a directory, without credentials. Absent as `store` is. */
+  declare readonly target?: string
   declare readonly key?: string
   declare readonly limit?: number
   declare readonly actual?: number
@@ -98,6 +102,13 @@ export class KvError extends Error {
   override get name(): string {
     return "KvError"
   }
+}
+
+/** Says in a `KvError`, and in those of its keys, which store failed. The first store that says so counts. */
+export function locate(error: unknown, place: { readonly store: string; readonly target: string }): void {
+  if (!(error instanceof KvError)) return
+  if (error.store === undefined) Object.assign(error, place)
+  if (error instanceof KvPartialError) for (const failed of error.failed.values()) locate(failed, place)
 }
 
 /** `PARTIAL_FAILURE`: some keys of a batch failed. Every key of the call is in `failed` or in `applied`. */

@@ -1,8 +1,9 @@
 import { inspect } from "node:util"
 import { describe, expect, test, vi } from "vitest"
 import type { Kv } from "../../src/api.ts"
-import { isKvError, KvError, type KvErrorCode, KvPartialError } from "../../src/index.ts"
+import { isKvError, KvError, type KvErrorCode, KvPartialError, kv } from "../../src/index.ts"
 import type { Backend } from "../../tiers/backend.ts"
+import { memory } from "../../tiers/memory.ts"
 import type { GatedOperation } from "../support/gated-backend.ts"
 import { gatedStore } from "../support/gated-store.ts"
 import { settle } from "../support/runtime.ts"
@@ -324,6 +325,54 @@ describe("no message holds a key, a value or a loader's data", () => {
       expect(everyText(error)).not.toMatch(/SECRET/)
     }
   })
+})
+
+describe.each([{ networked: false }, { networked: true }])(
+  "an error says which store failed, $networked",
+  ({ networked }) => {
+    test.each<[GatedOperation, (store: Kv) => Promise<unknown>]>([
+      ["get", (store) => store.get("a")],
+      ["get", (store) => store.getOrSet("a", () => "value")],
+      ["exists", (store) => store.exists("a")],
+      ["getMany", (store) => store.getMany(["a", "b"])],
+      ["put", (store) => store.set("a", "value")],
+      [
+        "putMany",
+        (store) =>
+          store.setMany([
+            ["a", "1"],
+            ["b", "2"],
+          ]),
+      ],
+      ["delete", (store) => store.delete("a")],
+      ["scan", (store) => store.scanPage("")],
+      ["scan", (store) => store.scan("").next()],
+    ])("%s", async (operation, call) => {
+      const { client, gate } = await gatedStore({ networked })
+      gate.always(operation, { fail: failure("ACCESS_DENIED", operation) })
+      // An embedded backend is asked key by key.
+      if (operation === "getMany") gate.always("get", { fail: failure("ACCESS_DENIED", "get") })
+      const error = await call(client).catch((thrown: unknown) => thrown)
+      const place = { store: "test", target: gate.traits.target }
+      expect(error).toMatchObject(place)
+      if (error instanceof KvPartialError) expect([...error.failed.values()]).toMatchObject([place, place])
+    })
+  },
+)
+
+test("an error of opening says which store failed; that of a loader is not changed", async () => {
+  const backend: Backend = {
+    ...memory(),
+    open: () => Promise.reject(new KvError("ACCESS_DENIED", "no", { operation: "open" })),
+  }
+  await expect(kv("opening", { backend })).rejects.toMatchObject({
+    store: "opening",
+    target: backend.traits.target,
+  })
+  const { client } = await gatedStore()
+  const ofLoader = new KvError("THROTTLED", "no", { operation: "get" })
+  await expect(client.getOrSet("a", () => Promise.reject(ofLoader))).rejects.toBe(ofLoader)
+  expect(ofLoader).not.toHaveProperty("store")
 })
 
 test("what prints an error prints no key, and the key can be read", () => {

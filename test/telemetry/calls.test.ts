@@ -32,7 +32,7 @@ test("a call belongs to its first caller and links to the others, though a wrapp
   const tracing = registerTracing()
   const runtime = testRuntime()
   const remote = remoteMemory({ runtime })
-  const telemetry = new Telemetry("test", remote, runtime, new Failures(() => 0), {})
+  const telemetry = new Telemetry("test", remote, runtime, new Failures(() => 0, "test", "memory"), {})
   const { backend, go } = postponed(resilient(remote, { runtime, observer: telemetry.calls }))
   const coalesced = coalescing(backend)
   const get = (key: string) =>
