@@ -145,12 +145,13 @@ export const NETWORKED: Readonly<Record<string, Networked>> = {
     }),
   },
 
+  // Without a prefix, so that stores of any name have the same rows.
   redis: {
     traits: redis("redis://localhost").traits,
     async start() {
       const server = await startRedisServer()
       const client = new Redis(server.url)
-      return proxiedServer(server, "chunks", (port) => `redis://127.0.0.1:${port}`, {
+      return proxiedServer(server, "chunks", (port) => `redis://127.0.0.1:${port}?prefix=`, {
         corrupt: (key) => client.set(key, "no row"),
         close: async () => client.disconnect(),
       })
