@@ -9,12 +9,14 @@ export interface Step {
   ttlMs: number | undefined
   /** Whether the caller gives up at some point. */
   abort: boolean
-  /** How long it waits, or how far the wall clock steps, if that is the call. */
+  /** How long it waits, or how far the wall clock is stepped, if that is the call; a third of that between two look-ups of a frozen process. */
   waitMs: number
   /** What the loader does, if there is one. */
   loader: "value" | "nothing" | "fail"
   /** Which of the versions that were seen it uses, if it uses an old one. */
   token: number
+  /** Whether the wall clock is stepped back. */
+  back: boolean
 }
 
 const READS = [
@@ -49,6 +51,8 @@ const CALLS = [
   "writeElsewhere",
   "deleteElsewhere",
   "stepClock",
+  "freeze",
+  "restart",
   "close",
 ] as const
 export type StepCall = (typeof CALLS)[number]
@@ -68,6 +72,7 @@ export function threadsOf(calls: readonly StepCall[], keys: readonly string[]): 
     waitMs: fc.constantFrom(1, 10, 30, 50, 60),
     loader: fc.constantFrom("value", "value", "value", "value", "nothing", "fail"),
     token: fc.nat(3),
+    back: fc.boolean(),
   })
   const many = { minLength: 1, size: "max" } as const
   return fc.array(fc.array(step, { ...many, maxLength: 5 }), { ...many, maxLength: 4 })

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util"
+import type { Clocks } from "./clocks.ts"
 
 /** One value that a key had in the table, or its absence. */
 export interface State {
@@ -6,7 +7,7 @@ export interface State {
   readonly text: string | undefined
   /** Unix ms. */
   readonly expiresAt: number | undefined
-  /** When it was applied, Unix ms. */
+  /** When it was applied, in the time of the race. */
   readonly appliedAt: number
   /** The version of the row; `undefined` of a deletion. */
   readonly version: string | undefined
@@ -16,11 +17,15 @@ export interface State {
 
 /** The states of the keys of a table, in order. Each key begins absent. */
 export class History {
+  /** The time of the race, which is never stepped, ms. */
   readonly now: () => number
+  /** The clocks of the table. */
+  readonly clocks: Clocks
   readonly #states = new Map<string, State[]>()
 
-  constructor(now: () => number) {
+  constructor(now: () => number, clocks: Clocks) {
     this.now = now
+    this.clocks = clocks
   }
 
   /** Adds a write that any process applied to the table. Returns its index. */
@@ -32,17 +37,18 @@ export class History {
     return this.of(key).length - 1
   }
 
-  /** The text that is live in the table. */
-  live(key: string): string | undefined {
+  /** The text that is live in the table, and by these clocks. */
+  live(key: string, clocks: Clocks = this.clocks): string | undefined {
     const state = this.state(key, this.current(key))
-    return this.isLive(state) ? state.text : undefined
+    return this.isLive(state) && this.isLive(state, clocks.now()) ? state.text : undefined
   }
 
-  isLive({ text, expiresAt }: State, at = this.now()): boolean {
+  /** @param at Unix ms. @default by the clock of the table */
+  isLive({ text, expiresAt }: State, at = this.clocks.now()): boolean {
     return text !== undefined && (expiresAt === undefined || expiresAt > at)
   }
 
-  /** When the state stopped being the current one, Unix ms. */
+  /** When the state stopped being the current one, in the time of the race. */
   supersededAt(key: string, index: number): number {
     return this.of(key)[index + 1]?.appliedAt ?? Number.POSITIVE_INFINITY
   }
@@ -86,13 +92,16 @@ export interface Expectation {
   readonly floor: number
   /** The oldest state in which the read may find the key absent. */
   readonly absentFloor: number
+  /** In the time of the race. */
   readonly startedAt: number
-  /** What was superseded before this must not be shown, Unix ms. */
+  /** What was superseded before this must not be shown, in the time of the race. */
   readonly freshSince: number
   /** Whether what it shows came from a load that it waited for, and may have expired while it was stored. */
   readonly loaded?: boolean
   /** Whether it brings more than one key, so that this one may expire on the way. */
   readonly waits?: boolean
+  /** Whether the clock of the table alone decides what has expired. */
+  readonly byTable?: boolean
 }
 
 /**
@@ -104,16 +113,19 @@ export interface Expectation {
  */
 export class Seen {
   readonly #history: History
+  readonly #clocks: Clocks
   readonly #stalenessMs: number
   readonly #floors: Map<string, number>
   readonly #absentFloors: Map<string, number>
 
   /**
+   * @param clocks those of the process
    * @param stalenessMs the time to live of L1; 0 without L1
    * @param other what another store of the process may see: the two have their floors in common
    */
-  constructor(history: History, stalenessMs: number, other?: Seen) {
+  constructor(history: History, clocks: Clocks, stalenessMs: number, other?: Seen) {
     this.#history = history
+    this.#clocks = clocks
     this.#stalenessMs = stalenessMs
     this.#floors = other === undefined ? new Map() : other.#floors
     this.#absentFloors = other === undefined ? new Map() : other.#absentFloors
@@ -121,7 +133,7 @@ export class Seen {
 
   /** What a second store of the process may see. */
   beside(stalenessMs: number): Seen {
-    return new Seen(this.#history, stalenessMs, this)
+    return new Seen(this.#history, this.#clocks, stalenessMs, this)
   }
 
   /** From now on no read that starts may show anything older than `index`, by default the current state. */
@@ -147,7 +159,7 @@ export class Seen {
   /**
    * A cached read is never staler than L1's time to live, whether L1 answers or a read under way.
    *
-   * @param fencedSince if L1 keeps away from the key: when the oldest read of it under way was sent, Unix ms
+   * @param fencedSince if L1 keeps away from the key: when the oldest read of it under way was sent, in the time of the race
    */
   expectCached(key: string, fencedSince: number | undefined): Expectation {
     const startedAt = this.#history.now()
@@ -167,7 +179,8 @@ export class Seen {
     const index = this.#history.indexOf(key, text)
     if (index < floor) throw this.#violation(key, `state ${index}, though one from ${floor} on was due`, text)
     const { expiresAt } = this.#history.state(key, index)
-    const returnedAt = expectation.waits ? startedAt : this.#history.now()
+    const clocks = expectation.byTable ? this.#history.clocks : this.#clocks
+    const returnedAt = expectation.waits ? clocks.earliest(startedAt) : clocks.now()
     if (expiresAt !== undefined && expiresAt <= returnedAt && !expectation.loaded)
       throw this.#violation(key, "a value that had expired", text)
     const age = startedAt - this.#history.supersededAt(key, index)
@@ -180,10 +193,13 @@ export class Seen {
   existed({ key, floor, absentFloor, startedAt, freshSince }: Expectation, there: boolean): void {
     const history = this.#history
     const oldest = there ? floor : absentFloor
+    const clocks = [this.#clocks, history.clocks]
+    const earliest = Math.min(...clocks.map((each) => each.earliest(startedAt)))
+    const latest = Math.max(...clocks.map((each) => each.latest(startedAt)))
     const index = history.of(key).findIndex((state, index) => {
       if (index < oldest || history.supersededAt(key, index) < freshSince) return false
       // What expires while its read is under way counts as absent, too.
-      return there ? history.isLive(state, startedAt) : !history.isLive(state)
+      return there ? history.isLive(state, earliest) : !history.isLive(state, latest)
     })
     if (index < 0) {
       const what = there ? "said to be there, and was absent" : "absent, though it was there"
@@ -195,13 +211,20 @@ export class Seen {
 
   /** Checks what L1 holds at this moment. */
   held(key: string, text: string): void {
-    const index = this.#history.indexOf(key, text)
+    const late = this.late(key, text)
+    if (late !== undefined) throw this.#violation(key, late, text)
+  }
+
+  /** Checks what L1 holds, except how old it is: says how it is late, if it is. */
+  late(key: string, text: string): string | undefined {
+    const history = this.#history
+    const index = history.indexOf(key, text)
     if (index < this.floor(key))
       throw this.#violation(key, "L1 holds an older value than was shown or written", text)
-    if (!this.#history.isLive(this.#history.state(key, index)))
-      throw this.#violation(key, "L1 holds what has expired", text)
-    if (this.#history.supersededAt(key, index) < this.#history.now() - this.#stalenessMs)
-      throw this.#violation(key, "L1 holds what was superseded longer ago than its time to live", text)
+    if (!history.isLive(history.state(key, index), this.#clocks.now())) return "L1 holds what has expired"
+    if (history.supersededAt(key, index) < history.now() - this.#stalenessMs)
+      return "L1 holds what was superseded longer ago than its time to live"
+    return undefined
   }
 
   #violation(key: string, what: string, text: string | undefined): PromiseBroken {

@@ -18,6 +18,8 @@ export interface WriteCall {
   /** The states that it left in the table. */
   readonly effects: number[]
   told: Told | undefined
+  /** Whether its caller was told that it may land late; `undefined`: its call does not tell. */
+  mayLandLate: boolean | undefined
 }
 
 /** What one attempt did to the table. */
@@ -38,6 +40,7 @@ export const writing = new AsyncLocalStorage<ReadonlyMap<string, WriteCall>>()
  * - A write takes effect at most once. Excused are a late landing, and a put that is sent again while its key is absent.
  * - A caller is told `applied` only if the write took effect, or if it has none because another one without a condition came after it, or
  *   because the key was absent, which a delete makes it; `refused` or an error other than `OUTCOME_UNKNOWN` only if it never does.
+ * - What lands after its caller was told of it had been announced as `mayLandLate`.
  * - No version is used twice, and of the compare-and-sets on one version at most one is applied.
  */
 export class Ledger {
@@ -56,7 +59,15 @@ export class Ledger {
 
   begin(kind: WriteKind, key: string, text?: string): WriteCall {
     const startedAt = this.#history.current(key)
-    const call: WriteCall = { key, kind, text, startedAt, effects: [], told: undefined }
+    const call: WriteCall = {
+      key,
+      kind,
+      text,
+      startedAt,
+      effects: [],
+      told: undefined,
+      mayLandLate: undefined,
+    }
     if (text !== undefined) this.#byText.set(text, call)
     return call
   }
@@ -80,6 +91,8 @@ export class Ledger {
     call.effects.push(index)
     if (call.told === "refused" || call.told === "failed")
       this.breaks(call, `it took effect, and its caller was told that it was ${call.told}`)
+    if (late && call.told === "applied" && call.mayLandLate === false)
+      this.breaks(call, "it landed late, and its caller was not told that it may")
     const isExcused = late || (call.kind === "put" && condition !== undefined && "absent" in condition)
     if (isAgain && !isExcused) this.breaks(call, "it took effect twice")
   }
@@ -124,6 +137,9 @@ export class Ledger {
   }
 
   #wasAbsent({ key, startedAt }: WriteCall): boolean {
-    return this.#history.of(key).some((state, index) => index >= startedAt && !this.#history.isLive(state))
+    const latest = this.#history.clocks.latest(Number.NEGATIVE_INFINITY)
+    return this.#history
+      .of(key)
+      .some((state, index) => index >= startedAt && !this.#history.isLive(state, latest))
   }
 }

@@ -9,36 +9,10 @@ import type {
   WriteResult,
 } from "../../tiers/backend.ts"
 import { KvError, type KvErrorCode } from "../../tiers/errors.ts"
-import type { Timer } from "../../tiers/runtime.ts"
+import type { Faults, ReadFault, WriteFault } from "./faults.ts"
 import { PromiseBroken } from "./history.ts"
+import { limited, NEVER } from "./limited.ts"
 import type { Service, Table } from "./table.ts"
-
-/**
- * What happens to one write: nothing; it fails; it is lost; it is applied, and its reply is lost; its reply is lost, and it is applied later; it is
- * applied, and a copy of it arrives later; it is not answered, and not applied, or applied, or applied later; it is answered slowly; of a
- * batch, some keys fail, applied or not.
- */
-export const WRITE_FAULTS = [
-  "fail",
-  "drop",
-  "loseReply",
-  "landLate",
-  "echo",
-  "hang",
-  "hangApplied",
-  "hangLate",
-  "slow",
-  "partial",
-] as const
-export type WriteFault = "pass" | (typeof WRITE_FAULTS)[number]
-/** What happens to one read; of a batch, some keys fail alone. */
-export const READ_FAULTS = ["fail", "hang", "slow", "partial"] as const
-export type ReadFault = "pass" | (typeof READ_FAULTS)[number]
-
-export interface Faults {
-  readonly writes: readonly WriteFault[]
-  readonly reads: readonly ReadFault[]
-}
 
 export interface LinkOptions extends Service {
   readonly scheduler: Scheduler
@@ -58,7 +32,8 @@ export interface LinkOptions extends Service {
  */
 export class Link {
   readonly backend: Backend
-  /** Requests so far. */
+  readonly isSynchronous: boolean
+  /** Requests so far, except synchronous reads. */
   requests = 0
   /** Is called with every value when it is first sent. */
   onPut: (key: string, text: string) => void = () => {}
@@ -75,6 +50,7 @@ export class Link {
   constructor(table: Table, options: LinkOptions) {
     this.#table = table
     this.#options = options
+    this.isSynchronous = options.synchronous
     this.#faults = { writes: [...options.faults.writes], reads: [...options.faults.reads] }
     this.backend = this.#backend()
   }
@@ -92,7 +68,7 @@ export class Link {
     )
   }
 
-  /** When the oldest read of the key under way was sent, Unix ms. */
+  /** When the oldest read of the key under way was sent, in the time of the race. */
   readingSince(key: string): number {
     return this.#reading.get(key)?.[0] ?? this.#table.runtime.now()
   }
@@ -161,17 +137,22 @@ export class Link {
     const since = this.#table.runtime.now()
     for (const key of keys) this.#reading.set(key, [...(this.#reading.get(key) ?? []), since])
     try {
-      return await this.#limited(request, error(operation, "TIMEOUT"), async (isOver) => {
-        await this.#pause(`${operation} ${keys} sent`)
-        if (fault === "fail") throw error(operation, "UNAVAILABLE")
-        if (fault === "hang" || isOver()) return NEVER
-        const answer = await ask()
-        if (fault === "slow") await this.#slowly()
-        await this.#pause(`${operation} ${keys} answered`)
-        if (fault === "partial" && answer instanceof Map)
-          for (const key of keys.slice(0, 1)) answer.set(key, error(operation, "THROTTLED", key))
-        return answer
-      })
+      return await limited(
+        this.#table.runtime,
+        this.#limitOf(request),
+        error(operation, "TIMEOUT"),
+        async (isOver) => {
+          await this.#pause(`${operation} ${keys} sent`)
+          if (fault === "fail") throw error(operation, "UNAVAILABLE")
+          if (fault === "hang" || isOver()) return NEVER
+          const answer = await ask()
+          if (fault === "slow") await this.#slowly()
+          await this.#pause(`${operation} ${keys} answered`)
+          if (fault === "partial" && answer instanceof Map)
+            for (const key of keys.slice(0, 1)) answer.set(key, error(operation, "THROTTLED", key))
+          return answer
+        },
+      )
     } finally {
       for (const key of keys) this.#reading.get(key)?.shift()
     }
@@ -204,7 +185,7 @@ export class Link {
     this.#count(keys, 1)
     this.#announce(items)
     try {
-      return await this.#limited(request, unknown, async (isOver) => {
+      return await limited(this.#table.runtime, this.#limitOf(request), unknown, async (isOver) => {
         await this.#pause(`${operation} ${keys} sent`)
         if (fault === "fail") throw error(operation, "UNAVAILABLE")
         if (fault === "drop") throw unknown
@@ -295,32 +276,8 @@ export class Link {
       })
   }
 
-  /** What `work` resolves with, or `late` once the time of the request is over. */
-  #limited<T>(
-    request: RequestOptions | undefined,
-    late: Error,
-    work: (isOver: () => boolean) => Promise<T | typeof NEVER>,
-  ): Promise<T> {
-    const { runtime } = this.#table
-    const limitMs = request?.timeoutMs ?? this.#options.requestTimeoutMs
-    return new Promise((resolve, reject) => {
-      let isOver = false
-      const timer: Timer = runtime.setTimer(() => {
-        isOver = true
-        reject(late)
-      }, limitMs)
-      work(() => isOver).then(
-        (answer) => {
-          if (answer === NEVER) return
-          timer.cancel()
-          resolve(answer)
-        },
-        (failure: unknown) => {
-          timer.cancel()
-          reject(failure)
-        },
-      )
-    })
+  #limitOf(request: RequestOptions | undefined): number {
+    return request?.timeoutMs ?? this.#options.requestTimeoutMs
   }
 
   #pause(label: string): Promise<unknown> {
@@ -335,9 +292,6 @@ export class Link {
     for (const key of keys) this.#writing.set(key, (this.#writing.get(key) ?? 0) + by)
   }
 }
-
-/** The answer of a request that is not answered. */
-const NEVER = Symbol("never")
 
 function error(operation: string, code: KvErrorCode, key?: string): KvError {
   return new KvError(code, `${operation} met a fault`, { operation, backend: "memory", key })

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url"
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 
 /** What is copied whole: a file that is linked imports the project's own files, not the edited ones. */
-const COPIED = ["src", "tiers/wrappers"]
+const COPIED = ["src", "tiers/l1", "tiers/wrappers"]
 
 /**
  * Makes `folder` a copy of the project in which the files of `edited`, path → text, are other ones. The folders in {@link COPIED} are

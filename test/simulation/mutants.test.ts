@@ -7,9 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { readTree } from "../support/imports.ts"
 import { find, replaced } from "./anchors.ts"
 import { copyProject, writeNew } from "./mutant-copy.ts"
-import { ANCHORS, MUTANTS, type Mutant } from "./mutants.ts"
+import { MUTANTS, type Mutant } from "./mutants.ts"
+import { ANCHORS } from "./places.ts"
 import { lag, outage, pages } from "./properties.ts"
-import { type Open, race } from "./race.ts"
+import { race } from "./race.ts"
+import type { Open } from "./start.ts"
 
 /** Runs that a mutant may take to be caught; most take fewer than 300. */
 const BUDGET_RUNS = 12_000

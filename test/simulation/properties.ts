@@ -4,7 +4,7 @@ import { memory } from "../../tiers/memory.ts"
 import { heapInUse } from "../support/heap.ts"
 import { testRuntime } from "../support/runtime.ts"
 import { PromiseBroken } from "./history.ts"
-import type { Open } from "./race.ts"
+import type { Open } from "./start.ts"
 
 /**
  * One client over a backend whose reads may lag behind the writes that it acknowledged, as a replica does: what L1 holds

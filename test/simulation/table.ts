@@ -2,8 +2,9 @@ import type { Backend, Condition, Removal, Write, WriteResult } from "../../tier
 import type { MemoryStore } from "../../tiers/memory.ts"
 import { memory, memoryStore } from "../../tiers/memory.ts"
 import { writeId } from "../../tiers/util/write-id.ts"
-import { remoteMemory } from "../support/remote-memory.ts"
+import { remoteMemory, restart } from "../support/remote-memory.ts"
 import type { TestRuntime } from "../support/runtime.ts"
+import type { Clocks } from "./clocks.ts"
 import { History } from "./history.ts"
 import { Ledger, type WriteCall, writing } from "./ledger.ts"
 
@@ -23,23 +24,27 @@ export class Table {
   readonly ledger: Ledger
   /** The table itself: answers at once, and never fails. */
   readonly rows: Backend
+  /** The time of the race. */
   readonly runtime: TestRuntime
+  readonly #store: MemoryStore = memoryStore()
+  readonly #clocks: Clocks
   /** Identities of attempts without an answer. */
   readonly #unanswered = new Set<string>()
   #applied: Promise<unknown> = Promise.resolve()
 
-  constructor(runtime: TestRuntime, { networked, ordered, clock }: Service) {
-    const store: MemoryStore = memoryStore()
-    const rows = networked ? remoteMemory({ runtime, store, clock }) : memory({ runtime, store })
+  constructor(runtime: TestRuntime, clocks: Clocks, { networked, ordered, clock }: Service) {
+    const options = { runtime: clocks.runtime, store: this.#store }
+    const rows = networked ? remoteMemory({ ...options, clock }) : memory(options)
+    this.#clocks = clocks
     this.rows = ordered ? rows : withoutOrder(rows)
     this.runtime = runtime
-    this.history = new History(() => runtime.now())
+    this.history = new History(() => runtime.now(), clocks)
     this.ledger = new Ledger(this.history)
   }
 
   /** Another program writes. */
   async writeElsewhere(key: string, text: string, ttlMs: number | undefined): Promise<void> {
-    const expiry = ttlMs === undefined ? {} : { expiresAt: this.runtime.now() + ttlMs }
+    const expiry = ttlMs === undefined ? {} : { expiresAt: this.#clocks.now() + ttlMs }
     this.ledger.begin("put", key, text)
     await this.put(key, { value: Buffer.from(text), id: writeId(this.runtime, false), ...expiry }, false)
   }
@@ -48,6 +53,14 @@ export class Table {
     const call = this.ledger.begin("delete", key)
     const removing = () => this.delete(key, { id: writeId(this.runtime, false) }, false)
     await writing.run(new Map([[key, call]]), removing)
+  }
+
+  /** The service loses all its rows and begins anew, with lower versions. */
+  restart(): Promise<void> {
+    return this.#alone(async () => {
+      for (const key of this.#store.rows.keys()) this.history.apply(key, GONE)
+      restart(this.#store)
+    })
   }
 
   /** An attempt is sent: its identity is its own, or that of an attempt that certainly failed. */
@@ -92,8 +105,7 @@ export class Table {
     if (!result.applied || !wasThere) return result
     const isGone = (await this.rows.get(key)) === undefined
     if (!isGone) return result
-    const state = { text: undefined, expiresAt: undefined, version: undefined, unconditional: false }
-    const index = this.history.apply(key, state)
+    const index = this.history.apply(key, GONE)
     const call = this.ledger.callOf(key, undefined)
     this.ledger.took(call, { index, version: undefined, condition, late })
     return result
@@ -112,6 +124,9 @@ export class Table {
     return head?.id
   }
 }
+
+/** The state of a key whose row was removed. */
+const GONE = { text: undefined, expiresAt: undefined, version: undefined, unconditional: false }
 
 /** The same rows, whose versions are the identities of the attempts that wrote them. */
 function withoutOrder({ compareVersions: _, ...rows }: Backend): Backend {

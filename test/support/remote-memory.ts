@@ -12,7 +12,11 @@ export function remoteMemory({
 }: RemoteMemoryOptions = {}): Backend {
   const backend = memory({ store, ...options })
   /** The ordinal numbers of the writes serve as a clock, on which no two writes have the same time. */
-  const timeOf = (sequence: number): ServiceTime => ({ clock: "store", earliest: sequence, latest: sequence })
+  const timeOf = (sequence: number): ServiceTime => ({
+    clock: `life ${lives.get(store) ?? 1}`,
+    earliest: sequence,
+    latest: sequence,
+  })
   const traces = tracesIn(store)
   return {
     ...backend,
@@ -63,6 +67,17 @@ export interface RemoteMemoryOptions extends MemoryOptions {
   /** Whether it knows when rows were written, and what time it is. @default true */
   clock?: boolean
 }
+
+/** All rows are lost, and the order of the versions begins anew, with a clock of its own. */
+export function restart(store: MemoryStore): void {
+  Object.assign(store, { ...memoryStore(), rows: store.rows })
+  store.rows.clear()
+  allTraces.get(store)?.clear()
+  lives.set(store, (lives.get(store) ?? 1) + 1)
+}
+
+/** How often a store has begun anew, and once. */
+const lives = new WeakMap<MemoryStore, number>()
 
 /** The ids of the conditional deletes, by key. Backends over one store share them, as they share its rows. */
 function tracesIn(store: MemoryStore): Map<string, string> {

@@ -4,6 +4,8 @@ import type { Runtime, Timer } from "../../tiers/runtime.ts"
 export interface TestRuntime extends Runtime {
   /** Moves both clocks on and fires the timers that fall due, in order, letting promises settle after each. */
   advance(ms: number): Promise<void>
+  /** Moves both clocks on within one turn of the event loop, in which no timer fires. */
+  freeze(ms: number): void
   /** Steps the wall clock alone, as an administrator or NTP would. */
   stepWallClock(ms: number): void
 }
@@ -34,6 +36,9 @@ export function testRuntime(startAt = Date.now(), seed = 1): TestRuntime {
       timers.add(timer)
       return { cancel: () => void timers.delete(timer) }
     },
+    freeze(ms) {
+      elapsed += ms
+    },
     stepWallClock(ms) {
       wallStep += ms
     },
@@ -47,7 +52,7 @@ export function testRuntime(startAt = Date.now(), seed = 1): TestRuntime {
         due.callback()
         await settle()
       }
-      elapsed = end
+      elapsed = Math.max(elapsed, end)
       await settle()
     },
   }
