@@ -15,6 +15,8 @@ export interface Mutant {
   readonly networked?: true
   /** The faults of the first few writes of those races. @default anything */
   readonly fault?: WriteFault | readonly WriteFault[]
+  /** The seed of those races, if the one that most mutants share takes thousands of runs. */
+  readonly seed?: number
 }
 
 export const MUTANTS: Readonly<Record<string, Mutant>> = {
@@ -34,6 +36,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "a read that was overtaken is out of reach of later writes": {
     caughtBy: ["get", "getStrong", "set"],
     fault: "pass",
+    seed: 7,
     edits: { overtakenIsDirtied: "[this.#joinable]" },
   },
   "a read that was overtaken fills over a later one": {
@@ -44,6 +47,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "clear that leaves reads that were overtaken able to fill": {
     caughtBy: ["get", "getStrong", "writeElsewhere", "invalidateAll"],
     fault: "pass",
+    seed: 7,
     edits: { clearDirtiesTheOvertaken: "[this.#joinable]" },
   },
   "no dirtying at the beginning of a write": {
@@ -79,8 +83,9 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: { lateWriteQuarantines: "" },
   },
   "a quarantine that ends without dirtying": {
-    caughtBy: ["get", "set", "wait"],
+    caughtBy: ["get", "get", "set", "wait"],
     fault: ["landLate"],
+    seed: 21,
     edits: { quarantineEnds: "() => {}" },
   },
   "a failed read that leaves its flight behind": {
@@ -156,6 +161,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "L1 falls behind what a read showed that could not fill": {
     caughtBy: ["get", "invalidate", "writeElsewhere"],
+    seed: 7,
     edits: { flightShows: "" },
   },
   "a store tells the others of its process nothing": {
@@ -189,6 +195,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "the end of a flight forgets a later one": {
     caughtBy: ["get", "invalidate", "writeElsewhere"],
+    seed: 7,
     edits: { flightEnds: "this.#joinable.delete($key)" },
   },
   "an answer that has expired on its way is returned": {
