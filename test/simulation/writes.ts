@@ -142,7 +142,8 @@ export class Writes {
       ),
     )
     for (const call of calls) {
-      this.endedOne(call.key)
+      // A write whose caller gave up is still under way: a load is stored on a condition, and so before it or not at all.
+      if (outcome !== aborted) this.endedOne(call.key)
       const error = failed instanceof KvError ? failed : failed?.get(call.key)
       this.#ledger.ended(call, outcome === aborted ? "unknown" : toldBy(error, outcome))
       if (outcome !== aborted) this.#seen.raise(call.key)
