@@ -58,9 +58,9 @@ describe("the fault proxy over HTTP/1.1", () => {
   test("stall passes a request on late, and never if the client has gone", async () => {
     proxy.inject({ kind: "stall", delayMs: 50 })
     expect(await post("a")).toBe("200 echo a")
-    proxy.inject({ kind: "stall", delayMs: 50 })
+    proxy.inject({ kind: "stall", delayMs: 1_000 })
     await expect(post("b", 10)).rejects.toThrow("gave up")
-    proxy.inject({ kind: "stall", delayMs: 100 })
+    proxy.inject({ kind: "stall", delayMs: 1_500 })
     expect(await post("c")).toBe("200 echo c")
     expect(served).toEqual(["a", "c"])
   })

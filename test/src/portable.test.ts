@@ -51,11 +51,11 @@ function expectReference(ended: Ended): void {
   expect(ended).toEqual({ code: 0, signal: null, stdout: reference, stderr: "" })
 }
 
-/** Declares the runs over one backend, with the environment of each; `inTurn` for a server that is too slow for several at once. */
-function testRuns(runs: Record<string, () => Record<string, string>>, { inTurn = false } = {}): void {
-  const each = inTurn ? test.each(Object.entries(runs)) : test.concurrent.each(Object.entries(runs))
-  each("the portable program prints the same, configured by %s", async (_, variables) =>
-    expectReference(await run(variables())),
+/** Declares the runs over one backend, with the environment of each. In turn: several at once are too much for a server on a busy machine. */
+function testRuns(runs: Record<string, () => Record<string, string>>): void {
+  test.each(Object.entries(runs))(
+    "the portable program prints the same, configured by %s",
+    async (_, variables) => expectReference(await run(variables())),
   )
 }
 
@@ -153,27 +153,24 @@ await requireServer("azure-tables", startAzurite, (server) => {
       await provisionAzureTables(settings, { table })
     }
   })
-  testRuns(
-    {
-      "KV_SHOP_URL, and Azurite in Azure's own variable": () => ({
-        AZURE_STORAGE_CONNECTION_STRING,
-        KV_SHOP_URL: "azure-tables://contoso/shop",
+  testRuns({
+    "KV_SHOP_URL, and Azurite in Azure's own variable": () => ({
+      AZURE_STORAGE_CONNECTION_STRING,
+      KV_SHOP_URL: "azure-tables://contoso/shop",
+    }),
+    "KV_SHOP_URL with ?endpoint=": () => ({
+      KV_SHOP_URL: `azure-tables://devstoreaccount1/shopEndpoint?endpoint=${encodeURIComponent(server.url)}`,
+    }),
+    ALIEN_SHOP_BINDING: () => ({
+      AZURE_STORAGE_CONNECTION_STRING,
+      ALIEN_SHOP_BINDING: JSON.stringify({
+        service: "tablestorage",
+        resourceGroupName: "production",
+        accountName: "contoso",
+        tableName: "shopBinding",
       }),
-      "KV_SHOP_URL with ?endpoint=": () => ({
-        KV_SHOP_URL: `azure-tables://devstoreaccount1/shopEndpoint?endpoint=${encodeURIComponent(server.url)}`,
-      }),
-      ALIEN_SHOP_BINDING: () => ({
-        AZURE_STORAGE_CONNECTION_STRING,
-        ALIEN_SHOP_BINDING: JSON.stringify({
-          service: "tablestorage",
-          resourceGroupName: "production",
-          accountName: "contoso",
-          tableName: "shopBinding",
-        }),
-      }),
-    },
-    { inTurn: true },
-  )
+    }),
+  })
 })
 
 await requireServer("redis", startRedisServer, (server) => {
