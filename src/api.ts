@@ -1,9 +1,10 @@
 import type { TelemetryOptions } from "../telemetry/options.ts"
 import type { Backend } from "../tiers/backend.ts"
+import type { Bus } from "../tiers/buses/bus.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { StoreResilience } from "../tiers/wrappers/resilience/options.ts"
-import type { StoreStats } from "./counters.ts"
 import type { Jsonified, Mutable, SharedJson } from "./json.ts"
+import type { KvStats } from "./stats.ts"
 
 /**
  * A value that can be stored: text as UTF-8, a `Uint8Array` as its bytes, anything else as JSON. At most 24,576 bytes encoded:
@@ -229,7 +230,7 @@ export interface Kv extends AsyncDisposable {
   invalidate(key?: string): void
 
   /** Counters and latencies per tier, since the store was opened. */
-  stats(): StoreStats
+  stats(): KvStats
 
   /**
    * Closes this handle; afterwards every call rejects with `CLOSED`. The last handle of a store waits for the calls under way, for
@@ -281,6 +282,18 @@ export interface KvOptions extends StoreResilience {
    * what one of them writes, in the same turn; an isolated one neither tells nor is told. For tests. @default false
    */
   isolated?: boolean
+  /**
+   * What carries invalidations between the processes that share the rows: the URL of a bus, or a bus such as `broadcastBus()`. Every process that
+   * writes the rows has to use it. `false`: none, whatever the environment says.
+   * @default the URL in the environment variable `KV_<NAME>_BUS`, or no bus
+   */
+  bus?: string | Bus | false
+  /**
+   * With a bus: `"bounded"`: L1 answers only while the bus confirms that no invalidation is missing, so that an answer is never older than
+   * `stats().bus.stalenessBoundMs`. `"ttl"`: L1 answers for its time to live, whatever the bus does.
+   * @default "bounded"
+   */
+  staleness?: "bounded" | "ttl"
   /** What the store reports to OpenTelemetry; `false`: nothing. Keys are not reported unless an option asks for it. @default {} */
   telemetry?: TelemetryOptions | false
   /** Clocks, timers and random numbers, for tests. @default those of the system */

@@ -1,9 +1,11 @@
 import type { Telemetry } from "../telemetry/store-telemetry.ts"
 import type { Backend } from "../tiers/backend.ts"
+import type { Bus } from "../tiers/buses/bus.ts"
 import { locate } from "../tiers/errors.ts"
 import { L1 } from "../tiers/l1/l1.ts"
 import type { ResilienceOptions } from "../tiers/wrappers/resilience/options.ts"
 import type { Kv, KvOptions } from "./api.ts"
+import { busVariable, type MakeBus, resolveBus } from "./binding/bus.ts"
 import { type Binding, backendOf, identityOf } from "./binding/catalogue.ts"
 import { resolveBinding } from "./binding/environment.ts"
 import { announceFallback } from "./binding/fallback.ts"
@@ -15,7 +17,7 @@ import { HitTimes } from "./hit-times.ts"
 import type { OpenStore } from "./open-store.ts"
 import { register, sharedStores } from "./open-stores.ts"
 import { checkName } from "./operations/keys.ts"
-import { type KvSettings, kvSettings } from "./options.ts"
+import { checkKvOptions, type KvSettings, kvSettings } from "./options.ts"
 import { durationsOf, newCounters, snapshot } from "./stats.ts"
 import { Store } from "./store.ts"
 
@@ -32,13 +34,15 @@ import { Store } from "./store.ts"
  */
 export async function kv(name: string, options?: KvOptions): Promise<Kv> {
   checkName(name, "open")
-  const settings = kvSettings(options)
+  checkKvOptions(options)
+  const makeBus = resolveBus(name, options?.bus, process.env)
+  const settings = kvSettings(options, makeBus !== undefined)
   const given = options?.backend
-  if (typeof given === "object") return handleOf(await compose(name, given, settings))
+  if (typeof given === "object") return handleOf(await compose(name, given, settings, makeBus))
   const binding = given === undefined ? resolveBinding(name, process.env) : parseUrlOf(name, given)
-  const open = () => openOwned(name, binding, settings)
+  const open = () => openOwned(name, binding, settings, makeBus)
   if (options !== undefined && Object.keys(options).length > 0) return handleOf(await open())
-  const identity = JSON.stringify([name, process.cwd(), identityOf(binding)])
+  const identity = JSON.stringify([name, process.cwd(), identityOf(binding), process.env[busVariable(name)]])
   const { resource, release } = await sharedStores.acquire(identity, settings.runtime, open)
   return new Store(resource, release)
 }
@@ -49,10 +53,15 @@ function handleOf(store: OpenStore): Kv {
 }
 
 /** Opens a store with a backend of its own. If that fails, the backend is closed. */
-async function openOwned(name: string, binding: Binding, settings: KvSettings): Promise<OpenStore> {
+async function openOwned(
+  name: string,
+  binding: Binding,
+  settings: KvSettings,
+  makeBus: MakeBus,
+): Promise<OpenStore> {
   const backend = await backendOf(binding, settings)
   try {
-    const store = await compose(name, backend, settings)
+    const store = await compose(name, backend, settings, makeBus)
     if (binding.isFallback) await announceFallback(name, backend.traits.target)
     return { ...store, close: () => store.close().finally(() => backend.close()) }
   } catch (error) {
@@ -61,9 +70,14 @@ async function openOwned(name: string, binding: Binding, settings: KvSettings): 
   }
 }
 
-/** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches telemetry. */
-async function compose(name: string, backend: Backend, settings: KvSettings): Promise<OpenStore> {
-  const { runtime, resilience, quarantineMs, isolated } = settings
+/** Composes the tiers of a store: opens the backend, wraps it, puts L1 before it, attaches the bus and telemetry. */
+async function compose(
+  name: string,
+  backend: Backend,
+  settings: KvSettings,
+  makeBus: MakeBus,
+): Promise<OpenStore> {
+  const { runtime, resilience, quarantineMs, isolated, staleness } = settings
   const suppression = backend.traits.inProcess ? undefined : await import("../telemetry/suppression.ts")
   try {
     await (suppression === undefined ? backend.open() : suppression.openSuppressed(() => backend.open()))
@@ -84,11 +98,17 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
       })
   const l1 = new L1(settings.l1, runtime, () => hitTimes.begin())
   const hitTimes = new HitTimes(runtime, counters, listener, () => l1.lookUps)
+  const bus = makeBus && { bus: await makeBus(), staleness }
   const tiers = new TwoTier({
-    ...{ l1, backend: composed, runtime, counters, listener, quarantineMs, isolated },
+    ...{ l1, backend: composed, runtime, counters, listener, quarantineMs, isolated, bus },
     root: backend.traits.root ?? backend,
   })
-  const stats = () => snapshot(name, composed, l1, counters, tiers)
+  await openBus(tiers, name, bus?.bus)
+  const stats = () => {
+    const all = snapshot(name, composed, l1, counters, tiers)
+    const bus = tiers.busStats()
+    return bus === undefined ? all : { ...all, bus }
+  }
   const unregister = register({ stats, durations: () => durationsOf(counters) })
   telemetry?.opened(stats)
   const leave = () => {
@@ -96,6 +116,18 @@ async function compose(name: string, backend: Backend, settings: KvSettings): Pr
     telemetry?.closed()
   }
   return { name, l1, tiers, listener, runtime, stats, close: () => tiers.close().finally(leave) }
+}
+
+/** Opens the bus of a store, if it has one. If that fails, the store is closed. */
+async function openBus(tiers: TwoTier, name: string, bus: Bus | undefined): Promise<void> {
+  if (tiers.bus === undefined || bus === undefined) return
+  try {
+    await tiers.bus.open()
+  } catch (error) {
+    locate(error, { store: name, target: bus.traits.target })
+    await tiers.close()
+    throw error
+  }
 }
 
 /** Adds what a backend over a network needs: deadlines, retries and batched reads. */

@@ -1,8 +1,8 @@
 import type { L1 } from "../tiers/l1/l1.ts"
 import type { Runtime } from "../tiers/runtime.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
-import type { StoreStats } from "./counters.ts"
 import type { Listener } from "./listener.ts"
+import type { KvStats } from "./stats.ts"
 
 /** An open store, as its handles and their operations use it. */
 export interface OpenStore {
@@ -12,7 +12,7 @@ export interface OpenStore {
   readonly tiers: TwoTier
   readonly listener: Listener
   readonly runtime: Runtime
-  stats(): StoreStats
+  stats(): KvStats
   /** Waits for the calls under way, and closes the backend if it was opened for this store. */
   close(): Promise<void>
 }

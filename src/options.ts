@@ -68,11 +68,13 @@ export function expiryOf(ttlMs: number | undefined, now: number, operation: stri
   )
 }
 
-/** L1's settings with their defaults; `undefined` for `l1: false`. */
-function l1Settings(options: L1Options | false | undefined): L1Settings | undefined {
+/** L1's settings with their defaults; `undefined` for `l1: false`. With a bus, an entry is kept to be confirmed by its version. */
+function l1Settings(options: L1Options | false | undefined, hasBus: boolean): L1Settings | undefined {
   if (options === false) return undefined
-  checkOptions(options, L1_CHECKS, "open")
-  return { ...DEFAULTS.l1, ...withoutUndefined(options ?? {}) }
+  const given = withoutUndefined(options ?? {})
+  if (!hasBus) return { ...DEFAULTS.l1, ...given }
+  const settings = { ...DEFAULTS.l1, ttlMs: DEFAULTS.busTtlMs, ...given }
+  return { ...settings, keptMs: settings.ttlMs }
 }
 
 const L1_CHECKS: Checks = {
@@ -117,6 +119,12 @@ const KV_CHECKS: Checks = {
   openLazily: optional(bool("openLazily")),
   quarantineMs: optional(wholeNumber("quarantineMs", 0)),
   isolated: optional(bool("isolated")),
+  bus: optional((value, operation) => {
+    if (value === false || typeof value === "string") return
+    if (typeof value === "object" && value !== null && "publish" in value) return
+    throw invalidOption(`bus is a URL, a bus or false; got ${describe(value)}`, operation)
+  }),
+  staleness: optional(oneOf("staleness", ["bounded", "ttl"])),
   runtime: runtimeOption,
 }
 
@@ -129,21 +137,28 @@ export interface KvSettings {
   openLazily: boolean
   quarantineMs: number
   isolated: boolean
+  staleness: "bounded" | "ttl"
   runtime: Runtime
 }
 
-/** The options of a store with their defaults, all checked. */
-export function kvSettings(options: KvOptions | undefined): KvSettings {
+/** The options of a store, all checked. */
+export function checkKvOptions(options: KvOptions | undefined): void {
   checkOptions(options, KV_CHECKS, "open")
+  if (options?.l1 !== false) checkOptions(options?.l1, L1_CHECKS, "open")
+}
+
+/** The options of a store with their defaults. */
+export function kvSettings(options: KvOptions | undefined, hasBus: boolean): KvSettings {
   const { timeoutMs, attemptTimeoutMs, retryBudget, maxConcurrency, maxQueue } = options ?? {}
   return {
-    l1: l1Settings(options?.l1),
+    l1: l1Settings(options?.l1, hasBus),
     telemetry: options?.telemetry ?? {},
     resilience: { timeoutMs, attemptTimeoutMs, retryBudget, maxConcurrency, maxQueue },
     timeoutMs: timeoutsOf(timeoutMs).write,
     openLazily: options?.openLazily ?? false,
     quarantineMs: options?.quarantineMs ?? DEFAULTS.quarantineMs,
     isolated: options?.isolated ?? false,
+    staleness: options?.staleness ?? "bounded",
     runtime: options?.runtime ?? systemRuntime,
   }
 }

@@ -1,6 +1,7 @@
 import { createHistogram } from "node:perf_hooks"
 import type { Backend } from "../tiers/backend.ts"
 import type { L1 } from "../tiers/l1/l1.ts"
+import type { BusStats } from "./coherence/bus/bus-stats.ts"
 import {
   keysOf,
   LATENCY,
@@ -21,6 +22,12 @@ import { type ErrorStats, Failures } from "./failures.ts"
 const LONGEST_NS = 600e9
 
 const LATENCY_NAMES = keysOf(LATENCY)
+
+/** What `stats()` says. */
+export interface KvStats extends StoreStats {
+  /** What the bus of the store does; absent without a bus. */
+  bus?: BusStats
+}
 
 /** A histogram of durations, to two significant digits and up to ten minutes. */
 class Latency {

@@ -22,7 +22,6 @@ import type {
   WriteOptions,
 } from "./api.ts"
 import type { TwoTier } from "./coherence/two-tier.ts"
-import type { StoreStats } from "./counters.ts"
 import type { Parsed } from "./json.ts"
 import type { Caller, Listener } from "./listener.ts"
 import type { OpenStore } from "./open-store.ts"
@@ -34,6 +33,7 @@ import { readMany } from "./operations/read-many.ts"
 import { scanPage, scanPages } from "./operations/scans.ts"
 import { deleteMany, deleteOne, put, setMany } from "./operations/writes.ts"
 import { OPTIONS } from "./options.ts"
+import type { KvStats } from "./stats.ts"
 
 /**
  * One handle of a store. Handles of the same name share its tiers, which the close of the last one releases.
@@ -227,7 +227,7 @@ export class Store implements Kv {
     }
   }
 
-  stats(): StoreStats {
+  stats(): KvStats {
     return this.#store.stats()
   }
 

@@ -17,7 +17,7 @@ const SDKS = [
   ...Object.keys(manifest.peerDependencies).filter((name) => name !== "@opentelemetry/api"),
 ]
 
-const CONTRACTS = ["backend", "binding", "errors", "limits", "provisioning", "runtime"].map(
+const CONTRACTS = ["backend", "binding", "buses/bus", "errors", "limits", "provisioning", "runtime"].map(
   (name) => `tiers/${name}.ts`,
 )
 
@@ -51,6 +51,10 @@ const ROOMS: readonly Room[] = [
     values: [...CONTRACTS, folder, "tiers/util/"],
     dynamic: [...SDKS, "tiers/wrappers/prefixed.ts"],
   })),
+  {
+    files: ["tiers/buses/"],
+    values: [...CONTRACTS, "tiers/buses/", "tiers/redis/", "tiers/util/"],
+  },
   { files: ["tiers/wrappers/"], values: [...CONTRACTS, "tiers/wrappers/", "tiers/util/"] },
   { files: ["tiers/testing/"], values: [...CONTRACTS, "tiers/testing/"] },
 
@@ -94,7 +98,11 @@ const ROOMS: readonly Room[] = [
     ],
     dynamic: ["telemetry/store-telemetry.ts", "telemetry/suppression.ts", "tiers/wrappers/"],
   },
-  { files: ["src/index.ts"], values: [...CONTRACTS, ...CORE, "src/kv.ts"], types: ["telemetry/options.ts"] },
+  {
+    files: ["src/index.ts"],
+    values: [...CONTRACTS, ...CORE, "src/kv.ts"],
+    types: ["src/coherence/bus/bus-stats.ts", "telemetry/options.ts"],
+  },
   // What is built on the public API imports only the public API.
   { files: ["src/patterns/"], values: ["src/patterns/", "src/index.ts"] },
   { files: ["src/adapters/"], values: ["src/adapters/", "src/index.ts"] },

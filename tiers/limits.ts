@@ -31,6 +31,8 @@ export const MAX_L1_ENTRIES = 2 ** 25 - 1
 
 export const DEFAULTS = {
   l1: { maxEntries: 10_000, maxBytes: 64 * 1024 * 1024, ttlMs: 5_000, negativeTtlMs: 1_000, jitter: 0.1 },
+  /** The time to live of L1 in a store with a bus, ms. */
+  busTtlMs: 60_000,
   /** Longest time of a call to a backend over a network, all attempts included, ms. LMDB takes that of a write. */
   timeoutMs: { read: 2_000, write: 5_000, scan: 10_000 },
   /** The retries of such a call. With these it waits 0.8 s between its attempts on average, 1.6 s at most. */

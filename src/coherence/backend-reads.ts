@@ -1,4 +1,5 @@
 import type { Backend, MaybePromise, StoredEntry } from "../../tiers/backend.ts"
+import { KvError } from "../../tiers/errors.ts"
 import { L1Entry } from "../../tiers/l1/entry.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
 import type { Caller } from "../listener.ts"
@@ -15,6 +16,8 @@ export class BackendReads {
   readonly #backend: Backend
   readonly #runtime: Runtime
   readonly #counters: Counters
+  /** Suspect entries that the backend has confirmed. */
+  revalidations = 0
   #asked = 0
 
   constructor(backend: Backend, runtime: Runtime, counters: Counters) {
@@ -43,6 +46,18 @@ export class BackendReads {
     }
   }
 
+  /**
+   * Asks for the version under `key`, without the value, and returns `held` if that is still its version. Otherwise reads the row, as
+   * {@link ask}.
+   */
+  async askAgain(key: string, held: L1Entry, caller: Caller): Promise<StoredEntry | L1Entry | undefined> {
+    const heads = await this.#backend.probe([key], caller === undefined ? undefined : { callers: [caller] })
+    const head = heads.get(key)
+    if (head === undefined) return undefined
+    if (!(head instanceof KvError) && head.version === held.version) return head.live ? held : undefined
+    return this.ask(key, caller)
+  }
+
   /** Asks the backend whether `key` has a live row. */
   async askWhether(key: string, caller: Caller): Promise<boolean> {
     const startedAt = this.start()
@@ -58,8 +73,14 @@ export class BackendReads {
     }
   }
 
-  /** Counts an answer to {@link ask} and makes an entry of it, or `undefined` if it has expired. Copies the bytes. */
-  arrived(stored: StoredEntry | undefined, startedAt: number): L1Entry | undefined {
+  /** Counts an answer and makes an entry of it, or `undefined` if it has expired. Copies the bytes, unless the entry was held. */
+  arrived(stored: StoredEntry | L1Entry | undefined, startedAt: number): L1Entry | undefined {
+    if (stored instanceof L1Entry) {
+      this.#counters.l2Hits++
+      this.revalidations++
+      this.#time(startedAt)
+      return this.#isExpired(stored.expiresAt) ? undefined : stored
+    }
     if (stored === undefined) this.#counters.l2Misses++
     else {
       this.#counters.l2Hits++
@@ -83,7 +104,10 @@ export class BackendReads {
   toEntry(stored: StoredEntry | undefined): L1Entry | undefined {
     if (stored === undefined) return undefined
     const { value, version, expiresAt } = stored
-    if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return undefined
-    return new L1Entry(value, version, expiresAt)
+    return this.#isExpired(expiresAt) ? undefined : new L1Entry(value, version, expiresAt)
+  }
+
+  #isExpired(expiresAt: number | undefined): boolean {
+    return expiresAt !== undefined && expiresAt <= this.#runtime.now()
   }
 }

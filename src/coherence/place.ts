@@ -8,11 +8,16 @@ import { VersionFloors } from "./version-floors.ts"
 export interface Member {
   /** The key was written or invalidated. `own` is the load that the write is part of. */
   dirty(key: string, own?: Load): void
-  /** Everything was invalidated. */
-  dirtyAll(): void
+  /** Everything was invalidated. Whatever is read within the next `quarantineMs` may be replaced without a word. */
+  dirtyAll(quarantineMs: number): void
+  /** Another process wrote the key: `version`, if it is known. */
+  written(key: string, version: string | undefined): void
   /** A read returned `version` of the key; `null`: absent; `undefined`: it is there, in an unknown version. */
   answered(key: string, version: string | null | undefined): void
 }
+
+/** Quarantines that other processes can impose, at most. Beyond them no key is trusted. */
+const MAX_QUARANTINES = 10_000
 
 /** The rows that some stores of this process have in common, and what these stores share. */
 class Rows {
@@ -88,9 +93,14 @@ export class Place {
   }
 
   /** Keeps the key out of L1 for the quarantine, at whose end it is dirtied. */
-  quarantine(key: string): void {
-    const { runtime, quarantineMs } = this.#options
+  quarantine(key: string, quarantineMs = this.quarantineMs): void {
+    const { runtime } = this.#options
     this.#rows.barriers.quarantine(this.prefix + key, runtime, quarantineMs, () => this.dirty(key))
+  }
+
+  /** How long L1 does not hold a key after a write of this store that the service may still apply, ms. */
+  get quarantineMs(): number {
+    return this.#options.quarantineMs
   }
 
   /** Quarantines in force. */
@@ -132,12 +142,35 @@ export class Place {
   }
 
   /** Dirties every key of this store, in every store that may hold one of them. */
-  dirtyAll(): void {
-    this.#options.member.dirtyAll()
+  dirtyAll(quarantineMs = 0): void {
+    this.#options.member.dirtyAll(quarantineMs)
     for (const place of this.#rows.places) {
       const overlaps = place.prefix.startsWith(this.prefix) || this.prefix.startsWith(place.prefix)
-      if (place !== this && overlaps) place.#options.member.dirtyAll()
+      if (place !== this && overlaps) place.#options.member.dirtyAll(quarantineMs)
     }
+  }
+
+  /**
+   * Another process wrote the key, or invalidated it: `version` is what it wrote, if that is known; `quarantineMs` as in
+   * {@link Place.quarantine}, 0 for none.
+   */
+  written(key: string, version: string | undefined, quarantineMs: number): void {
+    if (version !== undefined) this.raiseFloor(key, version)
+    if (quarantineMs > 0) {
+      if (this.quarantined >= MAX_QUARANTINES) this.dirtyAll(quarantineMs)
+      else {
+        this.quarantine(key, quarantineMs)
+        this.dirty(key)
+      }
+    } else {
+      this.#options.member.written(key, version)
+      if (!this.#isAlone()) this.#others(key, (member, key) => member.written(key, version))
+    }
+  }
+
+  /** Whether `version` is `other` or is known to be newer. */
+  isAtLeast(version: string, other: string): boolean {
+    return this.#rows.floors.isAtLeast(version, other)
   }
 
   /** Tells every store what a read of this store returned. */

@@ -6,6 +6,8 @@ import type { Runtime } from "../../tiers/runtime.ts"
 import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
 import { BackendReads, UNTIMED } from "./backend-reads.ts"
+import type { BusStats } from "./bus/bus-stats.ts"
+import { type BusSettings, Invalidations, stalenessBoundOf } from "./bus/invalidations.ts"
 import { DirectReads } from "./direct-reads.ts"
 import { type Flight, Flights } from "./flights.ts"
 import { InFlight } from "./in-flight.ts"
@@ -26,6 +28,8 @@ export interface TwoTierOptions {
   quarantineMs: number
   /** Whether this store plays a process of its own: it shares nothing with the other stores over the same rows. */
   isolated: boolean
+  /** What carries the invalidations between processes; `undefined`: nothing. */
+  bus: BusSettings | undefined
 }
 
 /**
@@ -40,6 +44,8 @@ export interface TwoTierOptions {
  * - A **load** is not stored if a write of the key began during it: see {@link Loads}.
  * - A **direct read** (strong, `exists`, a page of a scan) drops from L1 what differs from its answer: see {@link DirectReads}.
  * - An **invalidation** dirties the key, or everything.
+ * - With a bus, writes and invalidations reach the other processes: see {@link Invalidations}. An entry that may have been replaced
+ *   unnoticed is *suspect*: the next read of it asks the backend for the version alone.
  *
  * The stores of this process over the same rows share barriers and floors, and dirty keys for each other: see {@link Place}.
  */
@@ -57,16 +63,21 @@ export class TwoTier {
   readonly #loads: Loads
   readonly #place: Place
   readonly #inFlight: InFlight
+  /** Whether a stale entry is confirmed by its version. In one process, reading the row is as cheap. */
+  readonly #confirms: boolean
+  /** What this store and other processes tell each other. */
+  readonly bus: Invalidations | undefined
 
   constructor(options: TwoTierOptions) {
-    const { l1, backend, root, runtime, counters, listener, quarantineMs, isolated } = options
+    const { l1, backend, root, runtime, counters, listener, quarantineMs, isolated, bus } = options
     this.traits = backend.traits
     this.#l1 = l1
     this.#runtime = runtime
     this.#counters = counters
     this.#listener = listener
     this.#reads = new BackendReads(backend, runtime, counters)
-    this.#flights = new Flights(runtime, l1.settings.ttlMs)
+    const boundMs = bus?.staleness === "bounded" ? stalenessBoundOf(bus.bus) : Number.POSITIVE_INFINITY
+    this.#flights = new Flights(runtime, Math.min(l1.settings.ttlMs, boundMs))
     const floorMs = Math.max(quarantineMs, DEFAULTS.quarantineMs)
     const place = new Place({
       backend,
@@ -78,6 +89,8 @@ export class TwoTier {
       member: this.#member(),
     })
     this.#place = place
+    this.#confirms = bus !== undefined && !backend.traits.inProcess
+    this.bus = bus && new Invalidations({ ...bus, channel: channelOf(backend.traits), l1, place, runtime })
     this.#inFlight = new InFlight(runtime, !backend.traits.inProcess)
     const inFlight = this.#inFlight
     this.writes = new WriteThrough({
@@ -87,6 +100,7 @@ export class TwoTier {
       inFlight,
       place,
       held: (key) => l1.versionOf(key),
+      announce: this.bus?.announce.bind(this.bus),
     })
     this.#loads = new Loads({
       runtime,
@@ -128,7 +142,10 @@ export class TwoTier {
     if (flight !== undefined) return this.#join(flight, fill, caller)
 
     const startedAt = this.#reads.start()
-    const answer = this.#reads.ask(key, caller)
+    const suspect = this.#confirms ? this.#l1.kept(key) : undefined
+    const answer = suspect?.stale
+      ? this.#reads.askAgain(key, suspect.entry, caller)
+      : this.#reads.ask(key, caller)
     if (answer instanceof Promise) return this.#fly(key, answer, startedAt, fill, caller)
 
     // The backend answered synchronously, so no write can have begun since.
@@ -148,7 +165,7 @@ export class TwoTier {
   /** Registers the pending answer as a flight that other reads can join. */
   #fly(
     key: string,
-    answer: Promise<StoredEntry | undefined>,
+    answer: Promise<StoredEntry | L1Entry | undefined>,
     startedAt: number,
     fill: boolean,
     caller: Caller,
@@ -227,20 +244,27 @@ export class TwoTier {
   /** Drops `key` from L1, and keeps reads under way from filling it, in every store over the rows. */
   invalidate(key: string): void {
     this.#place.dirty(key)
+    this.bus?.announce(key, undefined, 0)
   }
 
   /** Drops everything from L1, and keeps reads under way from filling it, in every store over the rows. */
   invalidateAll(): void {
     this.#place.dirtyAll()
+    this.bus?.announceAll()
   }
 
   /** What this store does when it is told of what it, or another store over the rows, has done. */
   #member(): Member {
     return {
       dirty: (key, own) => this.#dirty(key, own),
-      dirtyAll: () => {
+      dirtyAll: (quarantineMs) => {
         this.#letGo()
         this.#l1.clear()
+        if (quarantineMs > 0) this.#l1.suspectAll(quarantineMs)
+      },
+      written: (key, version) => {
+        const held = version === undefined ? undefined : this.#l1.versionOf(key)
+        if (!held || !version || !this.#place.isAtLeast(held, version)) this.#dirty(key)
       },
       answered: (key, version) => this.direct.supersede(key, version),
     }
@@ -258,6 +282,11 @@ export class TwoTier {
     this.#pageFills.dirty(key)
     this.#loads.dirty(key, own)
     this.#l1.drop(key)
+  }
+
+  /** What the bus does; `undefined` without one. */
+  busStats(): BusStats | undefined {
+    return this.bus && { ...this.bus.stats(), revalidations: this.#reads.revalidations }
   }
 
   /** Reads, writes, pages and loads under way. */
@@ -278,6 +307,7 @@ export class TwoTier {
     this.#loads.close()
     await this.#inFlight.idle(CLOSE_TIMEOUT_MS)
     this.#loads.giveUp()
+    await this.bus?.close()
     this.#letGo()
     this.#place.leave()
     this.#inFlight.close()
@@ -289,3 +319,8 @@ export class TwoTier {
 const CLOSE_TIMEOUT_MS = 5_000
 
 const PENDING = new Promise<never>(() => {})
+
+/** Names the rows of a backend, the same in every process, however it reaches the server. */
+function channelOf({ kind, target, keyPrefix = "" }: BackendTraits): string {
+  return `tiered-kv:${kind}:${target}:${keyPrefix}`
+}

@@ -15,7 +15,7 @@ interface Floor {
 }
 
 /**
- * The newest known version of each key that this process has written: no older version enters L1. A floor remains when its key is
+ * The newest known version of each key that this process has written, or that the bus has told of: no older version enters L1. A floor remains when its key is
  * evicted from L1. There are no floors if the backend does not order its versions.
  *
  * A floor is valid for one life of the backend. The order of versions may restart lower when a server is flushed or restored, or loses
@@ -57,6 +57,11 @@ export class VersionFloors {
     if (this.#compare === undefined) return false
     const floor = this.#floorOf(key)
     return floor !== undefined && this.#compare(version, floor.version) < 0
+  }
+
+  /** Whether `version` is `other` or is known to be newer. */
+  isAtLeast(version: string, other: string): boolean {
+    return version === other || (this.#compare !== undefined && this.#compare(version, other) > 0)
   }
 
   /** A strong read that began at `moment` returned `version`. Drops all floors if that of `key` is higher and was raised before `moment`. */

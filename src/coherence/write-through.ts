@@ -16,6 +16,8 @@ export interface WriteThroughOptions {
   place: Place
   /** The version of the entry that L1 holds under the key. */
   held: (key: string) => string | null | undefined
+  /** Tells other processes that the key may have changed: the version written, if it is known, and the quarantine, ms. */
+  announce: ((key: string, version: string | undefined, quarantineMs: number) => void) | undefined
 }
 
 /** A write without its identity, which it gets when it is sent. */
@@ -34,15 +36,17 @@ export class WriteThrough {
   readonly #inFlight: InFlight
   readonly #place: Place
   readonly #held: WriteThroughOptions["held"]
+  readonly #announce: WriteThroughOptions["announce"]
 
   constructor(options: WriteThroughOptions) {
-    const { backend, runtime, counters, inFlight, place, held } = options
+    const { backend, runtime, counters, inFlight, place, held, announce } = options
     this.#backend = backend
     this.#runtime = runtime
     this.#counters = counters
     this.#inFlight = inFlight
     this.#place = place
     this.#held = held
+    this.#announce = announce
   }
 
   /** Writes `key`. `own` is the load that the write is part of; the write does not dirty it. */
@@ -136,17 +140,25 @@ export class WriteThrough {
       this.#counters.writeErrors++
       // After an error that is no KvError, and after a missing answer, the write may have been applied.
       const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
-      if (!known) this.#place.quarantine(key)
+      if (!known) this.#quarantine(key)
       return
     }
-    if (outcome.mayLandLate) this.#place.quarantine(key)
-    if (!outcome.applied) {
+    const { applied, version, mayLandLate } = outcome
+    if (mayLandLate) this.#quarantine(key, version)
+    else if (applied) this.#announce?.(key, version, 0)
+    if (!applied) {
       this.#counters.refused++
       return
     }
     this.#counters.writes++
-    if (outcome.version === undefined) this.#place.forgetFloor(key)
-    else this.#place.raiseFloor(key, outcome.version)
+    if (version === undefined) this.#place.forgetFloor(key)
+    else this.#place.raiseFloor(key, version)
+  }
+
+  /** Keeps the key out of the L1 of every process for as long as the service may still apply an attempt. */
+  #quarantine(key: string, version?: string): void {
+    this.#place.quarantine(key)
+    this.#announce?.(key, version, this.#place.quarantineMs)
   }
 }
 

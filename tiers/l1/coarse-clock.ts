@@ -30,6 +30,8 @@ export class CoarseClock {
   trustedUntil = Number.POSITIVE_INFINITY
   /** The last reading, monotonic ms. */
   lastReading = Number.NEGATIVE_INFINITY
+  /** Until when L1 may answer at all, monotonic ms. After it no reading is trusted, so that a look-up takes a new one. */
+  #answersUntil = Number.POSITIVE_INFINITY
   /** The wall clock at the last reading, Unix ms. */
   wall = Number.NaN
   #wallAhead: number
@@ -58,7 +60,8 @@ export class CoarseClock {
     }
     this.#wallAhead = wallAhead
     if (!this.#exact) {
-      this.trustedUntil = reading + TRUST_MS
+      const trustedUntil = reading + TRUST_MS
+      this.trustedUntil = trustedUntil < this.#answersUntil ? trustedUntil : Number.POSITIVE_INFINITY
       this.#glancesLeft = GLANCES_PER_READING
       this.#timer ??= this.#runtime.setTimer(() => this.#drop(), READING_LASTS_MS)
     }
@@ -71,6 +74,17 @@ export class CoarseClock {
     const moved = this.#runtime.now() - this.wall
     if (moved >= 0 && moved < GLANCE_MS && --this.#glancesLeft > 0) return
     this.read()
+  }
+
+  /** Whether L1 may answer at `now`, monotonic ms. */
+  mayAnswer(now: number): boolean {
+    return now < this.#answersUntil
+  }
+
+  /** L1 answers until `until`, monotonic ms. */
+  answerUntil(until: number): void {
+    this.#answersUntil = until
+    if (this.trustedUntil >= until) this.trustedUntil = Number.POSITIVE_INFINITY
   }
 
   stop(): void {

@@ -126,6 +126,20 @@ export class Entries {
     )
   }
 
+  /** Makes every entry stale from `since` on, monotonic ms. Returns how many were fresh. */
+  makeStale(since: number): number {
+    const { freshUntil } = this
+    let made = 0
+    for (let slot = 1; slot <= this.slots.highest; slot++) {
+      if ((freshUntil[slot] as number) > since) {
+        freshUntil[slot] = since
+        made++
+      }
+    }
+    this.ghosts.clear()
+    return made
+  }
+
   expire(slot: number): void {
     this.expirations++
     this.remove(slot)

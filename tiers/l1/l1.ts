@@ -29,7 +29,11 @@ export class L1 {
   readonly #clock: CoarseClock
   readonly #runtime: Runtime
   readonly #onSample: (() => void) | undefined
+  /** What the backend was asked for until this moment, monotonic ms, is suspect. */
+  #suspectUntil = Number.NEGATIVE_INFINITY
   #fills = 0
+  /** The fills before the last suspicion: with no fill since, everything held is suspect. */
+  #fillsAtSuspicion = 0
   #invalidations = 0
   /** Full rounds of {@link LOOK_UPS_PER_GLANCE} look-ups. */
   #rounds = 0
@@ -147,7 +151,7 @@ export class L1 {
   fill(key: string, entry: L1Entry, askedAt?: number): void {
     if (this.#off) return
     askedAt ??= this.#runtime.monotonic()
-    let freshUntil = askedAt + this.#jittered(this.settings.ttlMs)
+    let freshUntil = askedAt > this.#suspectUntil ? askedAt + this.#jittered(this.settings.ttlMs) : askedAt
     if (entry.expiresAt !== undefined) {
       const left = entry.expiresAt - this.#runtime.now()
       if (left <= 0) return
@@ -156,6 +160,9 @@ export class L1 {
     this.#negatives.remove(key)
     this.#fills++
     this.#entries.put(key, entry, askedAt, freshUntil)
+    // An entry that was held before comes with what was decoded.
+    if (entry.text !== undefined) this.keepText(key, entry)
+    if (entry.json !== undefined) this.keepJson(key, entry)
   }
 
   /** Holds `key` as absent; `askedAt` as for {@link L1.fill}. */
@@ -164,6 +171,7 @@ export class L1 {
     if (slot !== NONE) this.#entries.remove(slot)
     if (this.settings.negativeTtlMs === 0) return
     askedAt ??= this.#runtime.monotonic()
+    if (askedAt <= this.#suspectUntil) return
     this.#negatives.add(key, askedAt + this.#jittered(this.settings.negativeTtlMs))
   }
 
@@ -191,17 +199,23 @@ export class L1 {
   }
 
   /**
-   * Makes every entry stale from `since` on, monotonic ms, and drops the absent keys: for when nothing confirms any more
-   * that the entries are current. They can then be returned as stale, or confirmed by their versions.
+   * Makes everything *suspect* that the backend was asked for until now, in L1 or on its way, and for `forMs` more: it may
+   * have been replaced unnoticed. A suspect entry is stale, and can be confirmed by its version. Absent keys are dropped.
+   * Returns how many entries it made stale.
    */
-  suspectAll(since: number): void {
-    const { freshUntil } = this.#entries
-    for (let slot = 1; slot <= this.#slots.highest; slot++) {
-      if ((freshUntil[slot] as number) > since) freshUntil[slot] = since
-    }
-    this.#entries.ghosts.clear()
+  suspectAll(forMs = 0): number {
+    const now = this.#runtime.monotonic()
+    const made = this.#fills === this.#fillsAtSuspicion ? 0 : this.#entries.makeStale(now)
+    this.#fillsAtSuspicion = this.#fills
+    this.#suspectUntil = Math.max(this.#suspectUntil, now + forMs)
     this.#invalidations += this.#negatives.size
     this.#negatives.clear()
+    return made
+  }
+
+  /** L1 answers until `until`, monotonic ms, and again once that is moved on. Without a call it always does. */
+  answerUntil(until: number): void {
+    this.#clock.answerUntil(until)
   }
 
   /** The version held under `key`, fresh or not; `null` if it is held as absent. Counts as no use. */
@@ -277,7 +291,9 @@ export class L1 {
   }
 
   #isFresh(slot: number, now: number): boolean {
-    return now < (this.#entries.freshUntil[slot] as number) && !this.#isExpired(slot)
+    return (
+      now < (this.#entries.freshUntil[slot] as number) && this.#clock.mayAnswer(now) && !this.#isExpired(slot)
+    )
   }
 
   #isKept(slot: number, now: number): boolean {

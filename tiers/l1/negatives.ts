@@ -75,7 +75,7 @@ export class Negatives {
     const now = this.#clock.read()
     // The reading may have cleared everything.
     const slot = this.#slots.find(key)
-    if (slot === NONE) return false
+    if (slot === NONE || !this.#clock.mayAnswer(now)) return false
     if (now < (this.#deadlines[slot] as number)) {
       this.#slots.touch(slot)
       return true

@@ -12,6 +12,7 @@ import { forward } from "./forward.ts"
  *   error of a key rejects the callers of that key. A key that has to be requested again does not delay the others. A request that fails as a whole rejects all its callers, each with a copy of the
  *   error that has the caller's key, and the original as its `cause`. No error becomes a miss. Callers are passed on in the order of
  *   their keys.
+ * - **`probe`** of one key waits for the others of its turn in the same way.
  * - **`getMany`, `putMany`, `deleteMany`** accept any number of distinct keys and send as few requests as possible, 16 concurrently.
  *   After a request that failed as a whole no more are sent. Then a read rejects; a write returns a result or an error for each key, and
  *   rejects only if no key was applied and none is in doubt.
@@ -21,6 +22,7 @@ export function coalescing(backend: Backend): Backend {
   const { maxReadBatch, maxWriteBatch } = backend.traits
   return forward(backend, {
     ...(maxReadBatch === 1 ? {} : { get: coalescedGet(backend) }),
+    probe: coalescedProbe(backend),
     getMany: (keys, request) => readInChunks(backend, keys, request),
     putMany: (writes, request) =>
       writeInChunks(writes, maxWriteBatch, (some) => backend.putMany(some, request)),
@@ -73,6 +75,37 @@ function coalescedGet(backend: Backend): Backend["get"] {
       if (sameKey === undefined) waiting.set(key, [read])
       else sameKey.push(read)
     })
+  }
+}
+
+function coalescedProbe(backend: Backend): Backend["probe"] {
+  const { maxWriteBatch } = backend.traits
+  let batch: { keys: Set<string>; callers: unknown[]; heads: ReturnType<Backend["probe"]> } | undefined
+
+  const begin = () => {
+    const keys = new Set<string>()
+    const callers: unknown[] = []
+    const heads = Promise.resolve()
+      .then(() => new Promise<void>((resolve) => process.nextTick(resolve)))
+      .then(() => {
+        if (batch?.keys === keys) batch = undefined
+        return backend.probe([...keys], callers.length === 0 ? undefined : { callers })
+      })
+    return { keys, callers, heads }
+  }
+
+  return async (keys, request) => {
+    const [key] = keys
+    if (key === undefined || keys.length > 1 || maxWriteBatch === 1) return backend.probe(keys, request)
+    if (batch === undefined || batch.keys.size === maxWriteBatch) batch = begin()
+    const mine = batch
+    mine.keys.add(key)
+    if (request?.callers !== undefined) mine.callers.push(...request.callers)
+    try {
+      return await mine.heads
+    } catch (error) {
+      throw mine.keys.size > 1 && error instanceof KvError ? ofKey(error, key) : error
+    }
   }
 }
 

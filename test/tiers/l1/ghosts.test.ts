@@ -53,7 +53,7 @@ describe("hits that twice the room would bring", () => {
       for (const key of "abc") read(l1, key)
       if (happens === "write") l1.drop("a")
       if (happens === "clear") l1.clear()
-      if (happens === "suspicion") l1.suspectAll(runtime.monotonic())
+      if (happens === "suspicion") l1.suspectAll()
       if (happens === "time") await runtime.advance(10_001)
       l1.isAbsent("a")
       l1.isAbsent("a")

@@ -5,6 +5,7 @@ import { L1 } from "../../../tiers/l1/l1.ts"
 import { NONE } from "../../../tiers/l1/lru-slots.ts"
 import type { L1Settings } from "../../../tiers/l1/settings.ts"
 import { MAX_L1_ENTRIES } from "../../../tiers/limits.ts"
+import { systemRuntime } from "../../../tiers/runtime.ts"
 import { gatedStore } from "../../support/gated-store.ts"
 import { testRuntime } from "../../support/runtime.ts"
 
@@ -287,17 +288,29 @@ describe("everything suspect", () => {
     for (const key of "ab") l1.fill(key, entry(key, `v${key}`))
     l1.fillAbsent("absent")
     await runtime.advance(300)
-    l1.suspectAll(runtime.monotonic() - 100)
+    l1.suspectAll()
     expect([l1.get("a"), l1.get("b"), l1.isAbsent("absent")]).toEqual([undefined, undefined, false])
     expect(l1.kept("a")).toMatchObject({ ageMs: 300, stale: true })
     expect(l1.versionOf("b")).toBe("vb")
+    l1.fill("a", entry("a", "vb"), runtime.monotonic())
+    expect(l1.kept("a")).toMatchObject({ entry: { version: "vb" }, ageMs: 0, stale: true })
+    await runtime.advance(1)
     l1.fill("a", entry("a", "va"))
     expect(l1.get("a")).toBeDefined()
-    await runtime.advance(399)
+    await runtime.advance(498)
     expect(l1.kept("b")).toMatchObject({ stale: true })
     await runtime.advance(1)
     expect(l1.kept("b")).toBeUndefined()
     expect(l1.counters()).toMatchObject({ expirations: 1, invalidations: 1 })
+  })
+
+  test("absent keys that were asked for before are not held", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.suspectAll()
+    l1.fillAbsent("before")
+    await runtime.advance(1)
+    l1.fillAbsent("after")
+    expect([l1.isAbsent("before"), l1.isAbsent("after")]).toEqual([false, true])
   })
 
   test("what was stale for longer is not made younger, and free slots stay free", async () => {
@@ -305,11 +318,42 @@ describe("everything suspect", () => {
     for (const key of "abc") l1.fill(key, entry(key))
     l1.drop("b")
     await runtime.advance(1_400)
-    l1.suspectAll(runtime.monotonic() - 50)
+    l1.suspectAll()
     await runtime.advance(100)
     expect([l1.kept("a"), l1.kept("c")]).toEqual([undefined, undefined])
     for (const key of "defg") l1.fill(key, entry(key))
     expect([l1.entries, held(l1, "defg")]).toEqual([3, "efg"])
+  })
+})
+
+describe("L1 that may answer only until a moment", () => {
+  test("answers until then, holds everything after it, and answers again once the moment has moved on", async () => {
+    const { l1, runtime } = newL1({ keptMs: 500 })
+    l1.fill("a", entry("a", "va"))
+    l1.fillAbsent("absent")
+    l1.answerUntil(runtime.monotonic() + 10)
+    await runtime.advance(9)
+    expect([l1.get("a")?.version, l1.isAbsent("absent")]).toEqual(["va", true])
+    await runtime.advance(1)
+    expect([l1.get("a"), l1.isAbsent("absent")]).toEqual([undefined, false])
+    expect(l1.kept("a")).toMatchObject({ entry: { version: "va" }, stale: true })
+    l1.answerUntil(runtime.monotonic() + 10)
+    expect([l1.get("a")?.version, l1.isAbsent("absent")]).toEqual(["va", true])
+  })
+
+  test("reads the clock in time where it takes shortcuts", () => {
+    const l1 = new L1(
+      { maxEntries: 10, maxBytes: 1e6, ttlMs: 60_000, negativeTtlMs: 1_000, jitter: 0 },
+      systemRuntime,
+    )
+    l1.fill("a", entry("a"))
+    l1.answerUntil(performance.now() + 10_000)
+    expect(l1.get("a")).toBeDefined()
+    l1.answerUntil(performance.now())
+    expect(l1.get("a")).toBeUndefined()
+    l1.answerUntil(Number.POSITIVE_INFINITY)
+    expect(l1.get("a")).toBeDefined()
+    l1.close()
   })
 })
 

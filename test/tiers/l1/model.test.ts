@@ -234,7 +234,7 @@ const timed = fc.array(
       weight: 1,
       arbitrary: fc.record({ what: fc.constant("step" as const), ms: fc.integer({ min: -200, max: 0 }) }),
     },
-    { weight: 1, arbitrary: fc.record({ what: fc.constant("suspect" as const), agoMs: fc.nat(50) }) },
+    { weight: 1, arbitrary: fc.record({ what: fc.constant("suspect" as const) }) },
   ),
   { maxLength: 120, size: "max" },
 )
@@ -256,6 +256,7 @@ describe("time", () => {
           const l1 = new L1({ ...SETTINGS, maxEntries: 100, keptMs }, runtime)
           const held = new Map<string, Timed>()
           const absent = new Map<string, number>()
+          let suspectUntil = Number.NEGATIVE_INFINITY
           const expected = { hits: 0, negativeHits: 0, expirations: 0, invalidations: 0, fills: 0 }
           const isFresh = (entry: Timed) =>
             runtime.monotonic() < entry.freshUntil && runtime.now() < entry.expiresAt
@@ -275,9 +276,9 @@ describe("time", () => {
             if (step.what === "pass") clock.ms += step.ms
             else if (step.what === "step") clock.wallStep += step.ms
             else if (step.what === "suspect") {
-              const since = now - step.agoMs
-              l1.suspectAll(since)
-              for (const entry of held.values()) entry.freshUntil = Math.min(entry.freshUntil, since)
+              l1.suspectAll()
+              suspectUntil = now
+              for (const entry of held.values()) entry.freshUntil = Math.min(entry.freshUntil, now)
               expected.invalidations += absent.size
               absent.clear()
             } else if (step.what === "fill") {
@@ -285,7 +286,8 @@ describe("time", () => {
               const expiresAt = expiresInMs === undefined ? undefined : runtime.now() + expiresInMs
               l1.fill(key, new L1Entry(Buffer.from("x"), String(index), expiresAt), now - tookMs)
               if (expiresInMs === 0) continue
-              const freshUntil = Math.min(now - tookMs + 100, now + (expiresInMs ?? 1e9))
+              const lastsMs = now - tookMs > suspectUntil ? 100 : 0
+              const freshUntil = Math.min(now - tookMs + lastsMs, now + (expiresInMs ?? 1e9))
               const entry = { version: String(index), askedAt: now - tookMs, freshUntil }
               held.set(key, { ...entry, expiresAt: expiresAt ?? Number.POSITIVE_INFINITY })
               absent.delete(key)
@@ -293,7 +295,7 @@ describe("time", () => {
             } else if (step.what === "absent") {
               l1.fillAbsent(step.key)
               held.delete(step.key)
-              absent.set(step.key, now + 40)
+              if (now > suspectUntil) absent.set(step.key, now + 40)
             } else if (step.what === "drop") {
               l1.drop(step.key)
               if (held.delete(step.key)) expected.invalidations++
