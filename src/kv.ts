@@ -139,7 +139,7 @@ async function overNetwork(backend: Backend, options: ResilienceOptions): Promis
   return coalescing(resilient(backend, options))
 }
 
-/** The telemetry of a store. The first store with telemetry loads OpenTelemetry's API, about 9 MiB. */
+/** The telemetry of a store. */
 async function telemetryOf(
   name: string,
   backend: Backend,

@@ -1,4 +1,4 @@
-import { createHistogram } from "node:perf_hooks"
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks"
 import type { Backend } from "../tiers/backend.ts"
 import type { L1 } from "../tiers/l1/l1.ts"
 import type { BusStats } from "./coherence/bus/bus-stats.ts"
@@ -32,18 +32,19 @@ export interface KvStats extends StoreStats {
 /** A histogram of durations, to two significant digits and up to ten minutes. */
 class Latency {
   readonly buckets = new DurationBuckets()
-  readonly #histogram = createHistogram({ lowest: 1, highest: LONGEST_NS, figures: 2 })
+  /** Made with the first duration. */
+  #histogram: RecordableHistogram | undefined
 
   record(ms: number): void {
     const ns = Math.min(LONGEST_NS, Math.max(1, Math.round(ms * 1e6)))
+    this.#histogram ??= createHistogram({ lowest: 1, highest: LONGEST_NS, figures: 2 })
     this.#histogram.record(ns)
     this.buckets.add(ns)
   }
 
   snapshot(): LatencyStats {
     const histogram = this.#histogram
-    const empty = histogram.count === 0
-    return record(LATENCY_NAMES, (name) => (empty ? 0 : LATENCY[name](histogram)))
+    return record(LATENCY_NAMES, (name) => (histogram === undefined ? 0 : LATENCY[name](histogram)))
   }
 }
 

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import type { ShownKeys } from "./options.ts"
 
 const HASH_DIGITS = 16
@@ -14,7 +13,12 @@ export function shownKey(keys: ShownKeys, key: string): string | undefined {
       return end === -1 ? undefined : key.slice(0, end + 1)
     }
     case "hash":
-      return createHash("sha256").update(key).digest("hex").slice(0, HASH_DIGITS)
+      return process
+        .getBuiltinModule("node:crypto")
+        .createHash("sha256")
+        .update(key)
+        .digest("hex")
+        .slice(0, HASH_DIGITS)
     case "full":
       return key
   }

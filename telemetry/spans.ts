@@ -3,6 +3,7 @@ import { errorType } from "../src/failures.ts"
 import type { KeyCounts, OperationName, Outcome } from "../src/listener.ts"
 import type { Place } from "../tiers/backend.ts"
 import { isKvError } from "../tiers/errors.ts"
+import { installedVersion } from "../tiers/util/packages.ts"
 import { activeContext, ERROR, INTERNAL, isValid, spanOf, withoutSpan, withSpan } from "./api.ts"
 import { shownKey } from "./keys.ts"
 import { ATTRIBUTE, OPERATION, SCOPE, SENTRY_OP } from "./names.ts"
@@ -28,7 +29,6 @@ export class Spans {
   readonly #keys: NonNullable<TelemetrySpanOptions["keys"]>
   readonly #requireParent: boolean
   readonly #given: TracerProvider | undefined
-  readonly #version: string | undefined
   /** The server of the backend, on the spans of operations. */
   readonly #peer: Attributes
   #provider: TracerProvider | undefined
@@ -40,7 +40,6 @@ export class Spans {
     store: string,
     { l1Hits = "span", keys = "off", requireParent = false }: TelemetrySpanOptions,
     provider: TracerProvider | undefined,
-    version: string | undefined,
     { address, port }: Place = {},
   ) {
     this.#peer = {
@@ -52,7 +51,6 @@ export class Spans {
     this.#keys = keys
     this.#requireParent = requireParent
     this.#given = provider
-    this.#version = version
   }
 
   /** Looks up the tracer and the context manager again after an SDK was registered or removed. */
@@ -61,7 +59,7 @@ export class Spans {
     const provider = this.#given ?? registeredTracerProvider()
     if (provider === this.#provider) return
     this.#provider = provider
-    this.tracer = provider && safely(() => provider.getTracer(SCOPE, this.#version))
+    this.tracer = provider && safely(() => provider.getTracer(SCOPE, installedVersion("tiered-kv")))
   }
 
   /** The span of an operation that L1 cannot answer. */

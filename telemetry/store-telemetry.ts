@@ -1,4 +1,3 @@
-import nodeModule from "node:module"
 import type { MeterProvider, TracerProvider } from "@opentelemetry/api"
 import type { StoreStats } from "../src/counters.ts"
 import { counting } from "../src/counting.ts"
@@ -49,7 +48,6 @@ export class Telemetry implements Listener {
     options: TelemetryOptions,
   ) {
     const { spans = {}, metrics = true, tracerProvider, meterProvider } = options
-    const version = packageVersion()
     const { place } = backend.traits
     const capacity = metrics ? capacityOf(backend.traits.tariff) : undefined
     this.#runtime = runtime
@@ -58,9 +56,9 @@ export class Telemetry implements Listener {
     this.#spans =
       spans === false
         ? undefined
-        : new Spans(store, spans, tracerProvider as TracerProvider | undefined, version, place)
+        : new Spans(store, spans, tracerProvider as TracerProvider | undefined, place)
     this.#metrics = metrics
-      ? new StoreMetrics(store, meterProvider as MeterProvider | undefined, version, capacity)
+      ? new StoreMetrics(store, meterProvider as MeterProvider | undefined, capacity)
       : undefined
     this.calls = new BackendCalls(backend.traits, this.#spans, this.#metrics, runtime, capacity)
   }
@@ -167,14 +165,4 @@ export class Telemetry implements Listener {
       },
     })
   }
-}
-
-/** The version of this package, for the scope; `undefined` if a bundler has merged the files. */
-function packageVersion(): string | undefined {
-  return safely(() => {
-    const found: unknown = nodeModule.createRequire(import.meta.url)("tiered-kv/package.json")
-    return typeof found === "object" && found !== null && "version" in found
-      ? String(found.version)
-      : undefined
-  })
 }

@@ -143,6 +143,7 @@ const ROOMS: readonly Room[] = [
       "src/failures.ts",
       "tiers/errors.ts",
       "tiers/runtime.ts",
+      "tiers/util/packages.ts",
     ],
     // OpenTelemetry's API is never loaded: 27 ms of a cold start, and a second copy of it beside that of the SDK.
     types: ["src/", "tiers/", "@opentelemetry/api"],

@@ -1,5 +1,3 @@
-import { randomUUID } from "node:crypto"
-
 /** Clocks, timers and random numbers as an input, so that a test can move time instead of sleeping. */
 export interface Runtime {
   /** Wall clock: Unix ms, a whole number. Expiries are compared with it. */
@@ -23,7 +21,7 @@ export const systemRuntime: Runtime = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   random: Math.random,
-  id: () => randomUUID().replaceAll("-", ""),
+  id: () => process.getBuiltinModule("node:crypto").randomUUID().replaceAll("-", ""),
   setTimer(callback, delayMs) {
     const fire = () => {
       leftMs -= LONGEST_TIMER_MS

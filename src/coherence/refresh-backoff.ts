@@ -16,18 +16,19 @@ interface Failures {
 /** Delays the refreshes of a key after failures: otherwise each hit of a hot entry would call the failing origin. */
 export class RefreshBackoff {
   readonly #runtime: Runtime
-  readonly #failures = new LRUCache<string, Failures>({ max: MAX_KEYS })
+  #failures: LRUCache<string, Failures> | undefined
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
   }
 
   isDue(key: string): boolean {
-    const failures = this.#failures.get(key)
+    const failures = this.#failures?.get(key)
     return failures === undefined || failures.until <= this.#runtime.monotonic()
   }
 
   failed(key: string): void {
+    this.#failures ??= new LRUCache({ max: MAX_KEYS })
     const count = (this.#failures.get(key)?.count ?? 0) + 1
     const backoffMs = Math.min(REFRESH_BACKOFF_MAX_MS, REFRESH_BACKOFF_MS * 2 ** (count - 1))
     // Uniform between half of the bound and the bound, so that keys that failed together are not refreshed together.
@@ -36,6 +37,6 @@ export class RefreshBackoff {
   }
 
   succeeded(key: string): void {
-    this.#failures.delete(key)
+    this.#failures?.delete(key)
   }
 }

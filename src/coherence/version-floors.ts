@@ -24,7 +24,8 @@ interface Floor {
  */
 export class VersionFloors {
   readonly #compare: ((a: string, b: string) => number) | undefined
-  readonly #newest = new LRUCache<string, Floor>({ max: MAX_FLOORS })
+  /** Made with the first floor: it allocates for all of them at once. */
+  #newest: LRUCache<string, Floor> | undefined
   #raised = 0
 
   constructor(backend: Backend) {
@@ -41,6 +42,7 @@ export class VersionFloors {
     if (this.#compare === undefined) return
     const floor = this.#floorOf(key)
     if (floor !== undefined && this.#compare(version, floor.version) <= 0) return
+    this.#newest ??= new LRUCache({ max: MAX_FLOORS })
     this.#newest.set(key, { version, raised: ++this.#raised, endsAt: runtime.monotonic() + lastsMs, runtime })
   }
 
@@ -50,7 +52,7 @@ export class VersionFloors {
   }
 
   forget(key: string): void {
-    this.#newest.delete(key)
+    this.#newest?.delete(key)
   }
 
   isBelow(key: string, version: string): boolean {
@@ -66,14 +68,14 @@ export class VersionFloors {
 
   /** A strong read that began at `moment` returned `version`. Drops all floors if that of `key` is higher and was raised before `moment`. */
   reached(key: string, version: string, moment: number): void {
-    const floor = this.#newest.get(key)
-    if (floor !== undefined && floor.raised <= moment && this.isBelow(key, version)) this.#newest.clear()
+    const floor = this.#newest?.get(key)
+    if (floor !== undefined && floor.raised <= moment && this.isBelow(key, version)) this.#newest?.clear()
   }
 
   #floorOf(key: string): Floor | undefined {
-    const floor = this.#newest.get(key)
+    const floor = this.#newest?.get(key)
     if (floor === undefined || floor.endsAt > floor.runtime.monotonic()) return floor
-    this.#newest.delete(key)
+    this.#newest?.delete(key)
     return undefined
   }
 }

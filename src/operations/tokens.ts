@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import { KvError } from "../../tiers/errors.ts"
 
 /**
@@ -65,7 +64,9 @@ export function positionFrom(cursor: unknown, store: string, prefix: string, ope
 }
 
 function scanTag(store: string, prefix: string, position: string): string {
-  return createHash("sha256")
+  return process
+    .getBuiltinModule("node:crypto")
+    .createHash("sha256")
     .update(JSON.stringify([store, prefix, position]))
     .digest("base64url")
     .slice(0, 16)

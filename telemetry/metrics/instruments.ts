@@ -6,6 +6,7 @@ import type {
   MeterProvider,
   Observable,
 } from "@opentelemetry/api"
+import { installedVersion } from "../../tiers/util/packages.ts"
 import { ATTRIBUTE, COUNTERS, HISTOGRAMS, LEVELS, type Metric, OPERATION, SCOPE } from "../names.ts"
 import { safely } from "../safely.ts"
 import { Account } from "./account.ts"
@@ -100,10 +101,10 @@ function observeAll(account: Account, observe: Observe): void {
 /** The instruments of each meter provider; `undefined` for one that failed to make them. */
 const known = new WeakMap<MeterProvider, { instruments: Instruments | undefined }>()
 
-export function instrumentsOf(provider: MeterProvider, version: string | undefined): Instruments | undefined {
+export function instrumentsOf(provider: MeterProvider): Instruments | undefined {
   const found = known.get(provider)
   if (found !== undefined) return found.instruments
-  const instruments = safely(() => new Instruments(provider.getMeter(SCOPE, version)))
+  const instruments = safely(() => new Instruments(provider.getMeter(SCOPE, installedVersion("tiered-kv"))))
   known.set(provider, { instruments })
   return instruments
 }

@@ -19,7 +19,6 @@ export class StoreMetrics implements Source {
   instruments: Instruments | undefined
   readonly #store: string
   readonly #given: MeterProvider | undefined
-  readonly #version: string | undefined
   readonly #capacity: Capacity | undefined
   /** The latest durations of L1 hits, in a ring. */
   readonly #samples: Sample[] = []
@@ -30,15 +29,9 @@ export class StoreMetrics implements Source {
   /** The accounts that it has left, and may enter again. */
   readonly #left = new Set<Account>()
 
-  constructor(
-    store: string,
-    provider: MeterProvider | undefined,
-    version: string | undefined,
-    capacity: Capacity | undefined,
-  ) {
+  constructor(store: string, provider: MeterProvider | undefined, capacity: Capacity | undefined) {
     this.#store = store
     this.#given = provider
-    this.#version = version
     this.#capacity = capacity
   }
 
@@ -62,7 +55,7 @@ export class StoreMetrics implements Source {
     const provider = this.#given ?? registeredMeterProvider()
     if (provider === this.#provider) return
     this.#provider = provider
-    this.#move(provider && instrumentsOf(provider, this.#version))
+    this.#move(provider && instrumentsOf(provider))
   }
 
   sample(ms: number, operation: HitOperation): void {

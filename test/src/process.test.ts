@@ -208,6 +208,20 @@ describe("what a script loads", () => {
     expect(loaded.filter((url) => /\/tiers\/([a-z-]+\/backend|memory)\.js$/.test(url))).toEqual([])
   })
 
+  test("opening a store on memory and reading a key loads no part of Node but what its first lines need", async () => {
+    const code = `
+      const before = new Set(process.moduleLoadList)
+      const { kv } = await import(${main()})
+      const store = await kv("a", { backend: "memory:" })
+      if ((await store.getText("absent")) !== undefined) throw new Error("there")
+      const loaded = process.moduleLoadList.filter((name) => !before.has(name))
+      process.stdout.write(loaded.join("\\n"))`
+    const { stdout } = await run(code)
+    const heavy = /crypto|stream|worker|NativeModule module$|timers.promises/
+    expect(stdout.split("\n").filter((name) => heavy.test(name))).toEqual([])
+    expect(stdout).not.toBe("")
+  })
+
   test("each backend loads its own package and no other's", async () => {
     const owned = /node_modules\/(@aws-sdk|@google-cloud|@azure|ioredis|lmdb)\//
     const packagesOf = async (url: string) => {

@@ -1,5 +1,3 @@
-import { markAsUntransferable } from "node:worker_threads"
-
 /** Size of the pool that small copies are views of, bytes; the same as Node's `Buffer.poolSize`. */
 const POOL_BYTES = 8_192
 /** Largest copy that is taken from the pool, bytes. */
@@ -7,8 +5,9 @@ const MAX_POOLED_BYTES = POOL_BYTES / 2
 /** Alignment of the views, bytes, so that a typed array of any kind can be made over them. */
 const ALIGNMENT = 8
 
-let pool = newPool()
-let used = 0
+let pool: Buffer = Buffer.from(new ArrayBuffer(0))
+/** Beyond the end at first, so that the first copy makes a pool. */
+let used = POOL_BYTES + 1
 
 /**
  * The bytes of `text`, one for each character, as a `Uint8Array` that the caller owns.
@@ -35,6 +34,6 @@ export function copyBytes(text: string): Uint8Array {
 
 function newPool(): Buffer {
   const memory = new ArrayBuffer(POOL_BYTES)
-  markAsUntransferable(memory)
+  process.getBuiltinModule("node:worker_threads").markAsUntransferable(memory)
   return Buffer.from(memory)
 }

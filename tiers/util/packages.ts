@@ -1,4 +1,3 @@
-import nodeModule from "node:module"
 import { KvError } from "../errors.ts"
 
 /**
@@ -22,10 +21,8 @@ export function dependencyMissing(
 /** The version of an installed package; `undefined` if that is not known, as in a bundle, or if the package keeps it to itself. */
 export function installedVersion(name: string): string | undefined {
   try {
-    // Not imported by its name, which a common banner of esbuild declares, too.
-    const { version }: { version?: unknown } = nodeModule.createRequire(import.meta.url)(
-      `${name}/package.json`,
-    )
+    const { createRequire } = process.getBuiltinModule("node:module")
+    const { version }: { version?: unknown } = createRequire(import.meta.url)(`${name}/package.json`)
     return typeof version === "string" ? version : undefined
   } catch {
     return undefined

@@ -1,5 +1,3 @@
-import { setImmediate } from "node:timers/promises"
-
 /** Rows that one turn of the event loop may look at: about two milliseconds. */
 export const ROWS_A_TURN = 1_000
 
@@ -18,6 +16,6 @@ export class TurnTaking {
   /** Resolves in another turn of the event loop. */
   async pass(): Promise<void> {
     this.#rows = 0
-    await setImmediate()
+    await process.getBuiltinModule("node:timers/promises").setImmediate()
   }
 }
