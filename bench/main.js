@@ -5,11 +5,12 @@ import { hits } from "./hits.js"
 import { lmdb } from "./lmdb.js"
 import { memory } from "./memory.js"
 import { peers } from "./peers.js"
+import { start } from "./start.js"
 import { storage } from "./storage.js"
 import { telemetry } from "./telemetry.js"
 
 /** The benchmarks by name: `npm run bench` runs them all, `npm run bench -- NAME …` the ones named. */
-const BENCHMARKS = { hits, storage, lmdb, "cold-key": coldKey, memory, peers, backends, telemetry }
+const BENCHMARKS = { hits, storage, lmdb, "cold-key": coldKey, memory, peers, start, backends, telemetry }
 
 const named = process.argv.slice(2)
 const unknown = named.filter((name) => !Object.hasOwn(BENCHMARKS, name))

@@ -1,7 +1,5 @@
 import { LRUCache } from "lru-cache"
-import { L1Entry } from "../dist/tiers/l1/entry.js"
-import { L1 } from "../dist/tiers/l1/l1.js"
-import { systemRuntime } from "../dist/tiers/runtime.js"
+import { L1, L1Entry, systemRuntime } from "./internals.js"
 import { LruCacheL1 } from "./lru-cache-l1.js"
 
 const HOUR_MS = 3_600_000

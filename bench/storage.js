@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { L1Entry } from "../dist/tiers/l1/entry.js"
 import { median, table } from "./compare.js"
+import { L1Entry } from "./internals.js"
 import { flat, randomKeys, timeLoops, versionOf } from "./rounds.js"
 import { candidates, fill, NAMES, VALUE_BYTES } from "./storage-candidates.js"
 

@@ -1,4 +1,5 @@
-import type { Telemetry } from "../telemetry/store-telemetry.ts"
+import { Telemetry } from "../telemetry/store-telemetry.ts"
+import { openSuppressed, suppressing } from "../telemetry/suppression.ts"
 import type { Backend } from "../tiers/backend.ts"
 import type { Bus } from "../tiers/buses/bus.ts"
 import { locate } from "../tiers/errors.ts"
@@ -78,23 +79,23 @@ async function compose(
   makeBus: MakeBus,
 ): Promise<OpenStore> {
   const { runtime, resilience, quarantineMs, isolated, staleness } = settings
-  const suppression = backend.traits.inProcess ? undefined : await import("../telemetry/suppression.ts")
+  const { inProcess } = backend.traits
   try {
-    await (suppression === undefined ? backend.open() : suppression.openSuppressed(() => backend.open()))
+    await (inProcess ? backend.open() : openSuppressed(() => backend.open()))
   } catch (error) {
     locate(error, { store: name, target: backend.traits.target })
     throw error
   }
   const counters = newCounters(() => runtime.now(), name, backend.traits.target)
-  const telemetry = await telemetryOf(name, backend, settings, counters.failures)
+  const telemetry = telemetryOf(name, backend, settings, counters.failures)
   const listener = telemetry ?? counting(counters.failures)
-  const composed = backend.traits.inProcess
+  const composed = inProcess
     ? backend
     : await overNetwork(backend, {
         ...resilience,
         runtime,
         counters,
-        observer: telemetry?.calls ?? suppression?.suppressing,
+        observer: telemetry?.calls ?? suppressing,
       })
   const l1 = new L1(settings.l1, runtime, () => hitTimes.begin())
   const hitTimes = new HitTimes(runtime, counters, listener, () => l1.lookUps)
@@ -140,13 +141,12 @@ async function overNetwork(backend: Backend, options: ResilienceOptions): Promis
 }
 
 /** The telemetry of a store. */
-async function telemetryOf(
+function telemetryOf(
   name: string,
   backend: Backend,
   { telemetry, runtime }: KvSettings,
   failures: Failures,
-): Promise<Telemetry | undefined> {
+): Telemetry | undefined {
   if (telemetry === false) return undefined
-  const { Telemetry } = await import("../telemetry/store-telemetry.ts")
   return new Telemetry(name, backend, runtime, failures, telemetry)
 }

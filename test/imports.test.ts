@@ -43,8 +43,7 @@ const ROOMS: readonly Room[] = [
   { files: ["tiers/l1/"], values: [...CONTRACTS, "tiers/l1/", "tiers/util/"] },
   {
     files: ["tiers/memory.ts", "tiers/memory-binding.ts"],
-    values: [...CONTRACTS, "tiers/util/"],
-    dynamic: ["tiers/memory.ts"],
+    values: [...CONTRACTS, "tiers/memory.ts", "tiers/util/"],
   },
   ...BACKENDS.map((folder) => ({
     files: [folder],
@@ -95,8 +94,10 @@ const ROOMS: readonly Room[] = [
       "src/operations/",
       "src/store.ts",
       "tiers/l1/",
+      "telemetry/store-telemetry.ts",
+      "telemetry/suppression.ts",
     ],
-    dynamic: ["telemetry/store-telemetry.ts", "telemetry/suppression.ts", "tiers/wrappers/"],
+    dynamic: ["tiers/wrappers/"],
   },
   {
     files: ["src/index.ts"],

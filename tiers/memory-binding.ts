@@ -1,4 +1,5 @@
 import type { BackendDescription } from "./binding.ts"
+import { memory } from "./memory.ts"
 
 export const memoryDescription: BackendDescription<Record<never, never>> = {
   kind: "memory",
@@ -6,8 +7,5 @@ export const memoryDescription: BackendDescription<Record<never, never>> = {
     forms: { memory: "memory:" },
     read: ({ text }) => (text.length === "memory:".length ? {} : undefined),
   },
-  async make(_settings, { runtime }) {
-    const { memory } = await import("./memory.ts")
-    return memory({ runtime })
-  },
+  make: async (_settings, { runtime }) => memory({ runtime }),
 }

@@ -10,7 +10,7 @@ import { shared } from "./shared.ts"
 const ROOT = fileURLToPath(new URL("../..", import.meta.url))
 const execute = promisify(execFile)
 
-/** The project as `npm run build` leaves it, in a folder of its own. */
+/** The project as `npm run build` leaves it, without its types, in a folder of its own. */
 export interface Built {
   readonly folder: string
   /** Path of a built file: `src/cli/main.js`. */
@@ -31,23 +31,12 @@ export async function build(): Promise<Built> {
   }
 }
 
-/** Builds the project in a folder of its own. */
+/** Builds the project in a folder of its own, without its types. */
 export async function compile(): Promise<{ folder: string; stop(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), "tiered-kv-build-"))
-  const compiler = join(ROOT, "node_modules", "typescript", "bin", "tsc")
-  const options = [
-    "-p",
-    join(ROOT, "tsconfig.build.json"),
-    "--outDir",
-    join(folder, "dist"),
-    "--declaration",
-    "false",
-  ]
-  // The type check reports type errors; the compiler writes its files in spite of them.
-  await execute(process.execPath, [compiler, ...options], { cwd: ROOT }).catch(() => {})
+  const bundler = join(ROOT, "node_modules", "rolldown", "bin", "cli.mjs")
+  await execute(process.execPath, [bundler, "-c", "-d", join(folder, "dist")], { cwd: ROOT })
   await copyManifest(folder)
-  const writePage = join(folder, "dist/telemetry/dashboard/build/write.js")
-  await execute(process.execPath, [writePage], { cwd: ROOT })
   return { folder, stop: () => rm(folder, { recursive: true, force: true }) }
 }
 

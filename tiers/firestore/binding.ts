@@ -1,5 +1,5 @@
 import type { BackendDescription, Refuse } from "../binding.ts"
-import { MAX_CHANNELS } from "./settings.ts"
+import { MAX_CHANNELS } from "./channel-limit.ts"
 
 interface FirestorePlace {
   projectId: string

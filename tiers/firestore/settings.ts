@@ -1,6 +1,7 @@
 import { KvError } from "../errors.ts"
 import { type Checks, checkAllOptions, optional, text, wholeNumber, withTexts } from "../util/checks.ts"
 import { dependencyMissing, installedVersion } from "../util/packages.ts"
+import { MAX_CHANNELS } from "./channel-limit.ts"
 import { KIND } from "./errors.ts"
 
 /** Location of a database, and credentials. */
@@ -31,8 +32,6 @@ export interface FirestoreSettings {
  * were two to three times as fast as one, and 8 no faster than 4.
  */
 export const DEFAULT_CHANNELS = 4
-/** Upper limit of {@link FirestoreSettings.channels}: 10,000 concurrent requests, more than one process can use. */
-export const MAX_CHANNELS = 100
 
 const SETTINGS: Checks = {
   projectId: text("projectId"),

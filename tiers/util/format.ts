@@ -3,10 +3,12 @@
 /** Shown if there is no number. */
 export const NONE = "–"
 
-const grouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 })
+let grouped: Intl.NumberFormat | undefined
 
 /** `1,234,567` */
 export function formatCount(count: number): string {
+  // Loading the data of a locale takes 20 ms.
+  grouped ??= new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 })
   return grouped.format(count)
 }
 
