@@ -31,9 +31,13 @@ const pageText: Plugin = {
   },
 }
 
+/** What the store shares with the entries of the backends and of the dashboard, which can be used without it. It has no `import()`. */
+const SHARED =
+  /\/tiers\/(?:util\/)?[\w-]+\.ts$|\/tiers\/redis\/(?:url|settings)\.ts$|\/src\/(?:counters|counting|duration-buckets|failures|open-stores)\.ts$/
+
 /**
  * The package as it is published, but for its types. Opening a file takes longer than reading it, so what a process needs to open a store and to
- * read from memory is in two files: `base`, which every entry needs, and `core`. What a store may never need is apart.
+ * read from memory is in two files, `base` and `core`. What a store may never need is apart.
  */
 export default defineConfig({
   input: Object.fromEntries(entries.map((entry) => [entry, `${entry}.ts`])),
@@ -48,7 +52,7 @@ export default defineConfig({
     comments: { legal: true, annotation: true, jsdoc: false },
     codeSplitting: {
       groups: [
-        { name: "base", test: /\/tiers\/(util\/)?[\w-]+\.ts$/, priority: 3 },
+        { name: "base", test: SHARED, priority: 3 },
         {
           name: "core",
           test: /\/src\/(?!cli\/)|\/tiers\/l1\/|\/telemetry\/[\w-]+\.ts$|\/telemetry\/metrics\//,
