@@ -33,8 +33,7 @@ export async function start() {
     "an empty process": nothing,
     unstorage: `
       import { createStorage } from "unstorage"
-      import memoryDriver from "unstorage/drivers/memory"
-      const storage = createStorage({ driver: memoryDriver() })
+      const storage = createStorage() // its driver is memory
       const answer = (await storage.getItem("user:1")) ?? undefined`,
     "tiered-kv": ours("memory:"),
   })
