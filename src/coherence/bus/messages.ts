@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto"
 import { KEY_FORM } from "../../../tiers/limits.ts"
 
 /** What a publisher tells the other stores over its rows. The fields that all messages have in common. */
@@ -68,7 +67,12 @@ export class Wire {
 
   /** @param channel names the rows; a frame of another channel is not read */
   constructor(channel: string) {
-    this.#channel = createHash("sha256").update(channel).digest().subarray(0, 8)
+    this.#channel = process
+      .getBuiltinModule("node:crypto")
+      .createHash("sha256")
+      .update(channel)
+      .digest()
+      .subarray(0, 8)
   }
 
   encode(message: Message): Uint8Array {
