@@ -35,12 +35,15 @@ export class BackendReads {
   /**
    * Requests the row under `key`. Never throws. The bytes of a synchronous answer may be valid only until the next call of the
    * backend; {@link arrived} copies them.
+   *
+   * @param asOf as `RequestOptions.asOf`
    */
-  ask(key: string, caller: Caller): MaybePromise<StoredEntry | undefined> {
+  ask(key: string, caller: Caller, asOf: number | undefined): MaybePromise<StoredEntry | undefined> {
     try {
       const backend = this.#backend
       if (backend.lend !== undefined) return backend.lend(key)
-      return caller === undefined ? backend.get(key) : backend.get(key, { callers: [caller] })
+      if (caller === undefined && asOf === undefined) return backend.get(key)
+      return backend.get(key, { callers: caller === undefined ? undefined : [caller], asOf })
     } catch (error) {
       return Promise.reject(error)
     }
@@ -55,7 +58,7 @@ export class BackendReads {
     const head = heads.get(key)
     if (head === undefined) return undefined
     if (!(head instanceof KvError) && head.version === held.version) return head.live ? held : undefined
-    return this.ask(key, caller)
+    return this.ask(key, caller, undefined)
   }
 
   /** Asks the backend whether `key` has a live row. */

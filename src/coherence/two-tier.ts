@@ -14,6 +14,7 @@ import { InFlight } from "./in-flight.ts"
 import { type Load, type LoadRequest, Loads } from "./loads.ts"
 import { PageFills } from "./page-fills.ts"
 import { type Member, Place } from "./place.ts"
+import { Sightings } from "./sightings.ts"
 import { WriteThrough } from "./write-through.ts"
 
 export interface TwoTierOptions {
@@ -61,6 +62,7 @@ export class TwoTier {
   readonly #flights: Flights
   readonly #pageFills = new PageFills()
   readonly #loads: Loads
+  readonly #sightings: Sightings
   readonly #place: Place
   readonly #inFlight: InFlight
   /** Whether a stale entry is confirmed by its version. In one process, reading the row is as cheap. */
@@ -78,6 +80,7 @@ export class TwoTier {
     this.#reads = new BackendReads(backend, runtime, counters)
     const boundMs = bus?.staleness === "bounded" ? stalenessBoundOf(bus.bus) : Number.POSITIVE_INFINITY
     this.#flights = new Flights(runtime, Math.min(l1.settings.ttlMs, boundMs))
+    this.#sightings = new Sightings(backend, runtime)
     const floorMs = Math.max(quarantineMs, DEFAULTS.quarantineMs)
     const place = new Place({
       backend,
@@ -143,15 +146,16 @@ export class TwoTier {
 
     const startedAt = this.#reads.start()
     const suspect = this.#confirms ? this.#l1.kept(key) : undefined
+    const asOf = suspect?.stale ? undefined : this.#sightings.asOf(key)
     const answer = suspect?.stale
       ? this.#reads.askAgain(key, suspect.entry, caller)
-      : this.#reads.ask(key, caller)
-    if (answer instanceof Promise) return this.#fly(key, answer, startedAt, fill, caller)
+      : this.#reads.ask(key, caller, asOf)
+    if (answer instanceof Promise) return this.#fly(key, answer, startedAt, asOf, fill, caller)
 
     // The backend answered synchronously, so no write can have begun since.
     const entry = this.#reads.arrived(answer, startedAt)
     this.#shown(key, entry)
-    if (fill) this.#fill(key, entry)
+    if (fill) this.#fill(key, entry, asOf)
     return entry
   }
 
@@ -167,12 +171,13 @@ export class TwoTier {
     key: string,
     answer: Promise<StoredEntry | L1Entry | undefined>,
     startedAt: number,
+    asOf: number | undefined,
     fill: boolean,
     caller: Caller,
   ): Promise<L1Entry | undefined> {
     this.#inFlight.begin()
-    // The time to live in L1 starts with the request: the value may have been replaced right after the backend read it.
-    const askedAt = startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt
+    // The time to live in L1 starts when the value may have been replaced: with the request, or the moment as of which it may be answered.
+    const askedAt = asOf ?? (startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt)
     const flight: Flight = {
       askedAt,
       fill,
@@ -213,6 +218,7 @@ export class TwoTier {
   /** A read that may fill returned `entry` to its callers: what else is under way may be older. */
   #shown(key: string, entry: L1Entry | undefined): void {
     const version = entry === undefined ? null : entry.version
+    this.#sightings.saw(key)
     this.#flights.shown(key, version)
     this.#pageFills.dirty(key)
     if (version !== null) this.#loads.shown(key, version)
@@ -266,18 +272,23 @@ export class TwoTier {
         const held = version === undefined ? undefined : this.#l1.versionOf(key)
         if (!held || !version || !this.#place.isAtLeast(held, version)) this.#dirty(key)
       },
-      answered: (key, version) => this.direct.supersede(key, version),
+      answered: (key, version) => {
+        this.#sightings.saw(key)
+        this.direct.supersede(key, version)
+      },
     }
   }
 
   /** Keeps everything under way from filling L1. */
   #letGo(): void {
+    this.#sightings.sawAll()
     this.#flights.dirtyAll()
     this.#pageFills.dirtyAll()
     this.#loads.dirtyAll()
   }
 
   #dirty(key: string, own?: Load): void {
+    this.#sightings.saw(key)
     this.#flights.dirty(key)
     this.#pageFills.dirty(key)
     this.#loads.dirty(key, own)

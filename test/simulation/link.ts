@@ -12,6 +12,7 @@ import { KvError, type KvErrorCode } from "../../tiers/errors.ts"
 import type { Faults, ReadFault, WriteFault } from "./faults.ts"
 import { PromiseBroken } from "./history.ts"
 import { limited, NEVER } from "./limited.ts"
+import { Replica } from "./replica.ts"
 import type { Service, Table } from "./table.ts"
 
 export interface LinkOptions extends Service {
@@ -46,12 +47,14 @@ export class Link {
   readonly #writing = new Map<string, number>()
   readonly #reading = new Map<string, number[]>()
   readonly #doubtful = new Map<string, number>()
+  readonly #replica: Replica
 
   constructor(table: Table, options: LinkOptions) {
     this.#table = table
     this.#options = options
     this.isSynchronous = options.synchronous
     this.#faults = { writes: [...options.faults.writes], reads: [...options.faults.reads] }
+    this.#replica = new Replica(table, options.lagMs)
     this.backend = this.#backend()
   }
 
@@ -59,6 +62,7 @@ export class Link {
   calm(): void {
     this.#faults.writes.length = 0
     this.#faults.reads.length = 0
+    this.#replica.catchUp()
   }
 
   /** Whether a write of the key is with the table, or one that was given up may still land: L1 keeps away. */
@@ -70,7 +74,7 @@ export class Link {
 
   /** When the oldest read of the key under way was sent, in the time of the race. */
   readingSince(key: string): number {
-    return this.#reading.get(key)?.[0] ?? this.#table.runtime.now()
+    return this.#reading.get(key)?.[0] ?? this.#table.runtime.now() - this.#options.lagMs
   }
 
   #backend(): Backend {
@@ -81,7 +85,9 @@ export class Link {
       if (answer === undefined) throw new PromiseBroken(`the table left ${key} out`)
       return answer
     }
-    const entries = async (keys: readonly string[]) => {
+    const replica = this.#replica
+    const entries = async (keys: readonly string[], asOf: number | undefined) => {
+      if (asOf !== undefined) return replica.getMany(keys, asOf)
       const found = await rows.getMany(keys)
       for (const [key, entry] of found)
         if (!(entry instanceof Error)) history.indexOf(key, Buffer.from(entry.value).toString())
@@ -93,10 +99,16 @@ export class Link {
       ...(synchronous
         ? {}
         : {
-            get: (key, request) => this.#read("get", [key], request, () => rows.get(key)),
+            get: (key, request) =>
+              this.#read("get", [key], request, () =>
+                request?.asOf === undefined ? rows.get(key) : replica.get(key, request.asOf),
+              ),
             getMany: (keys, request) =>
-              this.#read<Map<string, StoredEntry | KvError>>("getMany", keys, request, () => entries(keys)),
+              this.#read<Map<string, StoredEntry | KvError>>("getMany", keys, request, () =>
+                entries(keys, request?.asOf),
+              ),
             exists: (key, request) => this.#read("exists", [key], request, () => rows.exists(key)),
+            ...(this.#options.lagMs === 0 ? {} : { replicatedUntil: () => replica.until() }),
           }),
       probe: (keys, request) => this.#read("probe", keys, request, () => rows.probe(keys)),
       scan: (prefix, page) =>
@@ -134,7 +146,8 @@ export class Link {
   ): Promise<T> {
     const fault = this.#faults.reads.shift() ?? "pass"
     this.requests++
-    const since = this.#table.runtime.now()
+    const { asOf } = request ?? {}
+    const since = asOf === undefined ? this.#table.runtime.now() : this.#replica.timeOf(asOf)
     for (const key of keys) this.#reading.set(key, [...(this.#reading.get(key) ?? []), since])
     try {
       return await limited(

@@ -11,6 +11,8 @@ export interface Mutant {
   readonly caughtBy: readonly StepCall[] | "lag" | "outage" | "pages"
   /** Whether each process has a second store over the same rows. @default false */
   readonly siblings?: true
+  /** Whether the table has replicas that lag. @default false */
+  readonly lags?: true
   /** Whether the races are over a network. @default false */
   readonly networked?: true
   /** The faults of the first few writes of those races. @default anything */
@@ -245,6 +247,37 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["get", "set", "stepClock", "freeze"],
     fault: "pass",
     edits: { stepForwardIsReported: "undefined" },
+  },
+
+  "a replica answers behind what this process has seen": {
+    caughtBy: ["get", "set"],
+    lags: true,
+    edits: { laggingReadIsHeld: "" },
+  },
+  "a replica answers behind what this process wrote": {
+    caughtBy: ["get", "set"],
+    lags: true,
+    edits: { dirtyingIsSeen: "" },
+  },
+  "a replica answers behind what this process read": {
+    caughtBy: ["get", "invalidate", "writeElsewhere"],
+    lags: true,
+    edits: { flightIsSeen: "" },
+  },
+  "a replica answers behind a strong read": {
+    caughtBy: ["get", "getStrong", "writeElsewhere"],
+    lags: true,
+    edits: { answerIsSeen: "" },
+  },
+  "a replica answers behind what was read before everything was invalidated": {
+    caughtBy: ["get", "invalidateAll", "writeElsewhere"],
+    lags: true,
+    edits: { clearIsSeen: "" },
+  },
+  "the time to live of L1 does not count the lag of a replica": {
+    caughtBy: ["get", "writeElsewhere", "wait"],
+    lags: true,
+    edits: { flightIsAsOld: "const $askedAt = (" },
   },
 
   ...RESILIENCE_MUTANTS,

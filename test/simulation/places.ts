@@ -17,6 +17,12 @@ export const ANCHORS = {
   ],
   othersAreCleared: ["Place.dirtyAll", "if ($place !== this && $overlaps)"],
   lastEndsQuarantines: ["Rows.retire", "if (this.places.size > 0) return"],
+  laggingReadIsHeld: ["Sightings.asOf", "&& (this.#at.get($key) ?? this.#others) < $until"],
+  dirtyingIsSeen: ["TwoTier.#dirty", "this.#sightings.saw($key)"],
+  flightIsSeen: ["TwoTier.#shown", "this.#sightings.saw($key)"],
+  answerIsSeen: ["TwoTier.#member", "this.#sightings.saw($key)"],
+  clearIsSeen: ["Sightings.sawAll", "this.#others = this.#runtime.monotonic()"],
+  flightIsAsOld: ["TwoTier.#fly", "const $askedAt = $asOf ?? ("],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",

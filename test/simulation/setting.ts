@@ -12,6 +12,8 @@ export interface Focus {
   readonly fault?: WriteFault | readonly WriteFault[]
   /** Whether each process has a second store over the same rows. @default some have */
   readonly siblings?: boolean
+  /** Whether the table has replicas that lag. @default it may */
+  readonly lags?: boolean
   /** Whether the table gets the retries and the batching of a backend over a network. @default false */
   readonly networked?: boolean
 }
@@ -53,7 +55,16 @@ const faults: fc.Arbitrary<Faults> = fc.record({
   }),
 })
 
-export function settings({ calls, fault, networked = false, siblings }: Focus): fc.Arbitrary<Setting> {
+/** Shorter than the time to live of L1. */
+const LAG_MS = 20
+
+export function settings({
+  calls,
+  fault,
+  networked = false,
+  siblings,
+  lags = calls === undefined ? undefined : false,
+}: Focus): fc.Arbitrary<Setting> {
   const writes = typeof fault === "string" ? Array<WriteFault>(4).fill(fault) : fault
   const befalls = writes === undefined ? faults : fc.constant<Faults>({ writes, reads: [] })
   const sibling =
@@ -69,6 +80,7 @@ export function settings({ calls, fault, networked = false, siblings }: Focus): 
         networked: fc.constant(networked),
         ordered: networked ? fc.boolean() : fc.constantFrom(true, true, false),
         clock: fc.boolean(),
+        lagMs: lags === undefined ? fc.constantFrom(0, 0, LAG_MS) : fc.constant(lags ? LAG_MS : 0),
       }),
       synchronous: networked ? fc.constant(false) : fc.nat(5).map((chance) => chance === 0),
       faults: fc.array(befalls, each),

@@ -49,7 +49,8 @@ export async function start(
       retryBudget: setting.retryBudget,
       l1: l1 === false ? false : { ttlMs, negativeTtlMs: ttlMs, jitter: 0.2, ...l1 },
     })
-  const seen = new Seen(table.history, clocks, l1 === false ? 0 : ttlMs)
+  const stalenessMs = (l1: L1Options | false) => Math.max(l1 === false ? 0 : ttlMs, service.lagMs)
+  const seen = new Seen(table.history, clocks, stalenessMs(l1))
   const process: Process = {
     client: await openStore(l1),
     link,
@@ -78,7 +79,7 @@ export async function start(
   const second: Process = {
     ...process,
     client: await openStore(sibling),
-    seen: seen.beside(sibling === false ? 0 : ttlMs),
+    seen: seen.beside(stalenessMs(sibling)),
     isRoomy: isRoomy(sibling),
     deadlines: new Map(),
   }

@@ -16,6 +16,8 @@ export interface Service {
   readonly ordered: boolean
   /** Whether it tells when its rows were written. */
   readonly clock: boolean
+  /** How far its replicas are behind, at most, ms; 0: it has none. */
+  readonly lagMs: number
 }
 
 /** One table that several processes share, with the history of what was applied to it. */

@@ -1,4 +1,4 @@
-import type { Backend, Callers, MaybePromise, RequestOptions, StoredEntry } from "../backend.ts"
+import type { Backend, MaybePromise, RequestOptions, StoredEntry } from "../backend.ts"
 import { KvError } from "../errors.ts"
 import { chunksOf, readInChunks, writeInChunks } from "../util/chunks.ts"
 import { ofKey } from "../util/key-error.ts"
@@ -16,6 +16,7 @@ import { forward } from "./forward.ts"
  * - **`getMany`, `putMany`, `deleteMany`** accept any number of distinct keys and send as few requests as possible, 16 concurrently.
  *   After a request that failed as a whole no more are sent. Then a read rejects; a write returns a result or an error for each key, and
  *   rejects only if no key was applied and none is in doubt.
+ * - Reads that a replica may answer travel apart from those that it may not.
  * - If `traits.maxReadBatch` is 1, reads are sent one by one, and `get` at once.
  */
 export function coalescing(backend: Backend): Backend {
@@ -33,7 +34,7 @@ export function coalescing(backend: Backend): Backend {
 
 /** One `get` that waits to be sent. */
 interface Read {
-  readonly callers: Callers | undefined
+  readonly request: RequestOptions | undefined
   readonly resolve: (entry: StoredEntry | undefined) => void
   readonly reject: (error: unknown) => void
 }
@@ -44,12 +45,15 @@ type Found = ReadonlyMap<string, StoredEntry | KvError>
 
 function coalescedGet(backend: Backend): Backend["get"] {
   const { maxReadBatch } = backend.traits
-  let waiting = new Map<string, Read[]>()
+  let consistent = new Map<string, Read[]>()
+  /** The reads that a replica may answer. */
+  let lagging = new Map<string, Read[]>()
 
   const send = () => {
-    const reads = [...waiting]
-    waiting = new Map()
-    for (const batch of chunksOf(reads, maxReadBatch)) {
+    const batches = [...chunksOf([...consistent], maxReadBatch), ...chunksOf([...lagging], maxReadBatch)]
+    consistent = new Map()
+    lagging = new Map()
+    for (const batch of batches) {
       const keys = batch.map(([key]) => key)
       const [lone] = keys.length === 1 ? keys : []
       try {
@@ -68,9 +72,10 @@ function coalescedGet(backend: Backend): Backend["get"] {
   const sending = Promise.resolve(send)
 
   return (key, request) => {
-    if (waiting.size === 0) void sending.then(process.nextTick)
+    if (consistent.size + lagging.size === 0) void sending.then(process.nextTick)
+    const waiting = request?.asOf === undefined ? consistent : lagging
     return new Promise((resolve, reject) => {
-      const read = { callers: request?.callers, resolve, reject }
+      const read = { request, resolve, reject }
       const sameKey = waiting.get(key)
       if (sameKey === undefined) waiting.set(key, [read])
       else sameKey.push(read)
@@ -109,13 +114,18 @@ function coalescedProbe(backend: Backend): Backend["probe"] {
   }
 }
 
-/** The request for a batch, with the callers of all its reads; `undefined` if there are none. */
+/** The request for a batch: it has the callers of all its reads, and is as of the latest moment of them. `undefined` if there is nothing to say. */
 function requestOf(batch: Batch): RequestOptions | undefined {
-  const all: unknown[] = []
+  const callers: unknown[] = []
+  let asOf: number | undefined
   for (const [, reads] of batch) {
-    for (const { callers } of reads) if (callers !== undefined) all.push(...callers)
+    for (const { request } of reads) {
+      if (request?.callers !== undefined) callers.push(...request.callers)
+      if (request?.asOf !== undefined) asOf = Math.max(asOf ?? request.asOf, request.asOf)
+    }
   }
-  return all.length === 0 ? undefined : { callers: all }
+  if (asOf !== undefined) return callers.length === 0 ? { asOf } : { asOf, callers }
+  return callers.length === 0 ? undefined : { callers }
 }
 
 async function answerOne(batch: Batch, answer: MaybePromise<StoredEntry | undefined>): Promise<void> {

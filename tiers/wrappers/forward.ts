@@ -6,7 +6,7 @@ import type { Backend } from "../backend.ts"
  * call on adds no stack frame.
  */
 export function forward(inner: Backend, overrides: Partial<Backend>): Backend {
-  const { lend, serviceTime, compareVersions } = inner
+  const { lend, serviceTime, replicatedUntil, compareVersions } = inner
   return {
     traits: inner.traits,
     open: inner.open.bind(inner),
@@ -21,6 +21,7 @@ export function forward(inner: Backend, overrides: Partial<Backend>): Backend {
     scan: inner.scan.bind(inner),
     probe: inner.probe.bind(inner),
     ...(serviceTime === undefined ? {} : { serviceTime: serviceTime.bind(inner) }),
+    ...(replicatedUntil === undefined ? {} : { replicatedUntil: replicatedUntil.bind(inner) }),
     ...(compareVersions === undefined ? {} : { compareVersions: compareVersions.bind(inner) }),
     close: inner.close.bind(inner),
     ...overrides,

@@ -22,6 +22,7 @@ const CALLS: { readonly [M in keyof Methods]: Parameters<Methods[M]> } = {
   scan: ["a", { limit: 10 }],
   probe: [["a", "b"], { timeoutMs: 1 }],
   serviceTime: ["a"],
+  replicatedUntil: [],
   compareVersions: ["1", "2"],
   close: [],
 }
@@ -33,6 +34,7 @@ function noting() {
   const backend: Required<Backend> = {
     lend: () => undefined,
     serviceTime: () => undefined,
+    replicatedUntil: () => undefined,
     compareVersions: () => 0,
     ...memory(),
   }
@@ -69,9 +71,10 @@ test("an override takes the place of its method alone", async () => {
 })
 
 test("a method that the backend does not have is not there", () => {
-  const { lend, serviceTime, compareVersions, ...backend } = memory()
+  const { lend, serviceTime, replicatedUntil, compareVersions, ...backend } = memory()
   expect(Object.keys(forward(backend, {}))).not.toContain("lend")
   expect(Object.keys(forward(backend, {}))).not.toContain("serviceTime")
+  expect(Object.keys(forward(backend, {}))).not.toContain("replicatedUntil")
   expect(Object.keys(forward(backend, {}))).not.toContain("compareVersions")
 })
 
@@ -82,6 +85,6 @@ test.each([
 ])("%s has every method of the backend that it wraps, and no other", (_, wrap) => {
   const { backend } = noting()
   expect(Object.keys(wrap(backend)).sort()).toEqual(["traits", ...METHODS].sort())
-  const { lend, serviceTime, compareVersions, ...smaller } = backend
+  const { lend, serviceTime, replicatedUntil, compareVersions, ...smaller } = backend
   expect(Object.keys(wrap(smaller)).sort()).toEqual(Object.keys(smaller).sort())
 })

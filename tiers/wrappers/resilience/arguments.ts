@@ -18,6 +18,12 @@ export function second<S, I>(
   return [subject, item, request]
 }
 
+/** The request of a first attempt, which a replica may answer if `args` say so. Later ones are asked of the primary. */
+export function firstRequest(request: RequestOptions, [, options]: [Subject, ...unknown[]]): RequestOptions {
+  if (!isObject(options) || !("asOf" in options) || typeof options.asOf !== "number") return request
+  return { ...request, asOf: options.asOf }
+}
+
 /** The callers of a read: only its second argument is a {@link RequestOptions}. */
 export function callersIn([, request]: [Subject, ...unknown[]]): Callers | undefined {
   return isObject(request) && "callers" in request && Array.isArray(request.callers)
