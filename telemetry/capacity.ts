@@ -1,4 +1,4 @@
-import type { Tariff } from "../tiers/tariff.ts"
+import type { Tariff } from "../tiers/backend.ts"
 import type { CallObserver } from "../tiers/wrappers/resilience/observer.ts"
 import { report } from "./safely.ts"
 

@@ -15,7 +15,6 @@ export type {
 export { KvError, type KvErrorCode, type KvErrorDetails } from "./errors.ts"
 export { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "./limits.ts"
 export { type Runtime, systemRuntime, type Timer } from "./runtime.ts"
-export type { Tariff } from "./tariff.ts"
 export { type Check, type Checks, checkOptions, optional, wholeNumber } from "./util/checks.ts"
 export { OpenOnce } from "./util/open-once.ts"
 export { inParallel } from "./util/parallel.ts"

@@ -1,13 +1,11 @@
 import type { KvError } from "./errors.ts"
-import type { Tariff } from "./tariff.ts"
 
 /**
  * The contract of a backend (L2): bytes under a key, with an absolute expiry and a version.
  *
  * What a backend promises, and the conformance suite checks:
  *
- * - **Reads are strongly consistent.** A read that starts after a write resolved sees that write or a later one. Only a read with
- *   {@link RequestOptions.asOf} may miss it.
+ * - **Reads are strongly consistent**, except with {@link RequestOptions.asOf}. A read that starts after a write resolved sees it or a later one.
  * - **Expiry is exact.** A row whose `expiresAt` is not after the backend's clock is absent to every read and every
  *   condition, whether or not the row is still stored. A clean-up removes it only under a condition, so that a value
  *   written meanwhile survives.
@@ -93,9 +91,8 @@ export interface Backend {
   serviceTime?(key: string): ServiceTime | undefined
 
   /**
-   * A moment on the monotonic clock of the runtime: a replica is known to have everything that the service applied before. `undefined`: none is,
-   * or that was too long ago. For backends whose reads with {@link RequestOptions.asOf} may be answered by a replica. Sends nothing that
-   * the caller waits for, and never goes back.
+   * A replica has everything that the service applied before this moment, on the monotonic clock of the runtime; `undefined`: none is known to.
+   * It never goes back. For backends with replicas; the caller waits for nothing.
    */
   replicatedUntil?(): number | undefined
 
@@ -115,8 +112,7 @@ export type MaybePromise<T> = T | Promise<T>
 export interface RequestOptions {
   /**
    * For `get` and `getMany`: the answer may lack what the service applied after this moment, on the monotonic clock of the runtime, so that a
-   * replica may give it. It has everything that was applied before. Set only to what {@link Backend.replicatedUntil} returned, or to a
-   * later moment. @default the answer is strongly consistent
+   * replica may give it. {@link Backend.replicatedUntil} has returned it. @default the answer is strongly consistent
    */
   asOf?: number | undefined
   /** The callers of a read. Wrappers pass them on, backends ignore them. */
@@ -282,6 +278,23 @@ export interface Place {
   readonly port?: number
   /** `cloud.region` */
   readonly region?: string
+}
+
+/**
+ * What a service bills for a call, in its own units and by its published rules, computed from the answer. A lower bound: the answer does not
+ * show an expired row that was read, a condition that did not hold, or the size of a row that was overwritten.
+ */
+export interface Tariff {
+  /** Whether deletes are billed separately from writes. */
+  readonly billsDeletesApart: boolean
+  /** Units of one read; `entry` is `undefined` if the key was absent. */
+  read(key: string, entry: StoredEntry | undefined): number
+  /** Units of one page of a scan. */
+  page(entries: readonly KeyedEntry[]): number
+  /** Units of one write. */
+  write(key: string, write: Write): number
+  /** Units of one delete. */
+  delete(key: string): number
 }
 
 export type BackendOperation =

@@ -22,7 +22,6 @@ export const ANCHORS = {
   flightIsSeen: ["TwoTier.#shown", "this.#sightings.saw($key)"],
   answerIsSeen: ["TwoTier.#member", "this.#sightings.saw($key)"],
   clearIsSeen: ["Sightings.sawAll", "this.#others = this.#runtime.monotonic()"],
-  flightIsAsOld: ["TwoTier.#fly", "const $askedAt = $asOf ?? ("],
   fillIsHeldToTheFloor: [
     "TwoTier.#fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",

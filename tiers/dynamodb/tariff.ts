@@ -1,4 +1,4 @@
-import type { Tariff } from "../tariff.ts"
+import type { Tariff } from "../backend.ts"
 
 const READ_UNIT_BYTES = 4_096
 const WRITE_UNIT_BYTES = 1_024

@@ -1,4 +1,4 @@
-import type { Tariff } from "../tariff.ts"
+import type { Tariff } from "../backend.ts"
 
 /** Units are documents. A read, a write and a delete are 1, also if the document is absent; a page is the number of its documents, at least 1. */
 export const tariff: Tariff = {

@@ -11,14 +11,7 @@ import type {
 import { KvError } from "../errors.ts"
 import { DEFAULTS } from "../limits.ts"
 import { type Runtime, systemRuntime } from "../runtime.ts"
-import {
-  CorruptRow,
-  compareVersions,
-  decodeHead,
-  decodeRow,
-  encodeRow,
-  ROW_HEADER_BYTES,
-} from "../util/binary-row.ts"
+import { CorruptRow, compareVersions, decodeHead, encodeRow, ROW_HEADER_BYTES } from "../util/binary-row.ts"
 import {
   bool,
   type Checks,
@@ -36,13 +29,21 @@ import { msOf } from "./clock.ts"
 import { redisConnection } from "./connection.ts"
 import { type RedisRequest, toKvError } from "./errors.ts"
 import { hidingFor } from "./hidden.ts"
+import { ofKey, Reads } from "./reads.ts"
+import { redisReplicas } from "./replicas.ts"
 import { scanRedis } from "./scan.ts"
 import { EXISTS, runScript, type Script, WRITE } from "./scripts.ts"
-import type { RedisSettings } from "./settings.ts"
+import type { ClientTiming, RedisSettings } from "./settings.ts"
 import { resolveTarget } from "./target.ts"
 import { MAX_BATCH, traitsOf } from "./traits.ts"
 
-export type { RedisCredentials, RedisNode, RedisSentinel, RedisSettings } from "./settings.ts"
+export type {
+  RedisCredentials,
+  RedisNode,
+  RedisReplicaSettings,
+  RedisSentinel,
+  RedisSettings,
+} from "./settings.ts"
 
 export interface RedisOptions {
   /**
@@ -94,7 +95,7 @@ const TOMBSTONE_MS = 60_000
  *
  * - Each write is a script, so that conditions are exact, a write recognises its own row, and versions are in the order of the writes. A
  *   script takes about 5 µs of the server's CPU. After a delete the order depends on the server's clock, which must not be set back.
- * - Reads go to primaries. Redis acknowledges before it replicates and persists: a failover or a crash can lose acknowledged writes. An
+ * - Reads go to primaries, but for those that may go to `replicas`. Redis acknowledges before it replicates and persists: a failover or a crash can lose acknowledged writes. An
  *   eviction policy of `allkeys-*` may remove any entry, locks included.
  * - A string of another program is `CORRUPT_ENTRY`. `getMany` treats a key with another type as absent, as `MGET` does.
  * - Redis cannot cancel a command. A write without an answer at its limit closes the connection by a TCP reset: bytes that have not reached
@@ -117,13 +118,15 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS,
     openLazily: opensLazily = false,
   } = options
-  const { source, prefix, description, root, place, cluster } = resolveTarget(target, options)
-  const timing = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, allowsReplica: false }
+  const { source, replicated, prefix, description, root, place, cluster } = resolveTarget(target, options)
+  const timing: ClientTiming = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, role: "primary" }
   const connection = redisConnection(source, timing)
+  const replicas = replicated && redisReplicas(replicated, timing, connection)
   const hide = hidingFor(source)
   const nameOf = (key: string) => hide(prefix + key)
   /** Whether the keys of one command may be in several slots, which Redis refuses. */
   const manySlots = cluster && !/^[^{]*\{[^}]+\}/.test(prefix)
+  const reads = new Reads({ connection, replicas, runtime, nameOf, manySlots })
 
   function reading(operation: string, options: RequestOptions | undefined, key?: string): RedisRequest {
     return { operation, effect: "read", timeoutMs: options?.timeoutMs ?? requestTimeoutMs, key }
@@ -181,38 +184,11 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     return { applied: (await write(request, key, tombstone, TOMBSTONE_MS)) !== undefined }
   }
 
-  function decode(request: RedisRequest, row: Buffer | null): StoredEntry | KvError | undefined {
-    try {
-      return row === null ? undefined : decodeRow(row, runtime.now())
-    } catch (error) {
-      return toKvError(error, request)
-    }
-  }
-
-  async function read(request: RedisRequest, key: string): Promise<StoredEntry | undefined> {
-    const row = await connection.answered(request, connection.client(request).getBuffer(nameOf(key)))
-    const entry = decode(request, row)
-    if (entry instanceof KvError) throw entry
-    return entry
-  }
-
-  async function readMany(request: RedisRequest, keys: readonly string[]) {
-    if (manySlots) return eachKey(keys, (key) => read(ofKey(request, key), key))
-    const found = new Map<string, StoredEntry | KvError>()
-    if (keys.length === 0) return found
-    const rows = await connection.answered(request, connection.client(request).mgetBuffer(keys.map(nameOf)))
-    for (const [index, key] of keys.entries()) {
-      const entry = decode(ofKey(request, key), rows[index] ?? null)
-      if (entry !== undefined) found.set(key, entry)
-    }
-    return found
-  }
-
   async function readChunks(keys: readonly string[], timeoutMs: () => number) {
     const found = new Map<string, StoredEntry | KvError>()
     for (const chunk of chunksOf(keys, MAX_BATCH)) {
       const request = reading("scan", { timeoutMs: timeoutMs() })
-      for (const [key, entry] of await readMany(request, chunk)) found.set(key, entry)
+      for (const [key, entry] of await reads.getMany(request, chunk)) found.set(key, entry)
     }
     return found
   }
@@ -254,11 +230,30 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
       keyPrefix: prefix,
     },
 
-    open: connection.open,
-    close: connection.close,
+    async open() {
+      await connection.open()
+      try {
+        await replicas?.open()
+      } catch (error) {
+        await connection.close()
+        throw error
+      }
+    },
+    async close() {
+      await Promise.all([connection.close(), replicas?.close()])
+    },
 
-    get: (key, options) => read(reading("get", options, key), key),
-    getMany: (keys, options) => readMany(reading("getMany", options), keys),
+    get(key, options) {
+      const request = reading("get", options, key)
+      const asOf = options?.asOf
+      return asOf === undefined ? reads.get(request, key) : reads.getAsOf(request, key, asOf)
+    },
+    getMany(keys, options) {
+      const request = reading("getMany", options)
+      const asOf = options?.asOf
+      return asOf === undefined ? reads.getMany(request, keys) : reads.getManyAsOf(request, keys, asOf)
+    },
+    ...(replicas === undefined ? {} : { replicatedUntil: () => replicas.until() }),
     exists: async (key, options) => (await script(reading("exists", options, key), key, EXISTS, [])) === 1,
     probe: (keys, options) => probe(reading("probe", options), keys),
     serviceTime: () => connection.clock()?.now(),
@@ -279,11 +274,6 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
 
     compareVersions,
   }
-}
-
-/** The same request for one key of it. Without object spread, which takes longer than the rest of a read. */
-function ofKey({ operation, effect, timeoutMs }: RedisRequest, key: string): RedisRequest {
-  return { operation, effect, timeoutMs, key }
 }
 
 /** The bytes of the header that `version` stands for, for the script; `undefined` if no row can have this version. */

@@ -2,6 +2,7 @@ import type { ConnectionOptions } from "node:tls"
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from "ioredis"
 import { isObject } from "../util/checks.ts"
 import { dependencyMissing } from "../util/packages.ts"
+import { chooseNode } from "./caught-up.ts"
 import { KIND } from "./errors.ts"
 import {
   type ClientTiming,
@@ -38,10 +39,14 @@ export async function loadIoRedis(): Promise<IoRedis> {
  */
 export function newClient(sdk: IoRedis, settings: RedisSettings, timing: ClientTiming): RedisClient {
   const { nodes, sentinel, cluster } = settings
-  if (cluster) return new sdk.Cluster(hostsOf(nodes), clusterOptions(settings, timing))
+  if (cluster) {
+    // Here, and not in `clusterOptions`, because ioredis takes any function.
+    const scaleReads = timing.role === "replica" ? chooseNode : "master"
+    return new sdk.Cluster(hostsOf(nodes), { ...clusterOptions(settings, timing), scaleReads })
+  }
   const options = { ...nodeOptions(settings, timing), retryStrategy: null }
   if (sentinel === undefined) return new sdk.Redis({ ...nodes[0], ...options })
-  return new sdk.Redis({ ...options, ...sentinelOptions(sentinel, settings, options) })
+  return new sdk.Redis({ ...options, ...sentinelOptions(sentinel, settings, timing, options) })
 }
 
 function hostsOf(nodes: readonly RedisNode[]): RedisHost[] {
@@ -51,12 +56,13 @@ function hostsOf(nodes: readonly RedisNode[]): RedisHost[] {
 function sentinelOptions(
   { name, username, password }: RedisSentinel,
   { nodes }: RedisSettings,
+  { role }: ClientTiming,
   { connectTimeout, tls }: { connectTimeout: number; tls?: ConnectionOptions },
 ) {
   return {
     sentinels: hostsOf(nodes).map(({ host, port = DEFAULT_SENTINEL_PORT }) => ({ host, port })),
     name,
-    role: "master",
+    role: role === "replica" ? "slave" : "master",
     sentinelRetryStrategy: () => null,
     sentinelCommandTimeout: connectTimeout,
     ...(username === undefined ? {} : { sentinelUsername: username }),
@@ -117,6 +123,11 @@ export function nodesOf(client: RedisClient): Redis[] {
 /** The connections that read and write: one, or one for each primary of a cluster. */
 export function primaryNodes(client: RedisClient): Redis[] {
   return isCluster(client) ? client.nodes("master") : [client]
+}
+
+/** The connections that lead to replicas, of a client for replicas. */
+export function replicaNodes(client: RedisClient): Redis[] {
+  return isCluster(client) ? client.nodes("slave") : [client]
 }
 
 export function isClient(target: unknown): target is RedisClient {

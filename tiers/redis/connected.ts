@@ -122,7 +122,7 @@ export function keepConnected(
     overdue.watch()
     try {
       const { isReplica, identity, timeMs } = await askServer(client)
-      if (isReplica && !timing.allowsReplica) throw new Error("READONLY the server is a replica")
+      if (isReplica && timing.role === "primary") throw new Error("READONLY the server is a replica")
       clock.identify(identity)
       clock.learn(timeMs, askedAt)
     } catch (error) {

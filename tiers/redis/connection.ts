@@ -15,6 +15,8 @@ export interface RedisConnection {
   open(): Promise<void>
   /** The client, for one command that it sends at once. Throws a `KvError` unless it is connected. */
   client(request: RedisRequest): RedisClient
+  /** The client if it is connected, for questions during which the process may end. */
+  idle(): RedisClient | undefined
   /** Call it before several commands are sent: they are written together. */
   gather(): void
   /** The answer to a command; failures are `KvError`s. Call it as soon as the command is sent. */
@@ -44,6 +46,8 @@ export function redisConnection(target: RedisClient | RedisSettings, timing: Cli
       if (underWay() > 0) gather()
       return client
     },
+
+    idle: () => (connection.held?.isReady() ? connection.held.client : undefined),
 
     gather: () => connection.held?.gather(),
 
@@ -155,7 +159,9 @@ function checkBorrowed(client: RedisClient): void {
   const { keyPrefix } = client.options
   if (keyPrefix) refuse("the ioredis client has a keyPrefix, which scans cannot see; give `prefix` instead")
   if (isCluster(client) && (client.options.scaleReads ?? "master") !== "master") {
-    refuse('the ioredis client reads from replicas, which may be behind; set scaleReads to "master"')
+    refuse(
+      'the ioredis client reads from replicas, which may be behind; set scaleReads to "master", or give settings with `replicas`',
+    )
   }
 }
 

@@ -43,7 +43,7 @@ export async function checkRedis(
     requestTimeoutMs,
     connectTimeoutMs: requestTimeoutMs,
     opensLazily: false,
-    allowsReplica: true,
+    role: "any",
   })
   await connection.open()
   try {

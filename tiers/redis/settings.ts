@@ -23,6 +23,8 @@ export interface RedisSettings {
   cluster?: boolean
   /** The nodes are sentinels. They are asked at each connect which server is the primary. */
   sentinel?: RedisSentinel
+  /** Replicas for cached reads. @default none: all reads go to primaries */
+  replicas?: RedisReplicaSettings
   username?: string
   password?: string
   /**
@@ -59,6 +61,24 @@ export interface RedisSentinel {
   password?: string
 }
 
+/**
+ * Replicas that answer cached reads, with the credentials, the database and the TLS of the primary. Strong reads, conditions, scans, `exists` and
+ * second attempts ask the primary; so does a read of a key that a replica does not have, and of one that this process wrote or showed after
+ * the last moment for which a replica is known to be complete.
+ *
+ * So a process goes on to read its own writes, and reads never go back. That an entry is the older of the two by up to `maxLagMs` counts
+ * against its time to live in L1: the bound of staleness is that time to live, or `maxLagMs` if that is longer.
+ */
+export interface RedisReplicaSettings {
+  /** The replicas of one server. Those of a cluster and those behind sentinels are discovered, and `nodes` is left out. */
+  nodes?: readonly RedisHost[]
+  /**
+   * A replica that is further behind answers nothing, ms. It is measured: each primary and each replica is asked `INFO replication` four times in
+   * this time while there are cached reads. @default 1_000
+   */
+  maxLagMs?: number
+}
+
 export interface RedisCredentials {
   username?: string
   password: string
@@ -74,10 +94,13 @@ export interface ClientTiming {
   connectTimeoutMs: number
   /** Whether the opening waits only for the first attempt to connect, and not for a connection. */
   opensLazily: boolean
-  /** Whether a server that is a replica is used. */
-  allowsReplica: boolean
+  /** What a server has to be. A replica is connected to for reads that may lag; `any` is for a look at a server. */
+  role: "primary" | "replica" | "any"
 }
 
+export const DEFAULT_MAX_LAG_MS = 1_000
+/** Replicas are asked four times in the time that they may lag: more often than every 5 ms is no use. */
+const LEAST_LAG_MS = 20
 export const DEFAULT_PORT = 6379
 export const DEFAULT_SENTINEL_PORT = 26_379
 
@@ -87,6 +110,16 @@ const HOST: Checks = {
 }
 
 const SOCKET: Checks = { path: text("nodes.path") }
+
+const REPLICAS = group("replicas", {
+  nodes: optional((value, operation) => {
+    if (!Array.isArray(value) || value.length === 0) {
+      throw invalidOption(`replicas.nodes is a list of at least one host; got ${describe(value)}`, operation)
+    }
+    for (const node of value) checkAllOptions(node, HOST, operation)
+  }),
+  maxLagMs: optional(wholeNumber("replicas.maxLagMs", LEAST_LAG_MS)),
+})
 
 const SENTINEL = group("sentinel", {
   name: text("sentinel.name"),
@@ -105,6 +138,7 @@ const SETTINGS: Checks = {
   },
   cluster: optional(bool("cluster")),
   sentinel: optional(SENTINEL),
+  replicas: optional(REPLICAS),
   username: optional(text("username", 0)),
   password: optional(text("password", 0)),
   credentials: optional(rule("credentials", (value) => typeof value === "function", "a function")),
@@ -119,7 +153,7 @@ export function checkSettings(
   settings: RedisSettings,
 ): RedisSettings & { cluster: boolean; database: number } {
   checkAllOptions(settings, SETTINGS, "open")
-  const { nodes, sentinel, credentials, database = 0 } = settings
+  const { nodes, sentinel, replicas, credentials, database = 0 } = settings
   const { cluster = nodes.length > 1 && sentinel === undefined } = settings
   const hasSocket = nodes.some((node) => "path" in node)
   if (cluster && sentinel !== undefined) throw invalid("a Redis cluster has no sentinels")
@@ -128,6 +162,13 @@ export function checkSettings(
   if (cluster && database !== 0) throw invalid(`a Redis cluster has database 0 alone, not ${database}`)
   if (hasSocket && (cluster || sentinel !== undefined))
     throw invalid("a Unix socket leads to one Redis server, neither to a cluster nor to a sentinel")
+  const discovers = cluster || sentinel !== undefined
+  if (discovers && replicas?.nodes !== undefined)
+    throw invalid("the replicas of a Redis cluster, and those behind sentinels, are discovered: name none")
+  if (replicas !== undefined && replicas.nodes === undefined && !discovers)
+    throw invalid(
+      "a Redis server does not tell how its replicas are reached: name them, `replicas=HOST:PORT`",
+    )
   if (credentials !== undefined && (settings.username ?? settings.password) !== undefined)
     throw invalid("Redis credentials are either a function, or a user name and a password")
   return { ...settings, cluster, database }

@@ -13,6 +13,8 @@ import { parseRedisUrl } from "./url.ts"
 
 export interface RedisTarget {
   source: RedisClient | RedisSettings
+  /** The settings, if they have replicas. */
+  replicated: RedisSettings | undefined
   prefix: string
   cluster: boolean
   /** Hosts, ports and database: for messages and spans, so never a credential. */
@@ -36,12 +38,14 @@ export function resolveTarget(
     })
   }
   if (!isClient(target)) {
-    const settings = checkSettings(database === undefined ? target : { ...target, database })
+    const checked = checkSettings(database === undefined ? target : { ...target, database })
+    const { replicas, ...settings } = checked
     const description = describeSettings(settings)
     const [node, ...others] = settings.nodes
     const isOne = node !== undefined && !("path" in node) && others.length === 0 && !settings.sentinel
     return {
       source: settings,
+      replicated: replicas && checked,
       prefix: prefix ?? "",
       cluster: settings.cluster,
       description,
@@ -54,7 +58,7 @@ export function resolveTarget(
       "an ioredis client has a database of its own: give `database` with a URL or settings alone"
     throw new KvError("BINDING_INVALID", message, { operation: "open", backend: KIND })
   }
-  const common = { source: target, prefix: prefix ?? "" }
+  const common = { source: target, replicated: undefined, prefix: prefix ?? "" }
   if (isCluster(target)) {
     return { ...common, cluster: true, description: "cluster", root: target, place: { address: "cluster" } }
   }

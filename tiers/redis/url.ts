@@ -40,7 +40,7 @@ interface ParsedUrl {
 
 /**
  * Reads the URLs of Redis: `redis:`, `valkey:`, with TLS `rediss:` and `valkeys:`; `redis-sentinel:`, with TLS `rediss-sentinel:`; `unix:` and
- * `redis+unix:`. Several hosts, or `?cluster`, mean a cluster; `prefix=` is the key prefix. User name, password, path and prefix are
+ * `redis+unix:`. Several hosts, or `?cluster`, mean a cluster; `prefix=` is the key prefix, `replicas` and `maxLagMs=` are about replicas. User name, password, path and prefix are
  * percent-encoded where they hold what a URL cannot. Throws `BINDING_INVALID`.
  */
 export function parseRedisUrl(url: string): ParsedUrl {
@@ -56,12 +56,14 @@ function parseHosts(rest: string, { form, leadsTo, tls }: Scheme): ParsedUrl {
   if (parts === null) throw invalid(`the Redis URL is not of the form ${form}`)
   const [, credentials, hosts = "", path = "", query = ""] = parts
   const sentinels = leadsTo === "sentinels"
-  const parameters = parseParameters(query, sentinels ? ["name", "prefix"] : ["cluster", "prefix"])
+  const allowed = [sentinels ? "name" : "cluster", "prefix", "replicas", "maxLagMs"]
+  const parameters = parseParameters(query, allowed)
   const name = parameters.get("name") ?? ""
   if (sentinels && name === "") throw invalid(`the Redis URL names no primary; its form is ${form}`)
   const port = sentinels ? DEFAULT_SENTINEL_PORT : DEFAULT_PORT
   return parsed(parameters, {
     nodes: hosts.split(",").map((host) => parseNode(host, port, form)),
+    ...parseReplicas(parameters, form),
     ...(sentinels ? { sentinel: { name } } : {}),
     ...parseCredentials(credentials),
     ...(path === "" ? {} : { database: parseDatabase(path, form) }),
@@ -91,10 +93,26 @@ function parseParameters(query: string, allowed: readonly string[]): URLSearchPa
   const parameters = new URLSearchParams(query)
   for (const name of parameters.keys()) {
     if (allowed.includes(name)) continue
-    const known = allowed.join(" and ")
+    const known = `${allowed.slice(0, -1).join(", ")} and ${allowed.at(-1)}`
     throw invalid(`the Redis URL has an unknown parameter ${JSON.stringify(name)}; allowed are ${known}`)
   }
   return parameters
+}
+
+/** `replicas=HOST:PORT,HOST:PORT`; alone where they are discovered. */
+function parseReplicas(parameters: URLSearchParams, form: string): Pick<RedisSettings, "replicas"> {
+  const [hosts, lag] = [parameters.get("replicas"), parameters.get("maxLagMs")]
+  if (hosts === null) {
+    if (lag !== null) throw invalid("`maxLagMs` in the Redis URL is about replicas, and it names none")
+    return {}
+  }
+  if (lag !== null && !/^\d{1,9}$/.test(lag)) throw invalid("`maxLagMs` in the Redis URL is not a number")
+  return {
+    replicas: {
+      ...(hosts === "" ? {} : { nodes: hosts.split(",").map((host) => parseNode(host, DEFAULT_PORT, form)) }),
+      ...(lag === null ? {} : { maxLagMs: Number(lag) }),
+    },
+  }
 }
 
 function parseNode(text: string, defaultPort: number, form: string): RedisHost {

@@ -130,11 +130,17 @@ test.each([
   ["redis://host:0", /HOST:PORT/],
   ["redis://host/zero", /number/],
   ["redis-sentinel://host", /names no primary; its form is redis-sentinel:/],
-  ["redis-sentinel://host?name=a&cluster", /unknown parameter "cluster"; allowed are name and prefix/],
+  [
+    "redis-sentinel://host?name=a&cluster",
+    /unknown parameter "cluster"; allowed are name, prefix, replicas and maxLagMs/,
+  ],
   ["unix://relative/path", /of the form unix:/],
   ["redis+unix:/path", /redis:\/\//],
   ["unix:///path?db=zero", /not a number/],
-  ["redis://host?database=1", /unknown parameter "database"; allowed are cluster and prefix/],
+  [
+    "redis://host?database=1",
+    /unknown parameter "database"; allowed are cluster, prefix, replicas and maxLagMs/,
+  ],
 ])("the URL %s is BINDING_INVALID", (url, message) => {
   const error = bindingError(() => parseUrl(url))
   expect(error).toMatchObject({ code: "BINDING_INVALID", retryable: false, operation: "open" })
