@@ -1,15 +1,22 @@
+import type { Kv } from "../../src/api.ts"
 import { KvError, type KvErrorCode } from "../../tiers/errors.ts"
-import { type Expectation, PromiseBroken } from "./history.ts"
+import { type Expectation, type History, PromiseBroken, type Seen } from "./history.ts"
 import type { Process, World } from "./process.ts"
 
 /** How the calls of a process are asked: within their time, some of them aborted, over a link with faults. */
 export class Asking {
-  readonly #world: World
-  readonly #process: Process
+  protected readonly world: World
+  protected readonly process: Process
+  protected readonly client: Kv
+  protected readonly seen: Seen
+  protected readonly history: History
 
   constructor(world: World, process: Process) {
-    this.#world = world
-    this.#process = process
+    this.world = world
+    this.process = process
+    this.client = process.client
+    this.seen = process.seen
+    this.history = world.table.history
   }
 
   async maybeAborted<T>(
@@ -22,7 +29,7 @@ export class Asking {
       if (error === aborted) return aborted
       throw error
     })
-    await this.#world.pause("abort")
+    await this.world.pause("abort")
     controller.abort(aborted)
     return asking
   }
@@ -38,25 +45,25 @@ export class Asking {
   }
 
   async inTime<T>(asking: Promise<T>): Promise<T> {
-    const { runtime, timeoutMs = Number.POSITIVE_INFINITY } = this.#world
-    const { frozenMs } = this.#world
+    const { runtime, timeoutMs = Number.POSITIVE_INFINITY } = this.world
+    const { frozenMs } = this.world
     const startedAt = runtime.monotonic()
     await asking.catch(() => {})
     // While the machine is frozen, no timer ends a call.
-    const tookMs = runtime.monotonic() - startedAt - (this.#world.frozenMs - frozenMs)
+    const tookMs = runtime.monotonic() - startedAt - (this.world.frozenMs - frozenMs)
     if (tookMs > timeoutMs) throw new PromiseBroken(`a call took ${tookMs} ms of its ${timeoutMs} ms`)
     return asking
   }
 
   isFault(error: unknown): error is KvError {
     if (!(error instanceof KvError)) return false
-    return FAULTS.includes(error.code) || (error.code === "CLOSED" && this.#process.closing !== undefined)
+    return FAULTS.includes(error.code) || (error.code === "CLOSED" && this.process.closing !== undefined)
   }
 
   expect(key: string, strong: boolean): Expectation {
-    if (strong) return this.#process.seen.expectStrong(key)
-    const { link } = this.#process
-    return this.#process.seen.expectCached(key, link.isFenced(key) ? link.readingSince(key) : undefined)
+    if (strong) return this.seen.expectStrong(key)
+    const { link } = this.process
+    return this.seen.expectCached(key, link.isFenced(key) ? link.readingSince(key) : undefined)
   }
 }
 

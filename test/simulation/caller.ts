@@ -1,6 +1,6 @@
 import type { Kv } from "../../src/api.ts"
 import { KvError } from "../../tiers/errors.ts"
-import { Asking, STRONG } from "./asking.ts"
+import { STRONG } from "./asking.ts"
 import { KEYS, type Step } from "./calls.ts"
 import { mustBe, type Seen } from "./history.ts"
 import type { Ledger } from "./ledger.ts"
@@ -16,7 +16,6 @@ export class Caller {
   readonly #client: Kv
   readonly #seen: Seen
   readonly #ledger: Ledger
-  readonly #asking: Asking
   readonly #reads: Reads
   readonly #writes: Writes
   readonly #machine: Machine
@@ -27,7 +26,6 @@ export class Caller {
     this.#client = process.client
     this.#seen = process.seen
     this.#ledger = world.table.ledger
-    this.#asking = new Asking(world, process)
     this.#reads = new Reads(world, process)
     this.#writes = new Writes(world, process)
     this.#machine = new Machine(world, process)
@@ -40,9 +38,9 @@ export class Caller {
     if (this.#process.closing !== undefined) return this.#refused(key)
     switch (step.call) {
       case "get":
-        return this.#reads.read(this.#asking.expect(key, false), client.getText(key))
+        return this.#reads.read(this.#reads.expect(key, false), client.getText(key))
       case "getStrong":
-        return this.#reads.read(this.#asking.expect(key, true), client.getText(key, STRONG))
+        return this.#reads.read(this.#reads.expect(key, true), client.getText(key, STRONG))
       case "getMany":
         return this.#reads.readMany(false, client.getManyText(KEYS))
       case "getManyFill":
@@ -50,9 +48,9 @@ export class Caller {
       case "getManyStrong":
         return this.#reads.readMany(true, client.getManyText(KEYS, STRONG))
       case "exists":
-        return this.#reads.exists(this.#asking.expect(key, false), client.exists(key))
+        return this.#reads.exists(this.#reads.expect(key, false), client.exists(key))
       case "existsStrong":
-        return this.#reads.exists(this.#asking.expect(key, true), client.exists(key, STRONG))
+        return this.#reads.exists(this.#reads.expect(key, true), client.exists(key, STRONG))
       case "getOrSet":
         return this.#writes.getOrSet(step, {})
       case "getOrSetStrong":
