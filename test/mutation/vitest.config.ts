@@ -18,11 +18,11 @@ export default defineConfig({
       "test/tiers/wrappers/resilience/*.test.ts",
       "test/simulation/races.test.ts",
     ],
-    env: { RACE_RUNS: "60", RACE_SEED: "6" },
+    env: { RACE_RUNS: "30", RACE_SEED: "6" },
     setupFiles: ["test/mutation/seed.ts"],
     sequence: { sequencer: RacesLast },
     isolate: false,
     // A mutant that makes a test wait for ever is caught by this limit, which costs less than that of the mutation run.
-    testTimeout: 6_000,
+    testTimeout: 4_000,
   },
 })
