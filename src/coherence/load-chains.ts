@@ -37,8 +37,8 @@ export function callingLoad(signal: AbortSignal | undefined): ChainedLoad | unde
   return (signal && bySignal.get(signal)) ?? running?.getStore() ?? calling
 }
 
-/** Whether `load` is `other`, or waits for it, directly or through others. */
-export function waitsFor(load: ChainedLoad, other: ChainedLoad): boolean {
+/** Whether `load` is `other`, or waits for it, directly or through others. No load waits for `undefined`. */
+export function waitsFor(load: ChainedLoad, other: ChainedLoad | undefined): boolean {
   const seen = new Set<ChainedLoad>()
   const pending = [load]
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {

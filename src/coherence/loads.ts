@@ -26,7 +26,7 @@ export interface LoadRequest {
 export interface LoadsOptions {
   runtime: Runtime
   counters: Counters
-  listener: Listener
+  listener: Pick<Listener, "load" | "joined" | "loaded">
   inFlight: InFlight
   /** Reads the key if the loaded value was not stored. */
   read: (key: string, caller: Caller) => MaybePromise<L1Entry | undefined>
@@ -80,7 +80,7 @@ export class Loads {
       const underWay = this.#joinable.get(request.key)
       const load = underWay ?? this.#start(request, false, calling)
       if (underWay !== undefined) {
-        if (calling !== undefined && waitsFor(load, calling)) throw waitsForItself(request.key)
+        if (waitsFor(load, calling)) throw waitsForItself(request.key)
         listener.joined(caller, underWay.caller)
       }
       const { aborted } = load.signal

@@ -14,8 +14,10 @@ export default defineConfig({
   test: {
     include: [
       "test/src/coherence/*.test.ts",
+      "test/src/{lifetime,stats}.test.ts",
       "test/src/operations/{get-or-set,scans}.test.ts",
       "test/tiers/wrappers/resilience/*.test.ts",
+      "test/telemetry/calls.test.ts",
       "test/simulation/races.test.ts",
     ],
     env: { RACE_RUNS: "30", RACE_SEED: "6" },

@@ -248,6 +248,17 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     fault: "pass",
     edits: { stepForwardIsReported: "undefined" },
   },
+  "L1 lives longer by a step of the wall clock back": {
+    caughtBy: ["get", "set", "stepClock", "wait"],
+    fault: "pass",
+    edits: { l1LimitsTheDeadline: ", Number.POSITIVE_INFINITY)" },
+  },
+  "an answer that has expired by the clock of its process, which is ahead, is returned": {
+    caughtBy: ["get", "set"],
+    networked: true,
+    fault: "pass",
+    edits: { answerMayHaveExpired: "" },
+  },
 
   "a replica answers behind what this process has seen": {
     caughtBy: ["get", "set"],

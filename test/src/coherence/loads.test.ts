@@ -1,31 +1,11 @@
 import { describe, expect, test } from "vitest"
 import type { Kv, LoadContext } from "../../../src/api.ts"
 import { gatedStore } from "../../support/gated-store.ts"
+import { heldLoader } from "../../support/held-loader.ts"
 import { settle } from "../../support/runtime.ts"
 
 /** Whether the loads that a loader waits for are known even if it does not pass its signal on. */
 const TRACKS_LOADERS = Number(process.versions.node.split(".")[0]) >= 24
-
-/** Loaders whose ends the test decides. */
-function heldLoader() {
-  const ends: ((value: string) => void)[] = []
-  let running = 0
-  let most = 0
-  const load = (_context: LoadContext) => {
-    most = Math.max(most, ++running)
-    return new Promise<string>((resolve) => ends.push(resolve)).finally(() => running--)
-  }
-  return {
-    load,
-    end: (value: string) => ends.shift()?.(value),
-    get calls() {
-      return ends.length
-    },
-    get most() {
-      return most
-    },
-  }
-}
 
 const text = { as: "text", ttlMs: 1_000 } as const
 
@@ -108,7 +88,12 @@ describe("a load that its callers gave up", () => {
 })
 
 describe("loaders that would wait for each other", () => {
-  const refused = { code: "INVALID_OPTION", message: expect.stringMatching(/wait for itself/) }
+  const refused = {
+    code: "INVALID_OPTION",
+    operation: "getOrSet",
+    key: "a",
+    message: expect.stringMatching(/wait for itself.+ under another key/),
+  }
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
 
   test.each([
@@ -172,7 +157,11 @@ describe("loaders that would wait for each other", () => {
   test("close ends though a loader never does: its callers get CLOSED", async () => {
     const { client, runtime } = await gatedStore()
     const waiting = client.getOrSet("a", () => new Promise<string>(() => {}), text)
-    const rejected = expect(waiting).rejects.toMatchObject({ code: "CLOSED" })
+    const rejected = expect(waiting).rejects.toMatchObject({
+      code: "CLOSED",
+      operation: "getOrSet",
+      message: "The store is closing",
+    })
     await settle()
     const closing = client.close()
     await runtime.advance(5_000)
@@ -220,6 +209,15 @@ describe("refreshing ahead", () => {
     await client.getOrSet("a", () => `${++healed}`, ahead)
     await settle()
     expect(healed).toBe(1)
+    expect(client.stats().loader.refreshes).toBe(calls + 1)
+
+    // The failures before it count no more: the first wait is short again.
+    const failed = calls
+    await client.set("a", "1", { ttlMs: 3_600_000 })
+    await client.getText("a")
+    await runtime.advance(10)
+    await hitFor(1_150)
+    expect(calls - failed).toBeGreaterThanOrEqual(2)
   })
 })
 
