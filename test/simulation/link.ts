@@ -33,9 +33,6 @@ export interface LinkOptions extends Service {
  */
 export class Link {
   readonly backend: Backend
-  readonly isSynchronous: boolean
-  /** Requests so far, except synchronous reads. */
-  requests = 0
   /** Is called with every value when it is first sent. */
   onPut: (key: string, text: string) => void = () => {}
   /** Is called when a write can no longer land late, with the state that it left. */
@@ -44,6 +41,8 @@ export class Link {
   readonly #options: LinkOptions
   readonly #faults: { writes: WriteFault[]; reads: ReadFault[] }
   readonly #sent = new Set<string>()
+  /** Requests so far, except synchronous reads. */
+  #requests = 0
   readonly #writing = new Map<string, number>()
   readonly #reading = new Map<string, number[]>()
   readonly #doubtful = new Map<string, number>()
@@ -52,7 +51,6 @@ export class Link {
   constructor(table: Table, options: LinkOptions) {
     this.#table = table
     this.#options = options
-    this.isSynchronous = options.synchronous
     this.#faults = { writes: [...options.faults.writes], reads: [...options.faults.reads] }
     this.#replica = new Replica(table, options.lagMs)
     this.backend = this.#backend()
@@ -145,7 +143,7 @@ export class Link {
     ask: () => T | Promise<T>,
   ): Promise<T> {
     const fault = this.#faults.reads.shift() ?? "pass"
-    this.requests++
+    this.#requests++
     const { asOf } = request ?? {}
     const since = asOf === undefined ? this.#table.runtime.now() : this.#replica.timeOf(asOf)
     for (const key of keys) this.#reading.set(key, [...(this.#reading.get(key) ?? []), since])
@@ -194,7 +192,7 @@ export class Link {
       return results
     }
     const landLate = () => this.#landLate(operation, keys, () => applyAll(true))
-    this.requests++
+    this.#requests++
     this.#count(keys, 1)
     this.#announce(items)
     try {
@@ -248,7 +246,7 @@ export class Link {
       "pass",
     )
     const [key, item] = first
-    const isApplied = this.requests % 2 === 0
+    const isApplied = this.#requests % 2 === 0
     this.#announce(new Map([first]))
     if (isApplied) {
       await apply(key, item, false)

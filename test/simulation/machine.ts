@@ -48,18 +48,16 @@ export class Machine {
     return this.#world.moving
   }
 
-  #keepDeadlines({ client, link, clocks, deadlines }: Process): void {
+  #keepDeadlines({ client, clocks, deadlines }: Process): void {
     const { history, runtime } = this.#world.table
     deadlines.clear()
-    // What L1 is filled with by a synchronous read is not counted as a request.
-    if (link.isSynchronous) return
     for (const key of KEYS) {
       const text = client.peekText(key)
       if (text === undefined) continue
       const { expiresAt } = history.state(key, history.indexOf(key, text))
       if (expiresAt === undefined) continue
       const until = runtime.monotonic() + expiresAt - clocks.now()
-      deadlines.set(key, { text, until, requests: link.requests })
+      deadlines.set(key, { text, until, fills: client.stats().l1.fills })
     }
   }
 }

@@ -251,6 +251,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   "L1 lives longer by a step of the wall clock back": {
     caughtBy: ["get", "set", "stepClock", "wait"],
     fault: "pass",
+    seed: 7,
     edits: { l1LimitsTheDeadline: ", Number.POSITIVE_INFINITY)" },
   },
   "an answer that has expired by the clock of its process, which is ahead, is returned": {

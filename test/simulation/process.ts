@@ -53,6 +53,6 @@ interface Deadline {
   readonly text: string
   /** In the monotonic time of the race, ms. */
   readonly until: number
-  /** The requests of the process so far: none since means that nothing was filled. */
-  readonly requests: number
+  /** The fills of its L1 so far: none since means that what it holds is what it held. */
+  readonly fills: number
 }

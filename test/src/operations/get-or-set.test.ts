@@ -138,7 +138,10 @@ describe("getOrSet", () => {
     second.abort(new Error("two left"))
     await expect(two).rejects.toThrow("two left")
     expect(signals.map((signal) => signal.aborted)).toEqual([true])
-    expect(signals[0]?.reason).toMatchObject({ name: "AbortError", message: expect.stringMatching(/nobody waits/i) })
+    expect(signals[0]?.reason).toMatchObject({
+      name: "AbortError",
+      message: expect.stringMatching(/nobody waits/i),
+    })
 
     await client.delete("a")
     finish[0]?.("abandoned")

@@ -63,7 +63,7 @@ export async function readMany(
         round,
       )
     if (!(await call.again(error, { keys: failed.size }))) {
-      for (const [key, last] of failed) settled.set(key, ofKey(call.ending(last, false, key), key))
+      for (const [key, last] of failed) settled.set(key, ofKey(call.ending(last, key), key))
       return settled
     }
     pending = [...failed.keys()]
@@ -170,8 +170,8 @@ export async function writeMany<Item extends { id: string; seen?: string | undef
     if (isFree) free = false
     await Promise.all([settleDoubtful([...doubtful.keys()]), sendAgain()])
   }
-  if (refusal !== undefined && !isOutcomeUnknown(refusal)) throw call.ending(refusal, false)
-  for (const [key, error] of failed) settle(key, call.ending(error, false, key))
+  if (refusal !== undefined && !isOutcomeUnknown(refusal)) throw call.ending(refusal)
+  for (const [key, error] of failed) settle(key, call.ending(error, key))
   for (const [key, error] of doubtful) unsettled(key, error.message, error)
   return settled
 }

@@ -84,8 +84,7 @@ export class Call {
         queueFull: true,
       })
     }
-    const leftMs = this.#leftMs()
-    if (leftMs > 0 && (await limiter.enter(runtime, leftMs))) return
+    if (await limiter.enter(runtime, this.#leftMs())) return
     this.#refused = this.#error(
       "TIMEOUT",
       `it waited ${Math.round(this.#limits.timeoutMs)} ms for other requests of this store to end, and was not sent`,
@@ -111,7 +110,7 @@ export class Call {
       answered?.(args, answer)
       return answer
     }
-    const besideMs = beside === undefined ? limitMs : Math.min(limitMs, this.#limits.besideMs)
+    const { besideMs } = this.#limits
     return new Promise((resolve, reject) => {
       let looking = false
       let failure: KvError | undefined
@@ -135,11 +134,13 @@ export class Call {
           reject(failure)
         }
       }
-      const slow = () => {
-        timer = runtime.setTimer(late, limitMs - besideMs)
-        if (beside !== undefined && this.#joins()) void look(beside)
-      }
-      let timer = runtime.setTimer(besideMs < limitMs ? slow : late, besideMs)
+      let timer =
+        beside === undefined || besideMs >= limitMs
+          ? runtime.setTimer(late, limitMs)
+          : runtime.setTimer(() => {
+              timer = runtime.setTimer(late, limitMs - besideMs)
+              if (this.#joins()) void look(beside)
+            }, besideMs)
       answer.then(
         (value) => {
           end()
@@ -178,15 +179,15 @@ export class Call {
 
   /** Waits for the next attempt, or throws the error that ends the call. */
   async retry(error: unknown): Promise<void> {
-    if (!(error instanceof KvError) || error.queueFull) throw error
+    if (!(error instanceof KvError)) throw error
     if (this.mayRetry(error) && (await this.again(error))) return
-    throw this.ending(error, false)
+    throw this.ending(error)
   }
 
   /** Whether another request may succeed, or tell more, after `error`. */
   mayRetry(error: KvError): boolean {
     if (error.queueFull) return false
-    return error.retryable || (error.code === "OUTCOME_UNKNOWN" && this.#kind.effect === "write")
+    return error.retryable || error.code === "OUTCOME_UNKNOWN"
   }
 
   /** Takes one request from the retry budget; `false` if none is left. */
@@ -229,12 +230,8 @@ export class Call {
     this.#observed?.retried({ operation, attempt: this.attempts, delayMs, error, keys })
   }
 
-  /**
-   * The error that ends the call after `error`: an error that is an answer of the service unchanged, any other with the number of attempts.
-   * `inDoubt`: an earlier attempt of this write got no answer.
-   */
-  ending(error: KvError, inDoubt: boolean, key = this.#key): KvError {
-    if (inDoubt || error.code === "OUTCOME_UNKNOWN") return this.unsettled(error.message, error, key)
+  /** The error that ends the call after `error`: an error that is an answer of the service unchanged, any other with the number of attempts. */
+  ending(error: KvError, key = this.#key): KvError {
     const wasNeverSent = this.attempts === 1 && error === this.#refused
     if (!error.retryable || error.queueFull || wasNeverSent) return error
     const { operation } = this.#kind

@@ -26,9 +26,8 @@ export class Limiter {
     return this.#waiting.size >= this.#maxQueue
   }
 
-  /** Opens a request as soon as another ends; resolves with `false` if none ends within `limitMs`. */
+  /** Opens a request as soon as another ends, after {@link tryEnter} did not; resolves with `false` if none ends within `limitMs`. */
   enter(runtime: Runtime, limitMs: number): Promise<boolean> {
-    if (this.tryEnter()) return Promise.resolve(true)
     return new Promise((resolve) => {
       const go = () => {
         timer.cancel()
