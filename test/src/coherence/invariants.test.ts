@@ -664,7 +664,9 @@ describe("9. No aliasing", () => {
 })
 
 describe("10. Bounded memory", () => {
-  test("both bounds are on by default, and a hot loop over a huge key space stays within them", async () => {
+  test("both bounds are on by default, and a hot loop over a huge key space stays within them", {
+    timeout: 20_000,
+  }, async () => {
     const store = await kv("a", { backend: memory() })
     const value = Buffer.alloc(24_000)
     for (let index = 0; index < 3_000; index++) await store.set(`k${index}`, value)
