@@ -255,7 +255,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     edits: { l1LimitsTheDeadline: ", Number.POSITIVE_INFINITY)" },
   },
   "an answer that has expired by the clock of its process, which is ahead, is returned": {
-    caughtBy: ["get", "set"],
+    caughtBy: ["get", "writeElsewhere"],
     networked: true,
     fault: "pass",
     edits: { answerMayHaveExpired: "" },

@@ -113,6 +113,13 @@ export class Writes extends Asking {
   ): Promise<void> {
     const byKey = new Map(calls.map((call) => [call.key, call]))
     let failed: ReadonlyMap<string, KvError> | KvError | undefined
+    // Not for a write whose caller gave up, which is still under way: a load is stored on a condition, and so before it or not at all.
+    const ended = () => {
+      for (const { key } of calls) {
+        this.endedOne(key)
+        this.seen.raise(key)
+      }
+    }
     const outcome = await this.maybeAborted(abort, (signal) =>
       this.inTime(
         writing
@@ -121,15 +128,16 @@ export class Writes extends Asking {
             if (!this.isFault(error)) throw error
             failed = error instanceof KvPartialError ? error.failed : error
             return undefined
+          })
+          .then((answer) => {
+            ended()
+            return answer
           }),
       ),
     )
     for (const call of calls) {
-      // A write whose caller gave up is still under way: a load is stored on a condition, and so before it or not at all.
-      if (outcome !== aborted) this.endedOne(call.key)
       const error = failed instanceof KvError ? failed : failed?.get(call.key)
       this.#ledger.ended(call, outcome === aborted ? "unknown" : toldBy(error, outcome))
-      if (outcome !== aborted) this.seen.raise(call.key)
     }
   }
 
