@@ -85,7 +85,7 @@ export class WriteThrough {
       this.#settle(key, result)
       return result
     } catch (error) {
-      this.#settle(key, error)
+      this.#failed(key, error)
       throw error
     } finally {
       this.#end(key, startedAt, own)
@@ -109,7 +109,7 @@ export class WriteThrough {
       for (const key of writes.keys()) this.#settle(key, results.get(key))
       return results
     } catch (error) {
-      for (const key of writes.keys()) this.#settle(key, error)
+      for (const key of writes.keys()) this.#failed(key, error)
       throw error
     } finally {
       for (const key of writes.keys()) this.#end(key, startedAt)
@@ -135,12 +135,9 @@ export class WriteThrough {
   }
 
   /** Counts the outcome of a write, and updates the barriers and the floors of the key. */
-  #settle(key: string, outcome: unknown): void {
-    if (!isResult(outcome)) {
-      this.#counters.writeErrors++
-      // After an error that is no KvError, and after a missing answer, the write may have been applied.
-      const known = outcome instanceof KvError && outcome.code !== "OUTCOME_UNKNOWN"
-      if (!known) this.#quarantine(key)
+  #settle(key: string, outcome: WriteResult | KvError | undefined): void {
+    if (outcome === undefined || outcome instanceof KvError) {
+      this.#failed(key, outcome)
       return
     }
     const { applied, version, mayLandLate } = outcome
@@ -160,8 +157,11 @@ export class WriteThrough {
     this.#place.quarantine(key)
     this.#announce?.(key, version, this.#place.quarantineMs)
   }
-}
 
-function isResult(outcome: unknown): outcome is WriteResult {
-  return typeof outcome === "object" && outcome !== null && "applied" in outcome
+  /** Counts a write that failed. After an error that is no {@link KvError}, and after a missing answer, it may have been applied. */
+  #failed(key: string, error: unknown): void {
+    this.#counters.writeErrors++
+    const known = error instanceof KvError && error.code !== "OUTCOME_UNKNOWN"
+    if (!known) this.#quarantine(key)
+  }
 }

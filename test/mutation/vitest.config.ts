@@ -14,7 +14,7 @@ export default defineConfig({
   test: {
     include: [
       "test/src/coherence/*.test.ts",
-      "test/src/{lifetime,stats}.test.ts",
+      "test/src/{errors,lifetime,stats}.test.ts",
       "test/src/operations/{get-or-set,scans}.test.ts",
       "test/tiers/wrappers/resilience/*.test.ts",
       "test/telemetry/calls.test.ts",

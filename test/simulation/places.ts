@@ -47,8 +47,8 @@ export const ANCHORS = {
   writeBeginsByDirtying: ["WriteThrough.#begin", "$place.dirty($key, $own)"],
   writeEndsByDirtying: ["WriteThrough.#end", "$place.dirty($key, $own)"],
   writeEndsToFence: ["WriteThrough.#end", "$place.lower($key)"],
-  unknownOutcomeQuarantines: ["WriteThrough.#settle", "if (!$known) $place.quarantine($key)"],
-  lateWriteQuarantines: ["WriteThrough.#settle", "if ($outcome.mayLandLate) $place.quarantine($key)"],
+  unknownOutcomeQuarantines: ["WriteThrough.#failed", "if (!$known) this.#quarantine($key)"],
+  lateWriteQuarantines: ["WriteThrough.#settle", "if ($mayLandLate) this.#quarantine($key, $version) else"],
   quarantineEnds: ["Place.quarantine", "() => $dirty($key)"],
 
   dirtyingDirtiesTheLoad: ["TwoTier.#dirty", "this.#loads.dirty($key, $own)"],

@@ -8,12 +8,11 @@ type Heads = Promise<ReadonlyMap<string, RowHead | KvError>>
 export type Found<T> = Promise<{ answer: T } | undefined>
 
 /** The answer, or nothing if there is none. */
-export async function found<T>(answer: Promise<T>): Found<T> {
-  try {
-    return { answer: await answer }
-  } catch {
-    return undefined
-  }
+export function found<T>(answer: Promise<T>): Found<T> {
+  return answer.then(
+    (answer) => ({ answer }),
+    () => undefined,
+  )
 }
 
 /** The head of the row of `key`. Rejects if the key failed alone. */

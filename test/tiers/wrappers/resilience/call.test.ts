@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest"
 import { KvError, type KvErrorCode } from "../../../../tiers/errors.ts"
+import { isUnconditional } from "../../../../tiers/util/write-id.ts"
 import type { CallObserver } from "../../../../tiers/wrappers/resilience/observer.ts"
 import type { ResilienceOptions } from "../../../../tiers/wrappers/resilience/options.ts"
 import { resilient } from "../../../../tiers/wrappers/resilience/resilience.ts"
@@ -207,6 +208,7 @@ describe("another attempt", () => {
     await runtime.advance(5_000)
     expect(await put).toMatchObject({ applied: true, mayLandLate: true })
     expect([gate.count("put"), gate.count("probe")]).toEqual([2, 2])
+    expect(isUnconditional(gate.last("put").writes.get("a")?.id ?? "")).toBe(false)
   })
 
   test("is made past an observer that asks for no scope", async () => {

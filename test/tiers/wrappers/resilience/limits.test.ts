@@ -118,12 +118,18 @@ describe("the times of a call", () => {
     [{ attemptTimeoutMs: { scan: 1 } }, /no option "scan"/],
     [{ retryBudget: 1.1 }, /retryBudget is a number from 0 to 1/],
     [{ retryBudget: Number.NaN }, /retryBudget/],
+    [{ retryBudget: -0.1 }, /retryBudget/],
+    [{ retryBudget: "0.5" }, /retryBudget/],
     [{ maxConcurrency: 0 }, /maxConcurrency/],
     [{ maxQueue: -1 }, /maxQueue/],
   ])("and the other options are checked: %o", (options, message) => {
     const bad: ResilienceOptions = Object(options)
     expect(() => resilient(remoteMemory(), bad)).toThrow(
-      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringMatching(message) }),
+      expect.objectContaining({
+        code: "INVALID_OPTION",
+        operation: "open",
+        message: expect.stringMatching(message),
+      }),
     )
   })
 })
