@@ -202,7 +202,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "an answer that has expired on its way is returned": {
     caughtBy: ["get", "set", "wait"],
-    edits: { answerMayHaveExpired: "" },
+    edits: { answerMayHaveExpired: "false" },
   },
   "the time to live of what a page fills begins with the answer": {
     caughtBy: ["scanFill", "writeElsewhere", "wait"],
@@ -258,7 +258,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     caughtBy: ["get", "writeElsewhere"],
     networked: true,
     fault: "pass",
-    edits: { answerMayHaveExpired: "" },
+    edits: { answerMayHaveExpired: "false" },
   },
 
   "a replica answers behind what this process has seen": {

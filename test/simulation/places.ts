@@ -37,8 +37,8 @@ export const ANCHORS = {
   clearDirtiesTheOvertaken: ["Flights.dirtyAll", "[this.#joinable, this.#overtaken]"],
   flightEnds: ["Flights.end", "if (this.#joinable.get($key) === $flight) this.#joinable.delete($key)"],
   answerMayHaveExpired: [
-    "BackendReads.toEntry",
-    "if ($expiresAt !== undefined && $expiresAt <= this.#runtime.now()) return undefined",
+    "BackendReads.#isExpired",
+    "$expiresAt !== undefined && $expiresAt <= this.#runtime.now()",
   ],
   pageFills: ["DirectReads.readPage", "this.#options.fill($key, $reads.toEntry($stored), $startedAt)"],
   pageEnds: ["PageFills.end", "this.#underWay.delete($page)"],
@@ -72,7 +72,7 @@ export const ANCHORS = {
   l1LimitsTheDeadline: ["L1.fill", ", $runtime.monotonic() + $left)"],
   l1ChecksTheExpiry: ["L1.#isExpired", "$expiresAt <= $clock.wall"],
 
-  floorsAreDropped: ["VersionFloors.reached", "this.#newest.clear()"],
+  floorsAreDropped: ["VersionFloors.reached", "this.#newest?.clear()"],
   lookUpGlances: ["L1.#startRound", "$clock.glance()"],
   stepForwardIsReported: ["CoarseClock.read", "this.#onStepForward()"],
 
