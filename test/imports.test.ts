@@ -53,9 +53,10 @@ const ROOMS: readonly Room[] = [
   {
     files: ["tiers/buses/"],
     values: [...CONTRACTS, "tiers/buses/", "tiers/redis/", "tiers/util/"],
+    types: ["ioredis"],
   },
   { files: ["tiers/wrappers/"], values: [...CONTRACTS, "tiers/wrappers/", "tiers/util/"] },
-  { files: ["tiers/testing/"], values: [...CONTRACTS, "tiers/testing/"] },
+  { files: ["tiers/testing/"], values: [...CONTRACTS, "tiers/testing/", "tiers/util/deadline.ts"] },
 
   {
     files: ["src/binding/catalogue.ts"],
@@ -64,6 +65,7 @@ const ROOMS: readonly Room[] = [
   {
     files: ["src/binding/"],
     values: [...CONTRACTS, "src/binding/", "src/operations/keys.ts", "tiers/util/"],
+    dynamic: ["tiers/buses/"],
   },
   {
     files: ["src/coherence/"],

@@ -1,5 +1,7 @@
 import type { Bus } from "../../tiers/buses/bus.ts"
-import { KvError } from "../../tiers/errors.ts"
+import { CATALOGUE } from "./catalogue.ts"
+import { refuseOf } from "./refuse.ts"
+import { parseUrl } from "./url.ts"
 
 /** Makes the bus of a store, not yet open; `undefined`: the store has none. */
 export type MakeBus = (() => Promise<Bus>) | undefined
@@ -24,9 +26,22 @@ export function resolveBus(
   const text = given ?? environment[variable]
   if (text === undefined || text === "") return undefined
   const source = given === undefined ? `The environment variable ${variable}` : "The bus URL"
-  throw new KvError(
-    "BINDING_INVALID",
-    `${source} names no bus that this release has; pass a bus, such as broadcastBus(), as the option "bus"`,
-    { operation: "open" },
-  )
+  const scheme = /^([a-z+-]+):/i.exec(text)?.[1]?.toLowerCase() ?? ""
+  const carrier = CATALOGUE.find(({ kind, url }) => kind in BUSES && Object.hasOwn(url.forms, scheme))
+  const make = carrier && BUSES[carrier.kind]
+  if (make === undefined) {
+    const forms = CATALOGUE.flatMap(({ kind, url }) => (kind in BUSES ? Object.values(url.forms) : []))
+    const remedy = "another bus, such as broadcastBus(), is passed as an object"
+    throw refuseOf(source)(`names no bus; known are ${forms.join(", ")}; ${remedy}`)
+  }
+  parseUrl(text, source)
+  return () => make(text)
+}
+
+/** The backends whose servers carry a bus. Each loads the module of its bus when it is called. */
+const BUSES: Readonly<Record<string, (url: string) => Promise<Bus>>> = {
+  async redis(url) {
+    const { redisBus } = await import("../../tiers/buses/redis.ts")
+    return redisBus(url)
+  },
 }

@@ -14,7 +14,7 @@ import {
 } from "./settings.ts"
 
 export type RedisClient = Redis | Cluster
-type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster">
+type IoRedis = Pick<typeof import("ioredis"), "Redis" | "Cluster" | "Command">
 
 /** Idle time of a connection before the first TCP keep-alive probe, ms: shorter than the idle time-out of load balancers. */
 const KEEP_ALIVE_MS = 10_000

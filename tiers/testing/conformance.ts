@@ -1,5 +1,6 @@
 import type { Backend } from "../backend.ts"
 import type { Runtime } from "../runtime.ts"
+import { type ConformanceCase, casesOf, type Departures, Skipped } from "./cases.ts"
 import { batchCases } from "./conformance/batches.ts"
 import { conditionCases } from "./conformance/conditions.ts"
 import { type CaseContext, type Cases, conformanceClock } from "./conformance/context.ts"
@@ -8,6 +9,13 @@ import { entryCases } from "./conformance/entries.ts"
 import { expiryCases } from "./conformance/expiry.ts"
 import { scanCases } from "./conformance/scans.ts"
 import { versionCases } from "./conformance/versions.ts"
+
+export type {
+  BusConformancePlace,
+  BusConformanceSubject,
+} from "./bus-conformance/bus-conformance.ts"
+export { busConformance } from "./bus-conformance/bus-conformance.ts"
+export type { ConformanceCase, ConformanceOutcome } from "./cases.ts"
 
 /** The backend under test, and its known departures from the contract. */
 export interface ConformanceSubject {
@@ -20,7 +28,7 @@ export interface ConformanceSubject {
    * The cases that this backend is known to fail, by name, each with the reason. A declared case that passes, or that does not exist, is a
    * stale departure and fails the suite.
    */
-  departures?: Readonly<Record<string, string>>
+  departures?: Departures
 }
 
 export interface ConformanceStore {
@@ -31,19 +39,6 @@ export interface ConformanceStore {
   /** Removes the store after the case, also after a failure. Its backends are closed then. */
   dispose?(): void | Promise<void>
 }
-
-export interface ConformanceCase {
-  /** Unique and stable; departures refer to it. */
-  readonly name: string
-  /** Runs the case in a new store. A failure rejects. */
-  run(): Promise<ConformanceOutcome>
-}
-
-/** `departed`: the case failed, as declared. `skipped`: the case does not apply to this backend. */
-export type ConformanceOutcome =
-  | { outcome: "passed" }
-  | { outcome: "departed"; reason: string }
-  | { outcome: "skipped"; reason: string }
 
 const CASES: Cases = {
   ...entryCases,
@@ -65,46 +60,8 @@ const CASES: Cases = {
  * A case throws an `AssertionError` of `node:assert`. The cases share no state, and may run concurrently.
  */
 export function conformance(subject: ConformanceSubject): ConformanceCase[] {
-  const departures = subject.departures ?? {}
-  return [
-    { name: "departures: each names a case of this suite", run: () => checkDepartures(departures) },
-    ...Object.entries(CASES).map(([name, body]) => ({
-      name,
-      run: () => runCase(subject, body, Object.hasOwn(departures, name) ? departures[name] : undefined),
-    })),
-  ]
+  return casesOf(CASES, subject.departures ?? {}, (use) => inNewStore(subject, use))
 }
-
-async function checkDepartures(departures: Readonly<Record<string, string>>): Promise<ConformanceOutcome> {
-  const unknown = Object.keys(departures).filter((name) => !Object.hasOwn(CASES, name))
-  if (unknown.length > 0) throw new Error(`stale departure, no case has this name: ${unknown.join(" / ")}`)
-  return { outcome: "passed" }
-}
-
-async function runCase(
-  subject: ConformanceSubject,
-  body: Cases[string],
-  departure: string | undefined,
-): Promise<ConformanceOutcome> {
-  let failure: { error: unknown } | undefined
-  await inNewStore(subject, async (context) => {
-    try {
-      await body(context)
-    } catch (error) {
-      failure = { error }
-    }
-  })
-  if (departure !== undefined) {
-    if (failure !== undefined && !(failure.error instanceof Skipped))
-      return { outcome: "departed", reason: departure }
-    throw new Error(`stale departure: the case no longer fails; it was declared because ${departure}`)
-  }
-  if (failure?.error instanceof Skipped) return { outcome: "skipped", reason: failure.error.message }
-  if (failure !== undefined) throw failure.error
-  return { outcome: "passed" }
-}
-
-class Skipped extends Error {}
 
 async function inNewStore(
   subject: ConformanceSubject,

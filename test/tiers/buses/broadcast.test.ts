@@ -7,8 +7,38 @@ import { Worker } from "node:worker_threads"
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest"
 import { broadcastBus } from "../../../tiers/buses/broadcast.ts"
 import { type Built, build } from "../../support/built.ts"
+import { BusHub } from "../../support/bus-hub.ts"
+import { describeBusConformance } from "../../support/conformance/bus-run.ts"
 
 const THREAD = fileURLToPath(new URL("../../support/children/thread.mjs", import.meta.url))
+
+describeBusConformance("broadcast", {
+  createPlace: () => ({ connect: () => broadcastBus() }),
+})
+
+describeBusConformance("hub of the tests", {
+  createPlace() {
+    const hub = new BusHub()
+    const members: ReturnType<BusHub["member"]>[] = []
+    const all = (act: "cut" | "connect") => () => {
+      for (const one of members) one[act]()
+    }
+    return {
+      connect() {
+        const one = hub.member()
+        members.push(one)
+        return one
+      },
+      cut() {
+        all("cut")()
+        all("connect")()
+      },
+    }
+  },
+  departures: {
+    "frames: those of another channel do not arrive": "a hub is one channel",
+  },
+})
 
 let built: Built
 let directory: string
