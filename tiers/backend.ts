@@ -236,6 +236,11 @@ export interface BackendTraits {
    * opening. @default the backend itself
    */
   readonly root?: string | object
+  /**
+   * Names the rows within the service, the same in every process, however it reaches the service: the stores over a bus meet under this name.
+   * @default {@link BackendTraits.target}
+   */
+  readonly rows?: string
   /** What precedes each key in the rows of {@link BackendTraits.root}. @default "" */
   readonly keyPrefix?: string
   /** `db.system.name` of the OpenTelemetry conventions: `aws.dynamodb`, `redis`, … */

@@ -101,7 +101,7 @@ class Connection {
       requestTimeoutMs: this.#leaseMs,
       connectTimeoutMs: ATTEMPT_MS,
       opensLazily: true,
-      allowsReplica: false,
+      role: "primary",
     }
     const source = this.#source
     const client = isClient(source) ? source : newClient(sdk, source, timing)

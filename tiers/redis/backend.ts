@@ -118,7 +118,10 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
     connectTimeoutMs = DEFAULT_CONNECT_TIMEOUT_MS,
     openLazily: opensLazily = false,
   } = options
-  const { source, replicated, prefix, description, root, place, cluster } = resolveTarget(target, options)
+  const { source, replicated, prefix, description, rows, root, place, cluster } = resolveTarget(
+    target,
+    options,
+  )
   const timing: ClientTiming = { runtime, requestTimeoutMs, connectTimeoutMs, opensLazily, role: "primary" }
   const connection = redisConnection(source, timing)
   const replicas = replicated && redisReplicas(replicated, timing, connection)
@@ -226,6 +229,7 @@ export function redis(target: RedisClient | RedisSettings | string, options: Red
   return {
     traits: {
       ...traitsOf(description + (prefix === "" ? "" : `#${prefix}`), place),
+      rows,
       root,
       keyPrefix: prefix,
     },

@@ -19,6 +19,8 @@ export interface RedisTarget {
   cluster: boolean
   /** Hosts, ports and database: for messages and spans, so never a credential. */
   description: string
+  /** As `BackendTraits.rows`: the database, since processes may reach one server under different host names. */
+  rows: string
   /** As `BackendTraits.root`. The client itself if it does not tell where it is connected. */
   root: string | object
   place: Place
@@ -49,6 +51,7 @@ export function resolveTarget(
       prefix: prefix ?? "",
       cluster: settings.cluster,
       description,
+      rows: String(settings.database),
       root: rootOf(description),
       place: isOne ? placeOf(node, settings.database) : { address: description },
     }
@@ -60,13 +63,20 @@ export function resolveTarget(
   }
   const common = { source: target, replicated: undefined, prefix: prefix ?? "" }
   if (isCluster(target)) {
-    return { ...common, cluster: true, description: "cluster", root: target, place: { address: "cluster" } }
+    return {
+      ...common,
+      cluster: true,
+      description: "cluster",
+      rows: "0",
+      root: target,
+      place: { address: "cluster" },
+    }
   }
   const { host = "localhost", port = DEFAULT_PORT, path, db = 0 } = target.options
   const address = path || `${host}:${port}`
   const description = db === 0 ? address : `${address}/${db}`
   const place = path ? { address: description } : placeOf({ host, port }, db)
-  return { ...common, cluster: false, description, root: rootOf(description), place }
+  return { ...common, cluster: false, description, rows: String(db), root: rootOf(description), place }
 }
 
 function rootOf(description: string): string {

@@ -172,3 +172,11 @@ test("a Unix socket leads to a server, with the database and the password of its
   await new Promise((resolve) => socket.close(resolve))
   rmSync(path, { force: true })
 })
+
+test("the rows have one name for every process, however it reaches the server", () => {
+  const rowsOf = (target: string) => redis(target).traits.rows
+  expect(new Set(["redis://a/2", "rediss://b:6380/2", "unix:///run/c?db=2"].map(rowsOf))).toEqual(
+    new Set(["2"]),
+  )
+  expect(new Set(["redis://a?cluster", "redis://b,c", "redis://a"].map(rowsOf))).toEqual(new Set(["0"]))
+})
