@@ -13,6 +13,7 @@ export class GrpcFailure extends Error {
 /** Answers a call: with a message, or with the messages of a stream. */
 export type Handler = (
   request: Readonly<Record<string, unknown>>,
+  authorization: string | undefined,
 ) => object | readonly object[] | Promise<object | readonly object[]>
 
 export interface GrpcServer extends AsyncDisposable {
@@ -23,16 +24,22 @@ export interface GrpcServer extends AsyncDisposable {
   readonly port: number
 }
 
+interface Call {
+  readonly request: Record<string, unknown>
+  readonly metadata: { get(name: string): (string | undefined)[] }
+}
+
 type ServiceDefinition = Parameters<InstanceType<Gax["grpc"]["Server"]>["addService"]>[0]
 
 /**
  * A gRPC server on loopback with a service of Google's as the SDK defines it. Its handlers answer the calls. For what the emulator cannot do:
- * to fail, to wait, to allow only 100 streams on a connection as the service does, and the Admin API. Methods without a handler are
+ * to fail, to wait, to refuse a token over TLS, to allow only 100 streams on a connection as the service does, and the Admin API. Methods without a handler are
  * UNIMPLEMENTED.
  */
 export async function grpcServer(
   service: "Firestore" | "FirestoreAdmin",
   handlers: Readonly<Record<string, Handler>>,
+  certificate?: { key: Buffer; cert: Buffer },
 ): Promise<GrpcServer> {
   const { sdk, gax } = await loadSdk()
   const Client = service === "Firestore" ? sdk.v1.FirestoreClient : sdk.v1.FirestoreAdminClient
@@ -41,11 +48,11 @@ export async function grpcServer(
   const definition = (stubClass as { service: ServiceDefinition }).service
 
   const calls: string[] = []
-  const answer = (method: string, request: Record<string, unknown>) => {
+  const answer = (method: string, { request, metadata }: Call) => {
     calls.push(method)
     const handler = handlers[method]
     if (handler === undefined) throw new GrpcFailure(12, `${method} is not implemented`)
-    return handler(request)
+    return handler(request, metadata.get("authorization")[0])
   }
   const server = new gax.grpc.Server({ "grpc.max_concurrent_streams": 100 })
   const methods = Object.entries(definition).map(([name, { responseStream }]) => {
@@ -54,26 +61,24 @@ export async function grpcServer(
   })
 
   function unary(method: string) {
-    return async (
-      call: { request: Record<string, unknown> },
-      done: (error: unknown, response?: object) => void,
-    ) => {
+    return async (call: Call, done: (error: unknown, response?: object) => void) => {
       try {
-        done(null, await answer(method, call.request))
+        done(null, await answer(method, call))
       } catch (error) {
         done(error)
       }
     }
   }
   function streaming(method: string) {
-    return async (call: {
-      request: Record<string, unknown>
-      write(message: object): void
-      end(): void
-      emit(event: "error", error: unknown): void
-    }) => {
+    return async (
+      call: Call & {
+        write(message: object): void
+        end(): void
+        emit(event: "error", error: unknown): void
+      },
+    ) => {
       try {
-        for (const message of [await answer(method, call.request)].flat()) call.write(message)
+        for (const message of [await answer(method, call)].flat()) call.write(message)
         call.end()
       } catch (error) {
         call.emit("error", error)
@@ -83,7 +88,12 @@ export async function grpcServer(
 
   server.addService(definition, Object.fromEntries(methods))
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", gax.grpc.ServerCredentials.createInsecure(), (error, port) => {
+    const { createInsecure, createSsl } = gax.grpc.ServerCredentials
+    const credentials =
+      certificate === undefined
+        ? createInsecure()
+        : createSsl(null, [{ private_key: certificate.key, cert_chain: certificate.cert }])
+    server.bindAsync("127.0.0.1:0", credentials, (error, port) => {
       if (error === null) resolve(port)
       else reject(error)
     })

@@ -36,6 +36,8 @@ export interface Dialer {
   /** Opens one more channel. It connects with its first call. */
   dial(): Promise<FirestoreStub>
   newMetadata(): Metadata
+  /** Holds the access token, once a channel was opened. */
+  auth(): GoogleAuth | undefined
 }
 
 /** Rejects with `DEPENDENCY_MISSING` or `BINDING_INVALID`. */
@@ -50,5 +52,6 @@ export async function newDialer(settings: FirestoreSettings): Promise<Dialer> {
       return (await stubOf(client)) as FirestoreStub
     },
     newMetadata: () => new gax.grpc.Metadata(),
+    auth: () => auth,
   }
 }

@@ -6,11 +6,14 @@ import { type FirestoreStub, type Metadata, newDialer } from "./channel.ts"
 import { Channels } from "./channels.ts"
 import { KIND, toKvError } from "./errors.ts"
 import { DEFAULT_CHANNELS, endpointOf, type FirestoreSettings } from "./settings.ts"
+import { AccessToken } from "./token.ts"
 
 /** The channels to a project. Backends of this process with the same settings, the database apart, share them. */
 export interface Connection {
   readonly channels: Channels
   newMetadata(): Metadata
+  /** What requests are sent with; `undefined` for an emulator. */
+  readonly token: AccessToken | undefined
   /** Whether it is connected to an emulator, which needs no credentials. */
   readonly emulator: boolean
 }
@@ -41,10 +44,13 @@ async function connect(
   const dial = () => inTime(dialer.dial(), runtime, openTimeoutMs)
   const stubs = [await dial()]
   while (stubs.length < (settings.channels ?? DEFAULT_CHANNELS)) stubs.push(await dial())
+  const emulator = endpointOf(settings)?.emulator ?? false
+  const auth = dialer.auth()
   return {
     channels: new Channels(stubs, dial, runtime),
     newMetadata: dialer.newMetadata,
-    emulator: endpointOf(settings)?.emulator ?? false,
+    token: emulator || auth === undefined ? undefined : new AccessToken(auth, runtime),
+    emulator,
   }
 }
 

@@ -41,6 +41,19 @@ export class NotSent extends Error {
   }
 }
 
+/** The service refused the access token of a request, which was therefore not carried out. Another attempt has a new one. */
+export class TokenRefused extends Error {
+  readonly code = GRPC.UNAUTHENTICATED
+
+  constructor(cause: unknown) {
+    super("the access token was refused, and renewed", { cause })
+  }
+
+  override get name(): string {
+    return "TokenRefused"
+  }
+}
+
 /** The status codes of gRPC that the service uses. */
 export const GRPC = {
   CANCELLED: 1,
@@ -104,6 +117,8 @@ function judge(error: unknown, request: FailedRequest): Verdict {
       ? ["CLOSED", "the backend was closed before the request was sent"]
       : unanswered(error, request, "TIMEOUT", "all channels to Firestore were busy; nothing was sent")
   }
+  if (error instanceof TokenRefused)
+    return ["UNAVAILABLE", `${at} refused an access token whose time was over, which is renewed; try again`]
   if (lackedToken(error)) {
     return isPassing(error)
       ? unanswered(error, request, "UNAVAILABLE", "Google's token service could not be reached")
@@ -187,10 +202,17 @@ function lackedToken(error: unknown): boolean {
   return detailsOf(error).includes("Getting metadata from plugin failed")
 }
 
-function isPassing(error: unknown): boolean {
+/** Whether it was the network, or an overloaded service, that kept a token from being given. */
+export function isPassing(error: unknown): boolean {
+  const text = detailsOf(error) || (error instanceof Error ? error.message : "")
   return /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|socket hang up|timed? ?out|status code (429|5\d\d)/i.test(
-    detailsOf(error),
+    text,
   )
+}
+
+/** Whether the service does not accept the token that a request was sent with. */
+export function isRefusedToken(error: unknown): boolean {
+  return statusOf(error) === GRPC.UNAUTHENTICATED && !lackedToken(error)
 }
 
 /** The gRPC status of an error, if it has one. */

@@ -2,6 +2,7 @@ import type { Runtime } from "../runtime.ts"
 import type { ResponseStream } from "./channel.ts"
 import type { Slot } from "./channels.ts"
 import { leaseConnection } from "./connection.ts"
+import { isRefusedToken, TokenRefused } from "./errors.ts"
 import type { FirestoreDocument, FirestoreRequests } from "./requests.ts"
 import type { ServiceClock } from "./service-clock.ts"
 import { DEFAULT_DATABASE, type FirestoreSettings } from "./settings.ts"
@@ -42,6 +43,19 @@ export async function rpcRequests(
   // Exempts the caller from the security rules of the emulator.
   if (connection.emulator) metadata.set("authorization", "Bearer owner")
 
+  /** Renews an access token that the service refused. */
+  const authorized = async <T>(answer: Promise<T>): Promise<T> => {
+    const sentAt = runtime.monotonic()
+    try {
+      const answered = await answer
+      connection.token?.accepted()
+      return answered
+    } catch (error) {
+      if (isRefusedToken(error) && (await connection.token?.refused(sentAt))) throw new TokenRefused(error)
+      throw error
+    }
+  }
+
   return {
     async read(ids, limits, fields) {
       const documents = new Map<string, FirestoreDocument | undefined>()
@@ -54,7 +68,7 @@ export async function rpcRequests(
       const begun = clock.begin()
       const slot = await channels.enter(limits)
       const answer = slot.stub.batchGetDocuments(request, metadata, slot.options)
-      const readTime = await received(answer, slot, limits.signal, ({ found, missing }) => {
+      const received = receive(answer, slot, limits.signal, ({ found, missing }) => {
         if (found) {
           const document = toDocument(found)
           documents.set(document.id, document)
@@ -62,6 +76,7 @@ export async function rpcRequests(
           documents.set(missing.slice(missing.lastIndexOf("/") + 1), undefined)
         }
       })
+      const readTime = await authorized(received)
       if (readTime) clock.read(begun, toInstant(readTime))
       return documents
     },
@@ -70,13 +85,14 @@ export async function rpcRequests(
       const request = { database, writes: writes.map((write) => toWireWrite(write, nameOf)) }
       const begun = clock.begin()
       const { stub, options, end } = await channels.enter(limits)
-      const { writeResults, commitTime } = await new Promise<CommitResponse>((resolve, reject) => {
+      const committed = new Promise<CommitResponse>((resolve, reject) => {
         stub.commit(request, metadata, options, (error, response) => {
           end(error ?? undefined)
           if (error === null) resolve(response)
           else reject(error)
         })
       })
+      const { writeResults, commitTime } = await authorized(committed)
       if (commitTime) clock.committed(begun, toInstant(commitTime))
       return writeResults.map(({ updateTime }) => (updateTime === null ? undefined : toInstant(updateTime)))
     },
@@ -87,9 +103,10 @@ export async function rpcRequests(
       const begun = clock.begin()
       const slot = await channels.enter(limits)
       const answer = slot.stub.runQuery(request, metadata, slot.options)
-      const readTime = await received(answer, slot, limits.signal, ({ document }) => {
+      const received = receive(answer, slot, limits.signal, ({ document }) => {
         if (document) documents.push(toDocument(document))
       })
+      const readTime = await authorized(received)
       if (readTime) clock.read(begun, toInstant(readTime))
       return documents
     },
@@ -99,11 +116,11 @@ export async function rpcRequests(
 }
 
 /** Passes on each message of a stream, and resolves at its end with its last read time. Cancels the stream when `signal` is aborted. */
-function received(
+function receive(
   stream: ResponseStream,
   { end }: Slot,
   signal: AbortSignal | undefined,
-  receive: (response: DocumentResponse) => void,
+  each: (response: DocumentResponse) => void,
 ): Promise<DocumentResponse["readTime"]> {
   return new Promise((resolve, reject) => {
     let readTime: DocumentResponse["readTime"]
@@ -118,7 +135,7 @@ function received(
     stream
       .on("data", (response) => {
         readTime = response.readTime ?? readTime
-        receive(response)
+        each(response)
       })
       .on("error", settle)
       .on("end", () => settle())

@@ -1,10 +1,5 @@
-import { execFile } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
 import http from "node:http"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import tls from "node:tls"
-import { promisify } from "node:util"
 import { describe, expect, onTestFinished, test } from "vitest"
 import { azureTables } from "../../../tiers/azure-tables/backend.ts"
 import { provisionAzureTables } from "../../../tiers/azure-tables/provisioning.ts"
@@ -12,6 +7,7 @@ import { tryOldTls, tryPlainHttp } from "../../../tiers/azure-tables/provisionin
 import { azuriteConnectionString, startAzurite } from "../../servers/azurite.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort, listenOnLoopback } from "../../servers/server.ts"
+import { selfSigned } from "../../support/self-signed.ts"
 
 await requireServer("azure-tables", startAzurite, ({ connectionString }) => {
   test("provisionAzureTables makes the table, and leaves it as it is the next time", async () => {
@@ -78,19 +74,3 @@ describe("the transport of an endpoint", () => {
     expect(await tryOldTls("localhost", await freePort())).toBe("unknown")
   })
 })
-
-/** A certificate for `localhost`; `undefined` without openssl. */
-async function selfSigned(): Promise<{ key: Buffer; cert: Buffer } | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), "tiered-kv-certificate-"))
-  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")]
-  const options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-  try {
-    await promisify(execFile)("openssl", ["req", ...options, "-keyout", key, "-out", cert])
-    return { key: await readFile(key), cert: await readFile(cert) }
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
-    throw error
-  } finally {
-    await rm(folder, { recursive: true })
-  }
-}
