@@ -17,6 +17,8 @@ export interface FailedRequest {
   effect: "read" | "write"
   /** Whether an earlier request was signed. */
   hadCredentials?: boolean
+  /** Whether the source of the credentials, which gave none, may give some in a moment. */
+  sourceIsAway?: boolean
   /** Whether the credentials that signed the request were renewed since. */
   renewed?: boolean
 }
@@ -80,7 +82,7 @@ export function isConditionFailure(
 }
 
 function classify(error: unknown, request: FailedRequest): [KvErrorCode, string] {
-  const { table, effect, action, hadCredentials = false, renewed = false } = request
+  const { table, effect, action, hadCredentials = false, sourceIsAway = false, renewed = false } = request
   const name = error instanceof Error ? error.name : typeof error
   const status = httpStatusOf(error)
   const permission = action === undefined ? "the call" : `dynamodb:${action}`
@@ -95,7 +97,7 @@ function classify(error: unknown, request: FailedRequest): [KvErrorCode, string]
     ]
   }
   if (lackedCredentials(error)) {
-    if (mayComeBack(error, hadCredentials)) {
+    if (sourceIsAway || mayComeBack(error, hadCredentials)) {
       return [
         "UNAVAILABLE",
         `the source of the AWS credentials gave none now (${describe(error)}); nothing was sent`,

@@ -11,12 +11,14 @@ import { AnswerClock } from "../util/answer-clock.ts"
 import { LimitedRequest } from "../util/limited-request.ts"
 import { OpenOnce } from "../util/open-once.ts"
 import { checkTarget, connectDynamodb, type DynamoDbSdk, type DynamoDbSettings } from "./client.ts"
-import { hadExpired, renewCredentials } from "./credentials.ts"
+import { hadExpired, lackedCredentials, renewCredentials } from "./credentials.ts"
 import { type FailedRequest, KIND, toKvError } from "./errors.ts"
 import { beginExchange } from "./exchange.ts"
+import { isEndOfChain, mayMetadataComeBack } from "./instance-metadata.ts"
 
 /** One request, with what its errors say of it. */
-export interface Request extends Omit<FailedRequest, "table" | "hadCredentials" | "renewed"> {
+export interface Request
+  extends Omit<FailedRequest, "table" | "hadCredentials" | "sourceIsAway" | "renewed"> {
   /** Longest time of the request with its whole answer, ms. @default `requestTimeoutMs` of the backend */
   limitMs?: number | undefined
   /** Cancels the request. */
@@ -87,7 +89,12 @@ export function dynamodbRequests(
         signal?.throwIfAborted()
         const renewed =
           signedBy !== undefined && hadExpired(error) && (await renewCredentials(client, signedBy, runtime))
-        throw toKvError(error, { table, hadCredentials, renewed, ...request })
+        const sourceIsAway =
+          lackedCredentials(error) &&
+          isEndOfChain(error) &&
+          !hadCredentials &&
+          (await mayMetadataComeBack(runtime))
+        throw toKvError(error, { table, hadCredentials, sourceIsAway, renewed, ...request })
       }
     },
   }
