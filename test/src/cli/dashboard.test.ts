@@ -6,6 +6,7 @@ import { demonstrate } from "../../../examples/start/demonstration.ts"
 import { run } from "../../../src/cli/program.ts"
 import { freePort, listenOnLoopback } from "../../servers/server.ts"
 import { type Built, build, shell } from "../../support/built.ts"
+import { testWith } from "../../support/commands.ts"
 import { otherProcess, storeReport } from "../../support/dashboard-fixture.ts"
 
 const TOKEN = "0123456789abcdef"
@@ -131,18 +132,22 @@ describe("as built", () => {
   })
   afterAll(() => built.remove())
 
-  test("npm start -- --dashboard keeps reading until Ctrl-C", async () => {
-    const port = await freePort()
-    const commands = [
-      `"$NODE" "$START" --dashboard ${port} > out & P=$!`,
-      // Both runs of a demonstration without the page would be over by then.
-      `until curl -sf http://127.0.0.1:${port}/stats.json | grep -q '"hits":[1-9][0-9]\\{5\\}'; do sleep 0.1; done`,
-      'kill -INT $P; wait $P; echo "code $?"; cat out',
-    ]
-    const environment = { NODE: process.execPath, START: built.file("examples/start.js") }
-    const { stdout } = await shell(commands.join("\n"), built.folder, environment)
-    expect(stdout).toContain(`Live page: http://127.0.0.1:${port}/`)
-    expect(stdout).toContain("Reading until Ctrl-C with L1")
-    expect(stdout).toMatch(/^code 130$/m)
-  })
+  testWith(
+    ["bash", "cat", "curl", "grep", "sleep"],
+    "npm start -- --dashboard keeps reading until Ctrl-C",
+    async () => {
+      const port = await freePort()
+      const commands = [
+        `"$NODE" "$START" --dashboard ${port} > out & P=$!`,
+        // Both runs of a demonstration without the page would be over by then.
+        `until curl -sf http://127.0.0.1:${port}/stats.json | grep -q '"hits":[1-9][0-9]\\{5\\}'; do sleep 0.1; done`,
+        'kill -INT $P; wait $P; echo "code $?"; cat out',
+      ]
+      const environment = { NODE: process.execPath, START: built.file("examples/start.js") }
+      const { stdout } = await shell(commands.join("\n"), built.folder, environment)
+      expect(stdout).toContain(`Live page: http://127.0.0.1:${port}/`)
+      expect(stdout).toContain("Reading until Ctrl-C with L1")
+      expect(stdout).toMatch(/^code 130$/m)
+    },
+  )
 })

@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Backend } from "../../../tiers/backend.ts"
 import { type Built, build, shell } from "../../support/built.ts"
+import { testWith } from "../../support/commands.ts"
+import { ended } from "../../support/ended.ts"
 import { failureOf } from "../../support/failures.ts"
 import { type LmdbFixture, lmdbFixture, textOf } from "../../support/lmdb-fixture.ts"
 
@@ -26,15 +28,18 @@ beforeEach(async () => {
   fixture = await lmdbFixture()
 })
 afterEach(async () => {
-  await Promise.all(children.splice(0).map(ended))
+  await Promise.all(children.splice(0).map(kill))
   await fixture.remove()
 })
 
-async function ended(child: ChildProcess): Promise<void> {
+async function kill(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   child.kill("SIGKILL")
   await once(child, "exit")
 }
+
+/** Runs Node to its end. */
+const toEnd = (args: readonly string[]) => ended(process.execPath, args, built.folder)
 
 /** A process with the store open, that does the jobs of the script when asked. */
 async function serve(): Promise<ChildProcess> {
@@ -143,7 +148,7 @@ describe("several processes over one LMDB store", () => {
       expect(await late).toMatchObject({ code: "TIMEOUT", operation: "put", key: "late", retryable: true })
       expect((await late).message).toContain("another process holds the write lock")
       expect(await textOf(backend, "before")).toBe("value")
-      const opening = await shell(`${command("tryToOpen")} 300`, built.folder)
+      const opening = await toEnd([SCRIPT, built.file("."), fixture.directory, "tryToOpen", "300"])
       const { code, message, turns } = JSON.parse(opening.stdout)
       if (process.platform === "linux") {
         expect(code).toBe("UNAVAILABLE")
@@ -152,8 +157,7 @@ describe("several processes over one LMDB store", () => {
         // A script that does nothing else waits for the answer as well.
         const script = `const { lmdb } = await import(${JSON.stringify(built.file("tiers/lmdb/backend.js"))});
           await lmdb(process.argv[1], { timeoutMs: 300 }).open().catch((error) => console.log(error.code))`
-        const alone = [process.execPath, "--input-type=module", "-e", script, fixture.directory]
-        const waited = await shell(alone.map((word) => `'${word}'`).join(" "), built.folder)
+        const waited = await toEnd(["--input-type=module", "-e", script, fixture.directory])
         expect(waited).toMatchObject({ code: 0, stdout: "UNAVAILABLE\n" })
       }
       const waiting = fixture.put(backend, "waiting", "value")
@@ -200,7 +204,7 @@ const command = (job: string) =>
 
 describe("a process with an LMDB store", () => {
   test("ends by itself with the store open, after the writes that it did not wait for", async () => {
-    const end = await shell(command("leaveOpen"), built.folder)
+    const end = await toEnd([SCRIPT, built.file("."), fixture.directory, "leaveOpen"])
     expect(end).toMatchObject({ code: 0, signal: null, stderr: "" })
     const backend = await fixture.openStore()
     expect(await textOf(backend, "awaited")).toBe("value")
@@ -222,7 +226,7 @@ describe("a process with an LMDB store", () => {
       expect(message).toContain("another process with the process id 1")
       // Without the check the package lmdb blocks the event loop for 10 s.
       expect(ms).toBeLessThan(8_000)
-      await ended(other)
+      await kill(other)
       expect(JSON.parse((await shell(attempt, built.folder)).stdout).code).toBeUndefined()
     },
   )
@@ -244,20 +248,24 @@ describe("a process with an LMDB store", () => {
     expect(JSON.parse(opened.stdout).code).toBeUndefined()
   })
 
-  test("says UNAVAILABLE when the disk is full, keeps what it acknowledged, and goes on once there is room", async () => {
-    // A limit on the size of a file is to a process what a full disk is; 1,024-byte blocks.
-    const end = await shell(`trap '' XFSZ; ulimit -f 1500; ${command("fill")}`, built.folder)
-    expect(end.code).toBe(0)
-    const { written, failure, attempts, kept } = JSON.parse(end.stdout)
-    expect(failure).toBe("UNAVAILABLE")
-    expect(attempts).toEqual(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"])
-    expect(written).toBeGreaterThan(20)
-    expect(kept).toBe(written)
-    const backend = await fixture.openStore()
-    expect(await textOf(backend, "small")).toBe("value")
-    expect(await textOf(backend, "a")).toBeUndefined()
-    expect((await backend.scan("key:", { limit: 1_000 })).entries).toHaveLength(written - 1)
-  })
+  testWith(
+    ["bash"],
+    "says UNAVAILABLE when the disk is full, keeps what it acknowledged, and goes on once there is room",
+    async () => {
+      // A limit on the size of a file is to a process what a full disk is; 1,024-byte blocks.
+      const end = await shell(`trap '' XFSZ; ulimit -f 1500; ${command("fill")}`, built.folder)
+      expect(end.code).toBe(0)
+      const { written, failure, attempts, kept } = JSON.parse(end.stdout)
+      expect(failure).toBe("UNAVAILABLE")
+      expect(attempts).toEqual(["UNAVAILABLE", "UNAVAILABLE", "UNAVAILABLE"])
+      expect(written).toBeGreaterThan(20)
+      expect(kept).toBe(written)
+      const backend = await fixture.openStore()
+      expect(await textOf(backend, "small")).toBe("value")
+      expect(await textOf(backend, "a")).toBeUndefined()
+      expect((await backend.scan("key:", { limit: 1_000 })).entries).toHaveLength(written - 1)
+    },
+  )
 })
 
 function numberOf(backend: Backend, key: string): number {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { holderOf } from "../../../tiers/lmdb/write-lock.ts"
 import { shell } from "../../support/built.ts"
 import { changed } from "../../support/canary.ts"
+import { testWith } from "../../support/commands.ts"
 
 describe("lmdb", () => {
   let directory: string
@@ -67,7 +68,7 @@ describe("lmdb", () => {
     },
   )
 
-  test("gives the reason of a failed commit as commitError", async () => {
+  testWith(["bash"], "gives the reason of a failed commit as commitError", async () => {
     const program = `
       import { open } from "lmdb"
       const db = open({ path: ${JSON.stringify(directory)}, noSubdir: false, eventTurnBatching: false })

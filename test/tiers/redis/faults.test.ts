@@ -1,10 +1,10 @@
-import { afterEach, beforeAll, describe, expect, test, vi } from "vitest"
+import { afterEach, describe, expect, test, vi } from "vitest"
 import type { Backend, Condition } from "../../../tiers/backend.ts"
 import { type RedisOptions, redis } from "../../../tiers/redis/backend.ts"
 import { systemRuntime } from "../../../tiers/runtime.ts"
 import { resilient } from "../../../tiers/wrappers/resilience/resilience.ts"
 import { type FaultProxy, faultProxy } from "../../servers/fault-proxy.ts"
-import { type RedisServer, startRedisServer } from "../../servers/redis.ts"
+import { startRedisServer } from "../../servers/redis.ts"
 import { requireServer } from "../../servers/require-server.ts"
 import { freePort } from "../../servers/server.ts"
 import { wasWrittenBy } from "../../support/heads.ts"
@@ -223,63 +223,57 @@ await requireServer("redis", startRedisServer, (server) => {
     proxy.inject({ kind: "delay-reply", delayMs: 300, when: (request) => request.includes("get") })
     expect(await backend.get("slow")).toMatchObject({ value: VALUE })
   })
+
+  describe("a server", () => {
+    test("that goes away is UNAVAILABLE at once, and is used again when it is back", async () => {
+      const backend = await open(server.url)
+      await put(backend, "key")
+      await server.halt()
+      await vi.waitFor(() => expect(backend.get("key")).rejects.toMatchObject({ code: "UNAVAILABLE" }))
+      for (const call of [async () => backend.get("key"), async () => put(backend, "key")]) {
+        const code = call().then(
+          () => "resolved",
+          (error) => error.code,
+        )
+        const nextTurn = new Promise((resolve) => setImmediate(resolve, "a turn of the event loop later"))
+        expect(await Promise.race([code, nextTurn])).toBe("UNAVAILABLE")
+      }
+      await server.restart()
+      await vi.waitFor(async () => expect(await backend.get("key")).toBeUndefined(), 5_000)
+      // It has forgotten the scripts.
+      expect(await put(backend, "key")).toMatchObject({ applied: true })
+      expect(await backend.exists("key")).toBe(true)
+    })
+
+    test("that is not there yet is waited for", async () => {
+      await server.halt()
+      const opening = open(server.url)
+      await server.restart()
+      await opening
+    })
+
+    test("that hangs does not hang its callers", async () => {
+      const backend = await open(server.url, { requestTimeoutMs: 400 })
+      const version = (await put(backend, "key")).version ?? ""
+      server.freeze()
+      try {
+        await expect(
+          backend.delete("key", { id: systemRuntime.id(), condition: { version } }),
+        ).rejects.toMatchObject({
+          code: "OUTCOME_UNKNOWN",
+        })
+      } finally {
+        server.thaw()
+      }
+      await vi.waitFor(async () => expect(await backend.exists("other")).toBe(false), 5_000)
+    })
+  })
 })
 
-describe("a server", () => {
-  let server: RedisServer
-  beforeAll(async () => {
-    server = await startRedisServer()
-    return () => server.stop()
-  })
-
-  test("that goes away is UNAVAILABLE at once, and is used again when it is back", async () => {
-    const backend = await open(server.url)
-    await put(backend, "key")
-    await server.halt()
-    await vi.waitFor(() => expect(backend.get("key")).rejects.toMatchObject({ code: "UNAVAILABLE" }))
-    for (const call of [async () => backend.get("key"), async () => put(backend, "key")]) {
-      const code = call().then(
-        () => "resolved",
-        (error) => error.code,
-      )
-      const nextTurn = new Promise((resolve) => setImmediate(resolve, "a turn of the event loop later"))
-      expect(await Promise.race([code, nextTurn])).toBe("UNAVAILABLE")
-    }
-    await server.restart()
-    await vi.waitFor(async () => expect(await backend.get("key")).toBeUndefined(), 5_000)
-    // It has forgotten the scripts.
-    expect(await put(backend, "key")).toMatchObject({ applied: true })
-    expect(await backend.exists("key")).toBe(true)
-  })
-
-  test("that is not there yet is waited for", async () => {
-    await server.halt()
-    const opening = open(server.url)
-    await server.restart()
-    await opening
-  })
-
-  test("that hangs does not hang its callers", async () => {
-    const backend = await open(server.url, { requestTimeoutMs: 400 })
-    const version = (await put(backend, "key")).version ?? ""
-    server.freeze()
-    try {
-      await expect(
-        backend.delete("key", { id: systemRuntime.id(), condition: { version } }),
-      ).rejects.toMatchObject({
-        code: "OUTCOME_UNKNOWN",
-      })
-    } finally {
-      server.thaw()
-    }
-    await vi.waitFor(async () => expect(await backend.exists("other")).toBe(false), 5_000)
-  })
-
-  test("that was never there is UNAVAILABLE, with the reason", async () => {
-    const opening = open(`redis://127.0.0.1:${await freePort()}`, { connectTimeoutMs: 200 })
-    await expect(opening).rejects.toMatchObject({
-      code: "UNAVAILABLE",
-      message: expect.stringContaining("ECONNREFUSED"),
-    })
+test("a server that was never there is UNAVAILABLE, with the reason", async () => {
+  const opening = open(`redis://127.0.0.1:${await freePort()}`, { connectTimeoutMs: 200 })
+  await expect(opening).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    message: expect.stringContaining("ECONNREFUSED"),
   })
 })
