@@ -20,7 +20,7 @@ export class BackendCalls implements CallObserver {
   readonly #metrics: StoreMetrics | undefined
   readonly #runtime: Runtime
   readonly #responseAttributes: BackendTraits["responseAttributes"]
-  readonly #calls: Readonly<Partial<Record<Operation, DbCall>>>
+  readonly #calls: Readonly<Partial<Record<Operation | "conditionalDelete", DbCall>>>
 
   constructor(
     traits: BackendTraits,
@@ -41,8 +41,13 @@ export class BackendCalls implements CallObserver {
     return runner()
   }
 
-  begin(operation: Operation, subject: Subject, callers: Callers = []): ObservedCall | undefined {
-    const call = this.#calls[operation]
+  begin(
+    operation: Operation,
+    subject: Subject,
+    callers: Callers = [],
+    isConditional = false,
+  ): ObservedCall | undefined {
+    const call = this.#calls[isConditional && operation === "delete" ? "conditionalDelete" : operation]
     const duration = call && this.#metrics?.instruments?.dbDuration
     const started = call && this.#spans?.tracer && this.#start(call, keysOf(subject), callers)
     const scope = suppressed(started?.context)

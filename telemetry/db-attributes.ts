@@ -13,12 +13,12 @@ export function dbCallsOf({
   system,
   calls,
   procedures = {},
+  conditionalDelete = { call: calls.delete },
   place = {},
-}: BackendTraits): Record<BackendOperation, DbCall> {
+}: BackendTraits): Record<BackendOperation | "conditionalDelete", DbCall> {
   const { collection } = place
-  const callOf = (operation: BackendOperation): DbCall => {
-    const call = calls[operation]
-    const procedure = procedures[operation]
+  const callOf = (operation: BackendOperation) => dbCallOf(calls[operation], procedures[operation])
+  const dbCallOf = (call: string, procedure: string | undefined): DbCall => {
     const target = collection ?? procedure
     return {
       spanName: target === undefined ? call : `${call} ${target}`,
@@ -37,6 +37,7 @@ export function dbCallsOf({
     put: callOf("put"),
     putMany: callOf("putMany"),
     delete: callOf("delete"),
+    conditionalDelete: dbCallOf(conditionalDelete.call, conditionalDelete.procedure),
     deleteMany: callOf("deleteMany"),
     scan: callOf("scan"),
   }

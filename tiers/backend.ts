@@ -257,6 +257,8 @@ export interface BackendTraits {
   readonly calls: Readonly<Record<BackendOperation, string>>
   /** The names of the scripts or procedures that calls run on the server, for spans. @default none */
   readonly procedures?: Readonly<Partial<Record<BackendOperation, string>>>
+  /** The same of a {@link Backend.delete} with a condition, which may be another call than one without. @default that of `delete` */
+  readonly conditionalDelete?: { readonly call: string; readonly procedure?: string }
   /**
    * Where the entries are stored, for spans. It is read after the opening.
    * @default {}: spans have only the name of the call

@@ -221,10 +221,15 @@ describe("an operation that leaves L1", () => {
       behind: (table) => {
         const procedures = { put: "write" }
         const responseAttributes = (error: unknown) => (error === "of the SDK" ? said : {})
-        return { ...table, traits: { ...table.traits, place, procedures, responseAttributes } }
+        const conditionalDelete = { call: "script", procedure: "write" }
+        return {
+          ...table,
+          traits: { ...table.traits, place, procedures, conditionalDelete, responseAttributes },
+        }
       },
     })
-    await client.set("a", "1")
+    const { version = "" } = await client.put("a", "1")
+    expect(await client.delete("a", { ifVersion: version })).toBe(true)
     await client.delete("a")
     const mapped = new KvError("ACCESS_DENIED", "no", { operation: "get", cause: "of the SDK" })
     gate.script("get", { fail: new KvError("ACCESS_DENIED", "no", { operation: "get", cause: mapped }) })
@@ -234,6 +239,11 @@ describe("an operation that leaves L1", () => {
     const put = tracing.span("put rows").attributes
     expect(put).toMatchObject({ ...server, "db.stored_procedure.name": "write" })
     expect(tracing.span("delete rows").attributes).not.toHaveProperty("db.stored_procedure.name")
+    expect(tracing.span("script rows").attributes).toMatchObject({
+      ...server,
+      "db.operation.name": "script",
+      "db.stored_procedure.name": "write",
+    })
     expect(tracing.span("get rows").attributes).toMatchObject({ ...server, ...said })
     const operation = tracing.span("cache.get test").attributes
     expect(operation).toMatchObject({ "network.peer.address": "host", "network.peer.port": 1 })

@@ -257,5 +257,6 @@ function traitsOf(table: string, url: () => string | undefined): BackendTraits {
       deleteMany: "EntityGroupTransaction",
       scan: "QueryEntities",
     },
+    conditionalDelete: { call: "UpdateEntity" },
   }
 }

@@ -254,6 +254,7 @@ function traitsOf(table: string, { root, place }: Pick<DynamoDbRequests, "root" 
       deleteMany: "BatchWriteItem",
       scan: "Query",
     },
+    conditionalDelete: { call: "PutItem" },
   }
 }
 

@@ -24,8 +24,8 @@ export function traitsOf(target: string, place: Place): BackendTraits {
       deleteMany: "UNLINK",
       scan: "SCAN",
     },
-    // Deletes without a condition need no script.
     procedures: { exists: "exists", put: "write", putMany: "write" },
+    conditionalDelete: { call: "EVALSHA", procedure: "write" },
     responseAttributes,
   }
 }

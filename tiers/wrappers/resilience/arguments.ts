@@ -25,8 +25,13 @@ export function firstRequest(request: RequestOptions, [, options]: [Subject, ...
 }
 
 /** The callers of a read: only its second argument is a {@link RequestOptions}. */
-export function callersIn([, request]: [Subject, ...unknown[]]): Callers | undefined {
+export function callersIn([, request]: readonly [Subject, ...unknown[]]): Callers | undefined {
   return isObject(request) && "callers" in request && Array.isArray(request.callers)
     ? request.callers
     : undefined
+}
+
+/** Whether a write or a delete of one row has a condition. */
+export function isConditional([, item]: readonly [Subject, ...unknown[]]): boolean {
+  return isObject(item) && "condition" in item && item.condition !== undefined
 }

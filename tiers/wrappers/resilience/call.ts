@@ -1,5 +1,6 @@
-import type { Callers, MaybePromise, RequestOptions } from "../../backend.ts"
+import type { MaybePromise, RequestOptions } from "../../backend.ts"
 import { KvError, type KvErrorCode, type KvErrorDetails } from "../../errors.ts"
+import { callersIn, isConditional } from "./arguments.ts"
 import type { Found } from "./beside.ts"
 import type { ObservedCall, Operation, Subject } from "./observer.ts"
 import type { CallPolicy, Limits } from "./policy.ts"
@@ -37,14 +38,15 @@ export class Call {
   /** The error of an attempt that was not sent, because its time was over in the queue. */
   #refused: KvError | undefined
 
-  constructor(policy: CallPolicy, kind: CallKind, subject: Subject, callers: Callers | undefined) {
+  constructor(policy: CallPolicy, kind: CallKind, args: readonly [Subject, ...unknown[]]) {
+    const [subject] = args
     this.#policy = policy
     this.#kind = kind
     this.#limits = policy.limits[kind.limits]
     this.#key = typeof subject === "string" && kind.operation !== "scan" ? subject : undefined
     this.#startedAt = policy.runtime.monotonic()
     policy.budget.count(this.#startedAt)
-    this.#observed = policy.observer?.begin(kind.operation, subject, callers)
+    this.#observed = policy.observer?.begin(kind.operation, subject, callersIn(args), isConditional(args))
   }
 
   /** The context in which its requests are sent, see `CallObserver.run`; `undefined`: the current one. */

@@ -13,8 +13,13 @@ export type Subject = string | readonly string[] | ReadonlyMap<string, unknown>
 
 /** Receives the calls through a resilient backend, their attempts and their outcomes. No method throws. */
 export interface CallObserver {
-  /** A call begins. The result represents the call; `undefined` if the call is not observed. */
-  begin(operation: Operation, subject: Subject, callers: Callers | undefined): ObservedCall | undefined
+  /** A call begins. `isConditional`: it writes or removes one row under a condition. The result represents the call; `undefined` if the call is not observed. */
+  begin(
+    operation: Operation,
+    subject: Subject,
+    callers: Callers | undefined,
+    isConditional: boolean,
+  ): ObservedCall | undefined
   /** Calls `send` once with `args` in `scope`, the {@link ObservedCall.scope} of a call, and returns its result. */
   run<A extends unknown[], T>(
     scope: unknown,

@@ -11,7 +11,7 @@ import { abortable } from "../../util/abort.ts"
 import { writeId } from "../../util/write-id.ts"
 import { forward } from "../forward.ts"
 import { settleWrite } from "./ambiguous-write.ts"
-import { callersIn, first, firstRequest, second } from "./arguments.ts"
+import { first, firstRequest, second } from "./arguments.ts"
 import { isIncomplete, readMany, writeMany } from "./batch.ts"
 import { type Found, found, foundRemoval, foundWrite, foundWrites, headOf } from "./beside.ts"
 import { Call, type Method } from "./call.ts"
@@ -112,7 +112,7 @@ export function resilient(backend: Backend, options: ResilienceOptions = {}): Ba
     const { kind, send } = method
     const limits = policy.limits[kind.limits]
     return (...args: A): MaybePromise<T> => {
-      const call = new Call(policy, kind, args[0], callersIn(args))
+      const call = new Call(policy, kind, args)
       const look = beside === undefined ? undefined : () => beside(call, args)
       if (!limiter.tryEnter()) return call.end(finish(call, call.attempt(method, args, look), args))
       const { scope } = call
