@@ -11,8 +11,10 @@ const UNHEARD = ""
 interface Publisher {
   /** The highest number heard of it. */
   number: number
-  /** No message that it sent before this moment is missing. Monotonic ms. */
+  /** What is fresh in L1 lacks no message that it sent before this moment. Monotonic ms. */
   completeAt: number
+  /** When the last of its messages arrived, monotonic ms. */
+  heardAt: number
   /** Heartbeat → a moment before the bus accepted it. */
   readonly beats: Map<string, number>
 }
@@ -26,9 +28,11 @@ interface Publisher {
  * - A publisher's heartbeat has the number of its last message, so that a missing message shows. It also names an earlier heartbeat that was
  *   accepted before this one left. The confirmed moment at the arrival of the earlier one is before the later one left: as of that
  *   moment, no message of the publisher is missing.
- * - A publisher that is not heard for the lease may have died between a write and its message: what L1 holds becomes *suspect*. So it does
- *   when a message is missing, when a publisher is heard for the first time whose earlier messages are not known, and when the store has
- *   subscribed again.
+ * - A publisher that is not heard for the lease may have died between a write and its message: what L1 holds becomes *suspect*, after the lease
+ *   and once more after two. Its writes are covered for a lease after the bus has answered it, and it does not wait longer than that for an
+ *   answer; so after two leases it is forgotten.
+ * - What L1 holds also becomes suspect when a message is missing, when a publisher is heard for the first time whose earlier messages are not
+ *   known, and when the store has subscribed again.
  */
 export class Lease {
   readonly #leaseMs: number
@@ -74,7 +78,7 @@ export class Lease {
     const now = this.#now()
     this.#confirmedAt = now
     this.#ownBeats.clear()
-    this.#publishers.set(UNHEARD, { number: 0, completeAt: now, beats: new Map() })
+    this.#publishers.set(UNHEARD, { number: 0, completeAt: now, heardAt: now, beats: new Map() })
     this.#onSuspect()
   }
 
@@ -102,6 +106,7 @@ export class Lease {
       if (message.kind !== "farewell") this.#meet(message)
       return
     }
+    publisher.heardAt = this.#now()
     const isLast = message.kind === "heartbeat" || message.kind === "farewell"
     const expected = isLast ? message.number : message.number - 1
     // The number of the last message does not go back, unless somebody else has used the name of this publisher.
@@ -123,8 +128,9 @@ export class Lease {
       else this.#miss()
     }
     if (this.#publishers.size >= MAX_PUBLISHERS) return
-    const completeAt = isBeginning ? this.#confirmedAt : this.#now()
-    const publisher: Publisher = { number: message.number, completeAt, beats: new Map() }
+    const now = this.#now()
+    const completeAt = isBeginning ? this.#confirmedAt : now
+    const publisher: Publisher = { number: message.number, completeAt, heardAt: now, beats: new Map() }
     this.#publishers.set(message.publisher, publisher)
     if (message.kind === "heartbeat") this.#beat(publisher, message.beat, undefined)
   }
@@ -138,13 +144,16 @@ export class Lease {
     if (beats.size > MAX_BEATS) dropFirst(beats)
   }
 
-  /** Stops following the publishers that were silent for the lease before the confirmed moment, as of which all frames have arrived. */
+  /** Misses the publishers of which nothing is known for the lease before the confirmed moment, as of which all frames have arrived. */
   #missSilent(): void {
-    for (const [name, { completeAt }] of this.#publishers) {
-      if (completeAt + this.#leaseMs > this.#confirmedAt) continue
+    const now = this.#now()
+    for (const [name, publisher] of this.#publishers) {
+      if (publisher.completeAt + this.#leaseMs > this.#confirmedAt) continue
+      this.#onSuspect()
+      publisher.completeAt = now
+      if (publisher.heardAt + 2 * this.#leaseMs > this.#confirmedAt) continue
       this.#publishers.delete(name)
-      if (name === UNHEARD) this.#onSuspect()
-      else this.#miss()
+      if (name !== UNHEARD) this.gaps++
     }
   }
 
