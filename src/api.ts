@@ -246,7 +246,7 @@ export interface L1Options {
   maxBytes?: number
   /**
    * Longest time for which L1 answers with an entry, ms, of at least 1: other processes' writes become visible after at most this
-   * time. @default 5_000
+   * time. @default 5_000; 60_000 with a bus
    */
   ttlMs?: number
   /** The same for absent keys, ms; 0: absent keys are not held. They do not count towards `maxEntries`. @default 1_000 */
@@ -256,6 +256,12 @@ export interface L1Options {
    * @default 0.1
    */
   jitter?: number
+  /**
+   * `true`: an acknowledged write leaves its value in L1, if L1 held the key when the write began, and no other write, invalidation or read of the
+   * key came between. It pays where a process reads what it writes. `false`: a write only invalidates.
+   * @default false
+   */
+  fillOnWrite?: boolean
 }
 
 export interface KvOptions extends StoreResilience {

@@ -82,6 +82,7 @@ const L1_CHECKS: Checks = {
   maxBytes: optional(wholeNumber("l1.maxBytes", 1)),
   ttlMs: optional(wholeNumber("l1.ttlMs", 1)),
   negativeTtlMs: optional(wholeNumber("l1.negativeTtlMs", 0)),
+  fillOnWrite: optional(bool("l1.fillOnWrite")),
   jitter: optional(
     rule(
       "l1.jitter",

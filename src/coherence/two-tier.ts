@@ -93,7 +93,17 @@ export class TwoTier {
     })
     this.#place = place
     this.#confirms = bus !== undefined && !backend.traits.inProcess
-    this.bus = bus && new Invalidations({ ...bus, channel: channelOf(backend.traits), l1, place, runtime })
+    this.bus =
+      bus &&
+      new Invalidations({
+        ...bus,
+        channel: channelOf(backend.traits),
+        ...{ l1, place, runtime },
+        suspect: () => {
+          this.#sightings.sawAll()
+          return l1.suspectAll()
+        },
+      })
     this.#inFlight = new InFlight(runtime, !backend.traits.inProcess)
     const inFlight = this.#inFlight
     this.writes = new WriteThrough({
@@ -103,6 +113,7 @@ export class TwoTier {
       inFlight,
       place,
       held: (key) => l1.versionOf(key),
+      fill: l1.settings.fillOnWrite ? (key, entry, askedAt) => this.#fill(key, entry, askedAt) : undefined,
       announce: this.bus?.announce.bind(this.bus),
     })
     this.#loads = new Loads({
@@ -221,6 +232,7 @@ export class TwoTier {
     this.#sightings.saw(key)
     this.#flights.shown(key, version)
     this.#pageFills.dirty(key)
+    this.writes.fills.dirty(key)
     if (version !== null) this.#loads.shown(key, version)
     if (version === null || !this.#place.isBelow(key, version)) this.#place.tellOthers(key, version)
   }
@@ -274,6 +286,7 @@ export class TwoTier {
       },
       answered: (key, version) => {
         this.#sightings.saw(key)
+        this.writes.fills.dirty(key)
         this.direct.supersede(key, version)
       },
     }
@@ -284,6 +297,7 @@ export class TwoTier {
     this.#sightings.sawAll()
     this.#flights.dirtyAll()
     this.#pageFills.dirtyAll()
+    this.writes.fills.dirtyAll()
     this.#loads.dirtyAll()
   }
 
@@ -291,6 +305,7 @@ export class TwoTier {
     this.#sightings.saw(key)
     this.#flights.dirty(key)
     this.#pageFills.dirty(key)
+    this.writes.fills.dirty(key)
     this.#loads.dirty(key, own)
     this.#l1.drop(key)
   }

@@ -10,6 +10,8 @@ export interface L1Settings {
   negativeTtlMs: number
   /** Largest share by which a time to live is shortened at random. */
   jitter: number
+  /** Whether an acknowledged write fills L1 with its value, if L1 held the key. @default false */
+  fillOnWrite?: boolean
   /** How long an entry is kept after it was fresh, ms, but not past its expiry. @default 0 */
   keptMs?: number
 }

@@ -26,6 +26,8 @@ export interface InvalidationsOptions extends BusSettings {
   l1: L1
   place: Place
   runtime: Runtime
+  /** Makes everything suspect, and returns how many entries that concerned. */
+  suspect: () => number
 }
 
 /** The age that an answer of L1 can have, ms: that of the last moment as of which L1 was confirmed, and the time until a silent publisher is missed. */
@@ -176,8 +178,8 @@ export class Invalidations {
   }
 
   #suspect(): void {
-    const { staleness, l1 } = this.#options
-    if (staleness === "bounded") this.counters.suspects += l1.suspectAll()
+    const { staleness, suspect } = this.#options
+    if (staleness === "bounded") this.counters.suspects += suspect()
   }
 
   #answerUntil(until: number): void {

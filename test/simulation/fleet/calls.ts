@@ -117,6 +117,6 @@ function acknowledge(
 }
 
 /** A key; some are asked for much more often than others. */
-export function keyOf({ random, setting }: World): string {
+function keyOf({ random, setting }: World): string {
   return `key:${Math.floor(setting.keys * random() ** 2)}`
 }

@@ -33,7 +33,7 @@ export function settingOf(random: Random): Setting {
     keys: oneOf(2, 4, 8, 16),
     isOrdered: random() < 0.5,
     isNetworked: random() < 0.6,
-    fillOnWrite: false,
+    fillOnWrite: random() < 0.5,
     writes: oneOf(0.02, 0.05, 0.1),
     pauseMs: oneOf(5, 20, 60),
     faults: {
