@@ -347,6 +347,6 @@ const CLOSE_TIMEOUT_MS = 5_000
 const PENDING = new Promise<never>(() => {})
 
 /** Names the rows of a backend, the same in every process, however it reaches the server. */
-function channelOf({ kind, target, keyPrefix = "" }: BackendTraits): string {
-  return `tiered-kv:${kind}:${target}:${keyPrefix}`
+function channelOf({ kind, target, rows = target, keyPrefix = "" }: BackendTraits): string {
+  return `tiered-kv:${kind}:${rows}:${keyPrefix}`
 }
