@@ -2,6 +2,7 @@ import { cpus } from "node:os"
 import { backends } from "./backends.js"
 import { coldKey } from "./cold-key.js"
 import { hits } from "./hits.js"
+import { libraries } from "./libraries.js"
 import { lmdb } from "./lmdb.js"
 import { memory } from "./memory.js"
 import { peers } from "./peers.js"
@@ -10,7 +11,18 @@ import { storage } from "./storage.js"
 import { telemetry } from "./telemetry.js"
 
 /** The benchmarks by name: `npm run bench` runs them all, `npm run bench -- NAME …` the ones named. */
-const BENCHMARKS = { hits, storage, lmdb, "cold-key": coldKey, memory, peers, start, backends, telemetry }
+const BENCHMARKS = {
+  hits,
+  storage,
+  lmdb,
+  "cold-key": coldKey,
+  memory,
+  peers,
+  start,
+  backends,
+  telemetry,
+  libraries,
+}
 
 const named = process.argv.slice(2)
 const unknown = named.filter((name) => !Object.hasOwn(BENCHMARKS, name))
