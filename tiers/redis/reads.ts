@@ -3,7 +3,7 @@ import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { decodeRow } from "../util/binary-row.ts"
 import { eachKey } from "./batches.ts"
-import { wantAsOf } from "./caught-up.ts"
+import { isFromReplica, wantAsOf } from "./caught-up.ts"
 import type { RedisConnection } from "./connection.ts"
 import { type RedisRequest, toKvError } from "./errors.ts"
 import type { Replicas } from "./replicas.ts"
@@ -38,6 +38,7 @@ export class Reads {
   ): Promise<StoredEntry | undefined> {
     const name = this.#nameOf(key, asOf)
     const row = await server.answered(request, server.client(request).getBuffer(name))
+    if (asOf !== undefined && !isFromReplica(name)) return undefined
     const entry = this.#decode(request, row)
     if (entry instanceof KvError) throw entry
     return entry
@@ -55,6 +56,8 @@ export class Reads {
     if (keys.length === 0) return found
     const names = keys.map((key) => this.#nameOf(key, asOf))
     const rows = await server.answered(request, server.client(request).mgetBuffer(names))
+    const [first] = names
+    if (asOf !== undefined && first !== undefined && !isFromReplica(first)) return found
     for (const [index, key] of keys.entries()) {
       const entry = this.#decode(ofKey(request, key), rows[index] ?? null)
       if (entry !== undefined) found.set(key, entry)

@@ -1,3 +1,4 @@
+import { KvError } from "../errors.ts"
 import type { Runtime } from "../runtime.ts"
 import { type RedisConnection, redisConnection } from "./connection.ts"
 import type { RedisRequest } from "./errors.ts"
@@ -66,7 +67,8 @@ export function redisReplicas(
       if (replica === undefined) return undefined
       try {
         return await ask(replica, { ...request, timeoutMs: Math.min(request.timeoutMs * SHARE, maxLagMs) })
-      } catch {
+      } catch (error) {
+        if (!(error instanceof KvError)) throw error
         const client = replica.idle()
         if (client !== undefined) distrust(client)
         return undefined
