@@ -58,6 +58,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "no dirtying at the end of a write": {
     caughtBy: ["get", "set"],
+    seed: 32,
     edits: { writeEndsByDirtying: "" },
   },
   "fill while a write is in flight": {
@@ -118,6 +119,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
   },
   "a load that nobody waits for is out of reach of later writes, and stored": {
     caughtBy: ["getOrSet", "delete"],
+    seed: 36,
     edits: {
       loadIsAbandoned: "this.#joinable.clear()\n$load.controller.abort(",
       abandonedLoadIsNotStored: "if ($value === undefined) return undefined",

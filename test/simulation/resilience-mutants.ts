@@ -49,6 +49,7 @@ export const RESILIENCE_MUTANTS: Readonly<Record<string, Mutant>> = {
   "a write under a condition counts as one that overtook": {
     caughtBy: ["set", "swap"],
     networked: true,
+    seed: 39,
     edits: { newerHadNoCondition: "" },
   },
   "retries are not counted": {
