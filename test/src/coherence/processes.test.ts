@@ -148,7 +148,7 @@ await requireServer("a fleet over redis", startRedisServer, (server) => {
       keys: KEYS,
       firstSequence,
       times: TIMES,
-      readsATurn: 30,
+      readsATurn: 200,
     }
     const child = fork(join(built.folder, "fleet-process.mjs"), [JSON.stringify(settings)], {
       env: { ...process.env, NODE_NO_WARNINGS: "1", NODE_ENV: "production" },
