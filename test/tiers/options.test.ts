@@ -167,6 +167,16 @@ test.each<[name: string, make: () => unknown, message: RegExp]>([
   ["azureTables() without a table", () => azureTables({}, {} as never), /^table is a text/],
   ["redis() without nodes", () => redis({ nodes: [] }), /^nodes is a list of at least one node/],
   ["redis() with a node without a host", () => redis({ nodes: [{} as never] }), /^nodes.host is a text/],
+  [
+    "redis() with replicas that may lag by less than 20 ms",
+    () => redis({ nodes: [{ host: "a" }], replicas: { nodes: [{ host: "b" }], maxLagMs: 19 } }),
+    /^replicas.maxLagMs is a whole number of at least 20/,
+  ],
+  [
+    "redis() with a list of no replicas",
+    () => redis({ nodes: [{ host: "a" }], replicas: { nodes: [] } }),
+    /^replicas.nodes is a list of at least one host/,
+  ],
   ["redis() with a port too high", () => redis({ nodes: [{ host: "a", port: 65_536 }] }), /^nodes.port is/],
   ["redis() without anything", () => Reflect.apply(redis, undefined, []), /^Options are an object/],
   ["lmdb() without a path", () => lmdb(""), /^path is a text/],

@@ -72,6 +72,27 @@ test.each([
     "redis",
     { nodes: [{ host: "h", port: 6379 }], cluster: false, database: 1 },
   ]),
+  [
+    "redis://h?replicas=a,b:7000&maxLagMs=500",
+    "redis",
+    {
+      nodes: [{ host: "h", port: 6379 }],
+      cluster: false,
+      database: 0,
+      replicas: {
+        nodes: [
+          { host: "a", port: 6_379 },
+          { host: "b", port: 7_000 },
+        ],
+        maxLagMs: 500,
+      },
+    },
+  ],
+  [
+    "redis://h?cluster&replicas",
+    "redis",
+    { nodes: [{ host: "h", port: 6379 }], cluster: true, database: 0, replicas: {} },
+  ],
   ["valkeys://h", "redis", { nodes: [{ host: "h", port: 6379 }], cluster: false, database: 0, tls: true }],
   [
     "rediss-sentinel://user:pw@s1,s2:5000/1?name=main&prefix=p:",
@@ -141,6 +162,12 @@ test.each([
     "redis://host?database=1",
     /unknown parameter "database"; allowed are cluster, prefix, replicas and maxLagMs/,
   ],
+  ["redis://host?replicas", /does not tell how its replicas are reached: name them/],
+  ["redis://host?replicas=other:0", /HOST:PORT/],
+  ["redis://host?cluster&replicas=other", /are discovered: name none/],
+  ["redis-sentinel://host?name=a&replicas=other", /are discovered: name none/],
+  ["redis://host?maxLagMs=100", /`maxLagMs` in the Redis URL is about replicas, and it names none/],
+  ["redis://host?replicas=other&maxLagMs=1s", /`maxLagMs` in the Redis URL is not a number/],
 ])("the URL %s is BINDING_INVALID", (url, message) => {
   const error = bindingError(() => parseUrl(url))
   expect(error).toMatchObject({ code: "BINDING_INVALID", retryable: false, operation: "open" })
