@@ -100,9 +100,7 @@ export async function projectWith(releases: Releases): Promise<Project> {
     async test(tests) {
       const file = join(folder, "tests.json")
       const args = ["run", tests, "--reporter=default", "--reporter=json", `--outputFile=${file}`]
-      const output = await run(folder, "vitest/vitest.mjs", args).catch(
-        (error) => `${error.stdout}\n${error.stderr}`,
-      )
+      const output = await run(folder, "vitest/vitest.mjs", args).catch((error: Error) => error.message)
       return { ...(await resultsIn(file, output)), output }
     },
     remove: () => rm(folder, { recursive: true, force: true }),
