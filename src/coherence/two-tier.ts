@@ -234,6 +234,8 @@ export class TwoTier {
     this.#pageFills.dirty(key)
     this.writes.fills.dirty(key)
     if (version !== null) this.#loads.shown(key, version)
+    // While the bus was silent L1 did not answer, and it would go on with what it holds.
+    if (this.bus !== undefined && this.#l1.versionOf(key) !== version) this.#l1.drop(key)
     if (version === null || !this.#place.isBelow(key, version)) this.#place.tellOthers(key, version)
   }
 

@@ -26,6 +26,8 @@ export class Events {
   #planned = 0
   #ran = 0
   readonly #heap: Event[] = []
+  /** What virtual time waits for: a module that is loaded, which takes real time. */
+  readonly #held: Promise<void>[] = []
 
   /** Plans an event `afterMs` from now. Returns how to cancel it. */
   plan(afterMs: number, run: () => void): () => void {
@@ -36,9 +38,15 @@ export class Events {
     }
   }
 
+  /** Lets no virtual time pass until `promise` is settled. */
+  hold(promise: Promise<void>): void {
+    this.#held.push(promise)
+  }
+
   /** Runs what is planned until `end`, ms, and lets all promises settle after each event. */
   async runUntil(end: number): Promise<void> {
     for (;;) {
+      await Promise.all(this.#held.splice(0))
       const [next] = this.#heap
       if (next === undefined || next.at > end) break
       this.#pop()

@@ -53,7 +53,14 @@ export class Hub {
   }
 
   /** A bus for one life of a process. */
-  join(process: Place): { bus: Bus; wire: Wire; connect: () => void; cut: (toldAfterMs: number) => void } {
+  join(process: Place): {
+    bus: Bus
+    wire: Wire
+    connect: () => void
+    cut: (toldAfterMs: number) => void
+    /** Resolves when the process opens its bus. */
+    joined: Promise<void>
+  } {
     const wire: Wire = {
       connected: true,
       publishing: "passes",
@@ -61,6 +68,10 @@ export class Hub {
       answeredAt: Number.NEGATIVE_INFINITY,
     }
     let member: Member | undefined
+    let hasJoined = () => {}
+    const joined = new Promise<void>((resolve) => {
+      hasJoined = resolve
+    })
     const arrive = (afterMs: number, run: () => void) => {
       if (member === undefined) return
       const { life } = member
@@ -75,6 +86,7 @@ export class Hub {
       traits: { target: "hub", maxFrameBytes: 4_096, heartbeatMs: HEARTBEAT_MS, leaseMs: LEASE_MS },
       open: (subscriber) =>
         new Promise((resolve) => {
+          hasJoined()
           member = { wire, process, subscriber, lastArrival: 0, life: 0, lostInRow: new Map() }
           const subscribed = member
           process.deliver(1, () => {
@@ -109,6 +121,7 @@ export class Hub {
     return {
       bus,
       wire,
+      joined,
       cut: (toldAfterMs) => {
         if (member === undefined || !wire.connected) return
         wire.connected = false

@@ -47,7 +47,8 @@ export class Process implements Place {
     this.seen = new Seen(table)
     const plan = (afterMs: number, run: () => void) => void events.plan(afterMs, run)
     this.link = new Link({ ...setting, table, random, process: this, plan })
-    const { bus, wire, connect, cut } = hub.join(this)
+    const { bus, wire, connect, cut, joined } = hub.join(this)
+    events.hold(joined)
     this.wire = wire
     this.connect = connect
     this.cut = cut
