@@ -7,8 +7,8 @@ import { type DoubtfulWrite, judge } from "./verdict.ts"
 export interface SettledWrite extends DoubtfulWrite {
   /** Sends it as it is. */
   send(): Promise<WriteResult>
-  /** Reads the head of its row. */
-  probe(): Promise<RowHead | undefined>
+  /** Reads the head of its row; an error of its key alone may be the answer. */
+  probe(): Promise<RowHead | KvError | undefined>
   /** Sends it under this condition, with an identity of its own. */
   sendUnder(condition: Condition): Promise<WriteResult>
 }

@@ -15,11 +15,9 @@ export function found<T>(answer: Promise<T>): Found<T> {
   )
 }
 
-/** The head of the row of `key`. Rejects if the key failed alone. */
-export async function headOf(heads: Heads, key: string): Promise<RowHead | undefined> {
-  const head = (await heads).get(key)
-  if (head instanceof KvError) throw head
-  return head
+/** The head of the row of `key`, or the error of that key alone. */
+export async function headOf(heads: Heads, key: string): Promise<RowHead | KvError | undefined> {
+  return (await heads).get(key)
 }
 
 /** The answer to a write that is slow, if it has left its row. */
