@@ -114,7 +114,7 @@ describe("more writes at once than the connections have streams for", () => {
     })
     const backend = await connect({ endpoint: server.endpoint, channels: 2 }, PATIENT_MS)
     const codes = await Promise.all(
-      Array.from({ length: 3_000 }, (_, index) => codeOf(backend.put(`key:${index}`, newWrite()))),
+      Array.from({ length: 1_000 }, (_, index) => codeOf(backend.put(`key:${index}`, newWrite()))),
     )
     expect(codes.filter((code) => code !== "answered")).toEqual([])
     expect(most).toBeLessThanOrEqual(200)
