@@ -1,5 +1,6 @@
 import { cpus } from "node:os"
 import { backends } from "./backends.js"
+import { bus } from "./bus.js"
 import { coldKey } from "./cold-key.js"
 import { hits } from "./hits.js"
 import { libraries } from "./libraries.js"
@@ -20,6 +21,7 @@ const BENCHMARKS = {
   peers,
   start,
   backends,
+  bus,
   telemetry,
   libraries,
 }
