@@ -13,6 +13,8 @@ import type { Row, Table } from "./table.ts"
 
 /** Longest time after which an abandoned write is applied, ms. */
 const LATEST_MS = 2_000
+/** Longest time that the reply to a read takes, ms: less than a call may. */
+const SLOWEST_MS = 700
 
 export interface LinkOptions {
   table: Table
@@ -77,15 +79,18 @@ export class Link {
   #read<T>(operation: string, read: () => T): Promise<T> {
     const { random, process, plan, isNetworked } = this.#options
     this.requests++
-    const fault = random() < this.failing
+    const fault = random() < this.failing ? random() : undefined
     return new Promise((resolve, reject) => {
-      if (fault && isNetworked && random() < 0.5) return
+      if (fault !== undefined && fault < 0.3 && isNetworked) return
       plan(this.#latency(), () => {
-        if (fault) process.deliver(this.#latency(), () => reject(failure("UNAVAILABLE", operation)))
-        else {
-          const answer = read()
-          process.deliver(this.#latency(), () => resolve(answer))
+        if (fault !== undefined && fault < 0.6) {
+          process.deliver(this.#latency(), () => reject(failure("UNAVAILABLE", operation)))
+          return
         }
+        // What was read is old by the time it arrives.
+        const answer = read()
+        const isSlow = fault !== undefined
+        process.deliver(isSlow ? random() * SLOWEST_MS : this.#latency(), () => resolve(answer))
       })
     })
   }
