@@ -30,7 +30,7 @@ test("no two backends of the catalogue share a kind, a scheme or an Alien servic
   expect(CATALOGUE.filter(({ defaultSettings }) => defaultSettings !== undefined)).toHaveLength(1)
 })
 
-test("outside its folder, only the catalogue imports from a backend", () => {
+test("outside its folder, only the catalogue and a bus over its servers import from a backend", () => {
   const folders = readdirSync("tiers").filter((folder) => existsSync(join("tiers", folder, "binding.ts")))
   expect(folders).toEqual(["azure-tables", "dynamodb", "firestore", "lmdb", "redis"])
   const fromBackend = new RegExp(`(?:from|import\\()\\s*"\\.[^"]*/(${folders.join("|")})/`)
@@ -40,5 +40,9 @@ test("outside its folder, only the catalogue imports from a backend", () => {
       .map((name) => join(root, name))
       .filter((file) => fromBackend.test(readFileSync(file, "utf8"))),
   )
-  expect(importers).toEqual([join("src", "binding", "catalogue.ts")])
+  expect(importers).toEqual([
+    join("src", "binding", "catalogue.ts"),
+    join("tiers", "buses", "redis-link.ts"),
+    join("tiers", "buses", "redis.ts"),
+  ])
 })

@@ -29,11 +29,9 @@ const watched = {
 const LONGEST_TURN_MS = 100
 const isCovered = () => answered && (publishedAt === undefined || now() - publishedAt <= times.leaseMs)
 
-// Each process reaches the server at an address of its own, and all are to be on one channel.
+// Each process reaches the server at an address of its own, and all are on one channel.
 const tier = redis(backend, { requestTimeoutMs: 1_000, openLazily: true })
-const named = { ...tier, traits: { ...tier.traits, target: "fleet" } }
-
-const store = await kv("fleet", { backend: named, bus: watched, timeoutMs: 1_000, l1: { ttlMs: 600_000 } })
+const store = await kv("fleet", { backend: tier, bus: watched, timeoutMs: 1_000, l1: { ttlMs: 600_000 } })
 let sequence = firstSequence
 let failures = 0
 let seen = new Map()
