@@ -262,7 +262,9 @@ export class Store implements Kv {
     }
     const operation = this.#listener.begin("get", key, options?.signal)
     const { caller } = operation
-    const read = strong ? this.#tiers.direct.readStrong(key, caller) : this.#tiers.read(key, true, caller)
+    const read = strong
+      ? this.#tiers.direct.readStrong(key, caller)
+      : this.#tiers.cached.read(key, true, caller)
     const answer = read instanceof Promise ? abortable(read, options?.signal) : read
     const ended = operation.ends(answer, strong ? ofStrongRead : ofRead)
     const entry = ended instanceof Promise ? await ended : ended

@@ -1,15 +1,16 @@
-import type { Backend, BackendTraits, MaybePromise, StoredEntry } from "../../tiers/backend.ts"
+import type { Backend, BackendTraits } from "../../tiers/backend.ts"
 import type { L1Entry } from "../../tiers/l1/entry.ts"
 import type { L1 } from "../../tiers/l1/l1.ts"
 import { DEFAULTS } from "../../tiers/limits.ts"
 import type { Runtime } from "../../tiers/runtime.ts"
 import type { Caller, Listener } from "../listener.ts"
 import type { Counters } from "../stats.ts"
-import { BackendReads, UNTIMED } from "./backend-reads.ts"
+import { BackendReads } from "./backend-reads.ts"
 import type { BusStats } from "./bus/bus-stats.ts"
 import { type BusSettings, Invalidations, stalenessBoundOf } from "./bus/invalidations.ts"
+import { CachedReads } from "./cached-reads.ts"
 import { DirectReads } from "./direct-reads.ts"
-import { type Flight, Flights } from "./flights.ts"
+import { Flights } from "./flights.ts"
 import { InFlight } from "./in-flight.ts"
 import { type Load, type LoadRequest, Loads } from "./loads.ts"
 import { PageFills } from "./page-fills.ts"
@@ -40,7 +41,8 @@ export interface TwoTierOptions {
  * key means: mark its flight, remove the flight from the map so that later readers start their own, and drop the key from L1.
  *
  * - A **read** joins the key's flight or starts one. The entry enters L1 only if the flight is not dirty, other reads have returned nothing
- *   else since it began, no fill barrier is up, and the version is not below the floor. The callers get the entry in any case.
+ *   else since it began, no fill barrier is up, and the version is not below the floor. The callers get the entry in any case: see
+ *   {@link CachedReads}.
  * - A **write** dirties the key before and after the request, and holds a fill barrier: see {@link WriteThrough}.
  * - A **load** is not stored if a write of the key began during it: see {@link Loads}.
  * - A **direct read** (strong, `exists`, a page of a scan) drops from L1 what differs from its answer: see {@link DirectReads}.
@@ -53,11 +55,10 @@ export interface TwoTierOptions {
 export class TwoTier {
   readonly traits: BackendTraits
   readonly writes: WriteThrough
+  readonly cached: CachedReads
   readonly direct: DirectReads
   readonly #l1: L1
-  readonly #runtime: Runtime
   readonly #counters: Counters
-  readonly #listener: Listener
   readonly #reads: BackendReads
   readonly #flights: Flights
   readonly #pageFills = new PageFills()
@@ -65,8 +66,6 @@ export class TwoTier {
   readonly #sightings: Sightings
   readonly #place: Place
   readonly #inFlight: InFlight
-  /** Whether a stale entry is confirmed by its version. In one process, reading the row is as cheap. */
-  readonly #confirms: boolean
   /** What this store and other processes tell each other. */
   readonly bus: Invalidations | undefined
 
@@ -74,9 +73,7 @@ export class TwoTier {
     const { l1, backend, root, runtime, counters, listener, quarantineMs, isolated, bus } = options
     this.traits = backend.traits
     this.#l1 = l1
-    this.#runtime = runtime
     this.#counters = counters
-    this.#listener = listener
     this.#reads = new BackendReads(backend, runtime, counters)
     const boundMs = bus?.staleness === "bounded" ? stalenessBoundOf(bus.bus) : Number.POSITIVE_INFINITY
     this.#flights = new Flights(runtime, Math.min(l1.settings.ttlMs, boundMs))
@@ -92,7 +89,6 @@ export class TwoTier {
       member: this.#member(),
     })
     this.#place = place
-    this.#confirms = bus !== undefined && !backend.traits.inProcess
     this.bus =
       bus &&
       new Invalidations({
@@ -113,7 +109,9 @@ export class TwoTier {
       inFlight,
       place,
       held: (key) => l1.versionOf(key),
-      fill: l1.settings.fillOnWrite ? (key, entry, askedAt) => this.#fill(key, entry, askedAt) : undefined,
+      fill: l1.settings.fillOnWrite
+        ? (key, entry, askedAt) => this.cached.fill(key, entry, askedAt)
+        : undefined,
       announce: this.bus?.announce.bind(this.bus),
     })
     this.#loads = new Loads({
@@ -121,8 +119,24 @@ export class TwoTier {
       counters,
       listener,
       inFlight,
-      read: (key, caller) => this.read(key, true, caller),
+      read: (key, caller) => this.cached.read(key, true, caller),
       store: (key, write, own) => this.writes.put(key, write, own),
+    })
+    this.cached = new CachedReads({
+      l1,
+      runtime,
+      counters,
+      listener,
+      inFlight,
+      reads: this.#reads,
+      flights: this.#flights,
+      pageFills: this.#pageFills,
+      writeFills: this.writes.fills,
+      loads: this.#loads,
+      sightings: this.#sightings,
+      place,
+      hasBus: bus !== undefined,
+      confirms: bus !== undefined && !backend.traits.inProcess,
     })
     this.direct = new DirectReads({
       l1,
@@ -135,8 +149,8 @@ export class TwoTier {
       pageFills: this.#pageFills,
       loads: this.#loads,
       place,
-      join: (flight, caller) => this.#join(flight, false, caller),
-      fill: (key, entry, askedAt) => this.#fill(key, entry, askedAt),
+      join: (flight, caller) => this.cached.join(flight, false, caller),
+      fill: (key, entry, askedAt) => this.cached.fill(key, entry, askedAt),
     })
   }
 
@@ -145,105 +159,6 @@ export class TwoTier {
     if (this.#l1.isAbsent(key)) return null
     this.#counters.l1Misses++
     return undefined
-  }
-
-  /**
-   * Reads `key` from the backend: joins the read under way, or starts one. With `fill` the entry may enter L1. Never throws; a
-   * failure is a rejection.
-   */
-  read(key: string, fill: boolean, caller: Caller): MaybePromise<L1Entry | undefined> {
-    const flight = this.#flights.of(key)
-    if (flight !== undefined) return this.#join(flight, fill, caller)
-
-    const startedAt = this.#reads.start()
-    const suspect = this.#confirms ? this.#l1.kept(key) : undefined
-    const asOf = suspect?.stale ? undefined : this.#sightings.asOf(key)
-    const answer = suspect?.stale
-      ? this.#reads.askAgain(key, suspect.entry, caller)
-      : this.#reads.ask(key, caller, asOf)
-    if (answer instanceof Promise) return this.#fly(key, answer, startedAt, asOf, fill, caller)
-
-    // The backend answered synchronously, so no write can have begun since.
-    const entry = this.#reads.arrived(answer, startedAt)
-    this.#shown(key, entry)
-    if (fill) this.#fill(key, entry, asOf)
-    return entry
-  }
-
-  #join(flight: Flight, fill: boolean, caller: Caller): Promise<L1Entry | undefined> {
-    flight.joined++
-    this.#listener.joined(caller, flight.caller)
-    flight.fill ||= fill
-    return flight.promise
-  }
-
-  /** Registers the pending answer as a flight that other reads can join. */
-  #fly(
-    key: string,
-    answer: Promise<StoredEntry | L1Entry | undefined>,
-    startedAt: number,
-    asOf: number | undefined,
-    fill: boolean,
-    caller: Caller,
-  ): Promise<L1Entry | undefined> {
-    this.#inFlight.begin()
-    // The time to live in L1 starts when the value may have been replaced: with the request, or the moment as of which it may be answered.
-    const askedAt = asOf ?? (startedAt === UNTIMED ? this.#runtime.monotonic() : startedAt)
-    const flight: Flight = {
-      askedAt,
-      fill,
-      joined: 0,
-      dirty: false,
-      shown: undefined,
-      caller,
-      promise: PENDING,
-    }
-    const land = () => {
-      this.#inFlight.end()
-      this.#flights.end(key, flight)
-    }
-    flight.promise = answer.then(
-      (stored) => {
-        land()
-        this.#counters.coalesced += flight.joined
-        const entry = this.#reads.arrived(stored, startedAt)
-        if (flight.dirty || (flight.shown !== undefined && flight.shown !== (entry?.version ?? null))) {
-          if (flight.fill) this.#counters.refusedFills++
-          this.direct.shown(key, entry)
-          return entry
-        }
-        this.#shown(key, entry)
-        if (flight.fill) this.#fill(key, entry, askedAt)
-        return entry
-      },
-      (error: unknown) => {
-        land()
-        this.#reads.failed(startedAt, 1 + flight.joined)
-        throw error
-      },
-    )
-    this.#flights.begin(key, flight)
-    return flight.promise
-  }
-
-  /** A read that may fill returned `entry` to its callers: what else is under way may be older. */
-  #shown(key: string, entry: L1Entry | undefined): void {
-    const version = entry === undefined ? null : entry.version
-    this.#sightings.saw(key)
-    this.#flights.shown(key, version)
-    this.#pageFills.dirty(key)
-    this.writes.fills.dirty(key)
-    if (version !== null) this.#loads.shown(key, version)
-    // While the bus was silent L1 did not answer, and it would go on with what it holds.
-    if (this.bus !== undefined && this.#l1.versionOf(key) !== version) this.#l1.drop(key)
-    if (version === null || !this.#place.isBelow(key, version)) this.#place.tellOthers(key, version)
-  }
-
-  #fill(key: string, entry: L1Entry | undefined, askedAt?: number): void {
-    if (this.#place.isFenced(key)) this.#counters.refusedFills++
-    else if (entry === undefined) this.#l1.fillAbsent(key, askedAt)
-    else if (this.#place.isBelow(key, entry.version)) this.#counters.refusedFills++
-    else this.#l1.fill(key, entry, askedAt)
   }
 
   /** The value that the loader returns, one load of a key at a time. It is stored under `request.condition`, unless the load is dirty. */
@@ -345,8 +260,6 @@ export class TwoTier {
 
 /** Longest time that `close` waits for calls under way, ms. With the defaults, calls to a backend over a network end within it. */
 const CLOSE_TIMEOUT_MS = 5_000
-
-const PENDING = new Promise<never>(() => {})
 
 /** Names the rows of a backend, the same in every process, however it reaches the server. */
 function channelOf({ kind, target, rows = target, keyPrefix = "" }: BackendTraits): string {

@@ -96,7 +96,7 @@ export async function getOrSet(
       ? undefined
       : strong
         ? tiers.direct.readStrong(key, caller)
-        : tiers.read(key, true, caller)
+        : tiers.cached.read(key, true, caller)
     if (!(read instanceof Promise)) return entryOrLoaded(store, load, read, options, caller)
     return tiers.during(async () =>
       entryOrLoaded(store, load, await abortable(read, signal), options, caller),

@@ -46,7 +46,7 @@ export async function readMany<T>(
 
   const readAll = (caller: Caller) => {
     const read = (key: string) =>
-      strong ? tiers.direct.readStrong(key, caller) : tiers.read(key, fill, caller)
+      strong ? tiers.direct.readStrong(key, caller) : tiers.cached.read(key, fill, caller)
     return abortable(readEach(unheld, read), options?.signal)
   }
   const describe = (entries: Map<string, L1Entry>): Outcome => {

@@ -2,7 +2,7 @@ import { Visitor } from "oxc-parser"
 import { parse, type Tree } from "../support/imports.ts"
 
 /**
- * A place in the source: a method, `TwoTier.#fly`, or a function, `judge`, and code that it has in it exactly once. White space does not matter.
+ * A place in the source: a method, `CachedReads.#fly`, or a function, `judge`, and code that it has in it exactly once. White space does not matter.
  * `$name` stands for any name or path, `flight` or `this.#flights`; the same one wherever it comes again.
  */
 export type Anchor = readonly [method: string, code: string]
@@ -53,7 +53,7 @@ export function replaced(text: string, edits: readonly (readonly [found: Found, 
 }
 
 interface Method {
-  /** Of its class and its own, `TwoTier.#fly`; of a function its own, `judge`. */
+  /** Of its class and its own, `CachedReads.#fly`; of a function its own, `judge`. */
   readonly name: string
   readonly start: number
   readonly end: number

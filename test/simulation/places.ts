@@ -2,11 +2,11 @@ import type { Anchor } from "./anchors.ts"
 
 /** The places that mutants change, each once, so that only this table changes when the code moves. */
 export const ANCHORS = {
-  flightLands: ["TwoTier.#fly", "$flight.dirty ||"],
-  overtakenLands: ["TwoTier.#fly", "$flight.shown !== undefined &&"],
-  flightFails: ["TwoTier.#fly", "$land() $reads.failed("],
-  flightFills: ["TwoTier.#fly", "$fill($key, $entry, $askedAt)"],
-  flightShows: ["TwoTier.#fly", "this.direct.shown($key, $entry)"],
+  flightLands: ["CachedReads.#fly", "$flight.dirty ||"],
+  overtakenLands: ["CachedReads.#fly", "$flight.shown !== undefined &&"],
+  flightFails: ["CachedReads.#fly", "$land() $reads.failed("],
+  flightFills: ["CachedReads.#fly", "$fill($key, $entry, $askedAt)"],
+  flightShows: ["CachedReads.#fly", "this.#overtaken($key, $entry)"],
   flightIsDirtied: ["Flights.dirty", "$flights.delete($key)"],
   overtakenIsDirtied: ["Flights.dirty", "[this.#joinable, this.#overtaken]"],
   overtakenIsShownOther: ["Flights.shown", "if ($overtaken !== undefined && $overtaken.shown !== $version)"],
@@ -19,11 +19,11 @@ export const ANCHORS = {
   lastEndsQuarantines: ["Rows.retire", "if (this.places.size > 0) return"],
   laggingReadIsHeld: ["Sightings.asOf", "&& (this.#at.get($key) ?? this.#others) < $until"],
   dirtyingIsSeen: ["TwoTier.#dirty", "this.#sightings.saw($key)"],
-  flightIsSeen: ["TwoTier.#shown", "this.#sightings.saw($key)"],
+  flightIsSeen: ["CachedReads.#shown", "this.#sightings.saw($key)"],
   answerIsSeen: ["TwoTier.#member", "this.#sightings.saw($key)"],
   clearIsSeen: ["Sightings.sawAll", "this.#others = this.#runtime.monotonic()"],
   fillIsHeldToTheFloor: [
-    "TwoTier.#fill",
+    "CachedReads.fill",
     "else if ($floors.isBelow($key, $version)) $counters.refusedFills++",
   ],
   strongReadAsks: ["DirectReads.readStrong", "const $stored = await $backend.get($key,"],

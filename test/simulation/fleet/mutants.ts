@@ -138,7 +138,7 @@ export const FLEET_MUTANTS: Readonly<Record<string, FleetMutant>> = {
     setting: { faults: CALM, lossy: 0, failing: 0.05 },
   },
   "L1 goes on after a silence with what a read found replaced meanwhile": {
-    at: ["TwoTier.#shown", "if (this.bus !== undefined && $l1.versionOf($key) !== $version) $l1.drop($key)"],
+    at: ["CachedReads.#shown", "if (this.#hasBus && $l1.versionOf($key) !== $version) $l1.drop($key)"],
     becomes: "",
     setting: {
       faults: { ...CALM, lag: 0.4 },
