@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from "ioredis"
 import { isCluster, type loadIoRedis, type RedisClient } from "../redis/client.ts"
 import { isFatal } from "../redis/errors.ts"
+import { hidden } from "../redis/hidden.ts"
 import { closeNow } from "../redis/overdue.ts"
 import { askServer } from "../redis/server.ts"
 import type { Runtime, Timer } from "../runtime.ts"
@@ -175,7 +176,7 @@ class Link {
     const { channel } = this.#options
     const pipeline = publisher.pipeline()
     if (asksForSlot) pipeline.exists(channel)
-    for (const frame of frames) pipeline[commands.publish](channel, asBuffer(frame))
+    for (const frame of frames) pipeline[commands.publish](channel, hidden(asBuffer(frame)))
     const answers = await pipeline.exec()
     if (answers === null) throw new Error("the server has accepted no frame")
     for (const [error] of answers) if (error !== null) throw error

@@ -11,7 +11,7 @@ const HIDDEN = { toString: shown, toLocaleString: shown, toJSON: shown, [inspect
  * The bytes of a key or a value for ioredis, which sends them as they are. Instrumentations of ioredis and its errors have them too, and join
  * arguments to a text: there each of them is `?`.
  */
-function hidden(value: string | Buffer): Buffer {
+export function hidden(value: string | Buffer): Buffer {
   return Object.assign(typeof value === "string" ? Buffer.from(value) : value, HIDDEN)
 }
 

@@ -48,6 +48,17 @@ await requireServer("redis bus", startSmall, (server) => {
     expect(client.mode).toBe("normal")
   })
 
+  test("what prints the commands of ioredis gets no keys", async () => {
+    const send = vi.spyOn(Redis.prototype, "sendCommand")
+    onTestFinished(() => send.mockRestore())
+    const { bus, told } = await opened(redisBus(server.url, TIMES))
+    await bus.publish([Buffer.from("canary:key")])
+    await vi.waitFor(() => expect(told).toEqual(["alive", "canary:key"]))
+    const commands = send.mock.calls.map(([command]) => [command.name, ...command.args.map(String)].join(" "))
+    expect(commands.filter((text) => text.includes("publish"))).not.toEqual([])
+    expect(commands.filter((text) => text.includes("canary"))).toEqual([])
+  })
+
   test("closing leaves no connection", async () => {
     const { bus } = await opened(redisBus(server.url, TIMES))
     const mine = async () => String(await admin.client("LIST")).split("name=tiered-kv-bus ").length - 1
