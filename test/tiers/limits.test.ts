@@ -57,7 +57,7 @@ describe("the number in a doc comment is the one in the code", () => {
     const row = (option: string, value: string) => expect(readme).toContain(`| \`${option}\` | ${value} |`)
     const grouped = (number: number) => number.toLocaleString("en-US")
     row("l1.maxEntries`, `l1.maxBytes", `${grouped(l1.maxEntries)}; ${l1.maxBytes / 2 ** 20} MiB`)
-    row("l1.ttlMs", grouped(l1.ttlMs))
+    row("l1.ttlMs", `${grouped(l1.ttlMs)}; ${grouped(DEFAULTS.busTtlMs)} with a bus`)
     row("l1.negativeTtlMs", grouped(l1.negativeTtlMs))
     row("l1.jitter", String(l1.jitter))
     row("retryBudget", String(DEFAULTS.retryBudget))
