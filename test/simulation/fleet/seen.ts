@@ -49,6 +49,7 @@ export class Seen {
         `${key}: ${text} is state ${state}, which was replaced longer ago than L1 holds anything`,
       )
     }
-    this.raise(key, state)
+    // Absence comes back, and a write may be applied twice: the read may have found the earliest state that it could return.
+    this.raise(key, this.#table.firstWith(key, text, Math.max(floor, due)))
   }
 }

@@ -54,6 +54,11 @@ export class Table {
   lastWith(key: string, text: string | undefined): number {
     return this.statesOf(key).findLastIndex((state) => state.text === text)
   }
+
+  /** The first state of `key` with this text that is not before `from`. */
+  firstWith(key: string, text: string | undefined, from: number): number {
+    return this.statesOf(key).findIndex((state, index) => index >= from && state.text === text)
+  }
 }
 
 /** Hexadecimal digits without an order. */
